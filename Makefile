@@ -1,0 +1,76 @@
+# make help lists the targets. Each does its own set-up: `make demo` in a fresh clone is enough.
+PYTHON ?= python3
+VENV ?= .venv
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip
+INSTALLED := $(VENV)/.maskprop-installed
+RUFF := $(shell sed -n "s/.*'\(ruff==[^']*\)'.*/\1/p" setup.py)
+
+.PHONY: help setup demo test doctor lint format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make setup    install everything into the virtual environment $(VENV)'
+	@echo 'make demo     train and test on synthetic video, from nothing to a video AP table and an mp4'
+	@echo 'make test     run the tests'
+	@echo 'make doctor   print versions, devices and kernels, and how to mend what is wrong'
+	@echo 'make lint     check style (ruff), without changing files; make format changes them'
+	@echo 'make clean    delete caches and build files; leaves $(VENV), data and work_dirs'
+	@echo
+	@echo 'Another Python: make setup PYTHON=python3.12. Another environment: make setup VENV=path.'
+
+setup: $(INSTALLED)
+	@echo 'The environment $(VENV) is ready. Use it with: source $(VENV)/bin/activate'
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo 'maskprop needs Python 3.10 to 3.13; "$(PYTHON)" is missing or another version.'; \
+	  echo 'Name one that fits: make setup PYTHON=python3.11'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo '"$(PYTHON)" cannot make virtual environments: its venv and ensurepip modules are missing.'; \
+	  echo 'On Debian and Ubuntu: sudo apt install python3-venv. Or name another: make setup PYTHON=python3.11'; \
+	  exit 1; }
+	@echo 'Making the virtual environment $(VENV).'
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): requirements.txt setup.py | $(PY)
+	@$(PIP) --version >/dev/null 2>&1 || { \
+	  echo 'The environment $(VENV) has no pip. Delete the folder $(VENV) and run make setup again.'; exit 1; }
+	@echo 'Installing the requirements into $(VENV). The first time, PyTorch makes this several GB and some minutes.'
+	$(PIP) install -r requirements.txt
+	@echo 'Installing maskprop itself, in place: changes to its files take effect at once.'
+	$(PIP) install --no-deps -e .
+	@echo 'Making sure that OpenCV imports on machines without a screen.'
+	$(PY) tools/doctor.py --mend-opencv
+	$(PY) -c 'import cv2'
+	@touch $@
+
+demo: setup
+	@echo 'Running the demo: synthetic videos, training, tracking, video AP. Results go to work_dirs/demo.'
+	$(PY) tools/demo.py
+
+test: setup
+	@$(PY) -c 'import pytest' 2>/dev/null || { echo 'Installing pytest.'; $(PIP) install 'pytest>=8'; }
+	@echo 'Running the tests.'
+	$(PY) -m pytest -q tests
+
+doctor:
+	@$(if $(wildcard $(PY)),$(PY),$(PYTHON)) tools/doctor.py
+
+lint: | $(PY)
+	@$(PIP) install --quiet '$(RUFF)'
+	@echo 'Checking style with $(RUFF); make format mends what can be mended by itself.'
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: | $(PY)
+	@$(PIP) install --quiet '$(RUFF)'
+	@echo 'Formatting with $(RUFF).'
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean:
+	@echo 'Deleting caches and build files; $(VENV), data and work_dirs stay.'
+	rm -rf build dist maskprop.egg-info .pytest_cache .ruff_cache
+	find maskprop tests tools configs -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,15 @@
+"""What a user calls from Python; see docs/inference.md."""
+
+from maskprop.apis.frames import VideoError
+from maskprop.apis.inference import infer_video_to_folder, inference_video, stream_results
+from maskprop.apis.model import init_model
+from maskprop.apis.session import VideoSession
+
+__all__ = [
+    'VideoError',
+    'VideoSession',
+    'infer_video_to_folder',
+    'inference_video',
+    'init_model',
+    'stream_results',
+]

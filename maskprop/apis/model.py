@@ -1,0 +1,133 @@
+"""A model from its config and checkpoint, ready for inference."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model.utils import revert_sync_batchnorm
+from torch import nn
+
+import maskprop
+from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file
+from maskprop.engine.config import ConfigError, load_config
+
+
+def init_model(
+    config: str | Path | Config,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device | None = None,
+    cfg_options: dict | None = None,
+) -> nn.Module:
+    """Builds a model for inference.
+
+    Args:
+        config: a config file, or a config.
+        checkpoint: weights that ``tools/train.py`` wrote; None: as initialised, untrained. Read with
+            ``weights_only=True``, so it cannot run code.
+        device: None: the first GPU if there is one, else the CPU.
+        cfg_options: config keys to override, as ``--cfg-options``.
+
+    Returns:
+        The model in eval mode, with ``model.cfg`` and ``model.dataset_meta`` (``classes``: names by label,
+        ``category_ids``: the ids that results carry).
+
+    Raises:
+        FileNotFoundError: no such checkpoint.
+        CheckpointError: the checkpoint is damaged, holds a forbidden class or doesn't fit the model.
+        ConfigError: no such config; neither checkpoint nor config says what the classes are, or the config's
+            ``num_classes`` differs.
+    """
+    maskprop.register_all()
+    # After register_all, which installs the kernels that mmdet needs.
+    from mmdet.registry import MODELS
+
+    from maskprop.engine.checks import fit_num_classes
+
+    cfg = _load(config, cfg_options)
+    loaded = None if checkpoint is None else load_checkpoint_file(checkpoint)
+    meta = find_dataset_meta(cfg, loaded)
+    fit_num_classes(cfg.model, len(meta['classes']), str(checkpoint or 'the config'))
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    if loaded is not None:
+        load_weights(model, loaded, str(checkpoint))
+    model.dataset_meta = meta
+    model.cfg = cfg
+    return model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).eval()
+
+
+def _load(config: str | Path | Config, options: dict | None) -> Config:
+    if not isinstance(config, Config):
+        return load_config(str(config), options)
+    cfg = deepcopy(config)  # it is changed below; the caller's stays
+    cfg.merge_from_dict(options or {})
+    return cfg
+
+
+def load_weights(model: nn.Module, checkpoint: Mapping[str, Any], name: str) -> None:
+    """Loads a checkpoint's weights; every weight of the model must be there, in its shape.
+
+    Raises:
+        CheckpointError: one isn't. mmengine would go on with random weights in its place.
+    """
+    weights = checkpoint.get('state_dict', checkpoint)
+    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+    advice = 'Use the config that it was trained with (its text is in the checkpoint, under meta/cfg)'
+    try:
+        missing = model.load_state_dict(weights, strict=False).missing_keys
+    except RuntimeError as error:  # other shapes
+        shapes = '; '.join(line.strip(' .\t') for line in str(error).splitlines()[1:4])
+        raise CheckpointError(f'checkpoint {name} does not fit the model: {shapes}. {advice}') from None
+    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
+    if missing:
+        listed = ', '.join(missing[:5]) + (f' and {len(missing) - 5} more' if len(missing) > 5 else '')
+        raise CheckpointError(f'checkpoint {name} does not fit the model: it lacks {listed}. {advice}')
+
+
+def find_dataset_meta(cfg: Config, checkpoint: Mapping[str, Any] | None) -> dict[str, list]:
+    """Class names and category ids: from the checkpoint, else from the config, else from the test set's file.
+
+    Returns:
+        dict(classes=[name of label 0, ...], category_ids=[id of label 0, ...]); ids default to 1, 2, ...
+
+    Raises:
+        ConfigError: none of them knows.
+    """
+    saved = ((checkpoint or {}).get('meta') or {}).get('dataset_meta') or {}
+    for meta in (saved, cfg.get('metainfo'), cfg.test_dataloader.dataset.get('metainfo')):
+        meta = {key.lower(): value for key, value in (meta or {}).items()}
+        if meta.get('classes'):
+            return _complete(meta)
+    if checkpoint is not None:
+        warnings.warn(
+            'the checkpoint does not say what its classes are; they are read from the test set', stacklevel=2
+        )
+    return _complete(_meta_of_test_set(cfg))
+
+
+def _meta_of_test_set(cfg: Config) -> Mapping[str, Any]:
+    from mmdet.registry import DATASETS
+
+    from maskprop.datasets.ytvis_json import AnnotationError
+
+    try:
+        return DATASETS.build(cfg.test_dataloader.dataset).metainfo
+    except (AnnotationError, FileNotFoundError) as error:
+        raise ConfigError(
+            'the class names are not known: the checkpoint has no meta/dataset_meta, the config no metainfo, and '
+            f"the test set's file can't be read ({error}). Add them to the config: "
+            "metainfo = dict(classes=('cat', 'dog'), category_ids=[1, 2])"
+        ) from error
+
+
+def _complete(meta: Mapping[str, Any]) -> dict[str, list]:
+    classes = list(meta['classes'])
+    ids = [int(i) for i in meta.get('category_ids') or range(1, len(classes) + 1)]
+    if len(ids) != len(classes):
+        raise ConfigError(f'{len(classes)} class names but {len(ids)} category ids: {classes}, {ids}')
+    return dict(classes=classes, category_ids=ids)

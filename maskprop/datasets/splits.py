@@ -1,0 +1,125 @@
+"""Splitting an annotated set by whole videos, each category in its share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from maskprop.datasets.ytvis_json import AnnotationError, GroundTruth, load_ytvis
+from maskprop.visualization.files import write_json
+
+
+def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTruth, GroundTruth]:
+    """Splits into (train, val) so that val has, of each category, nearly the share of videos that it has of all.
+
+    Starts from videos drawn by ``seed`` and exchanges one of val for one of train, always the exchange that helps
+    most, until none does. What is made small is the sum over categories of (videos in val - wanted)^2 / videos,
+    where wanted = videos * val_videos / all videos; videos without objects count as one more category.
+
+    Args:
+        gt: A loaded file with annotations.
+        val_videos: Number of videos of val.
+        seed: Other seeds give other splits; one seed always the same.
+
+    Raises:
+        ValueError: ``val_videos`` leaves train or val without a video.
+    """
+    count = len(gt['videos'])
+    if not 0 < val_videos < count:
+        raise ValueError(f'val_videos: found {val_videos}; expected 1 to {count - 1}, the set has {count} videos')
+    has = _categories_of_videos(gt)
+    is_val = np.zeros(count, dtype=bool)
+    is_val[np.random.default_rng(seed).permutation(count)[:val_videos]] = True
+    weights = 1 / np.maximum(has.sum(0), 1)
+    wanted = has.sum(0) * val_videos / count
+    while True:
+        val, train = np.flatnonzero(is_val), np.flatnonzero(~is_val)
+        change = _exchange_costs(has[val], has[train], has[val].sum(0) - wanted, weights)
+        best = np.unravel_index(change.argmin(), change.shape)
+        if change[best] > -1e-9:
+            break
+        is_val[val[best[0]]], is_val[train[best[1]]] = False, True
+    return _take(gt, ~is_val), _take(gt, is_val)
+
+
+def write_split(
+    path: str | Path, val_videos: int, seed: int, out_dir: str | Path | None = None
+) -> tuple[Path, Path, str]:
+    """Writes ``mini_train.json`` and ``mini_val.json``.
+
+    Args:
+        path: An annotation file with annotations.
+        val_videos: Number of videos of mini-val.
+        seed: See :func:`split_videos`.
+        out_dir: Where to write; default: the folder of ``path``.
+
+    Returns:
+        The two files, and a table of the videos and instances of each category.
+
+    Raises:
+        AnnotationError: The file has errors, or no annotations.
+        ValueError: ``val_videos`` is out of range, or the result would replace ``path``.
+    """
+    path = Path(path)
+    folder = path.parent if out_dir is None else Path(out_dir)
+    targets = folder / 'mini_train.json', folder / 'mini_val.json'
+    if path.resolve() in [target.resolve() for target in targets]:
+        raise ValueError(f'{path}: would be replaced by its own split; give another --out-dir')
+    gt = load_ytvis(path, require_annotations=True)
+    parts = split_videos(gt, val_videos, seed)
+    for target, part in zip(targets, parts, strict=True):
+        write_json(target, part)
+    return *targets, category_table(gt, *parts)
+
+
+def category_table(gt: GroundTruth, train: GroundTruth, val: GroundTruth) -> str:
+    """Videos and instances of each category in all, train and val, and val's share of the videos."""
+    if gt['annotations'] is None:
+        raise AnnotationError('a table of categories needs annotations')
+    rows = [('category', 'videos', 'train', 'val', 'share of val', 'instances', 'train', 'val')]
+    counts = [_count(part) for part in (gt, train, val)]
+    for category in sorted(gt['categories'], key=lambda c: c['id']):
+        videos, instances = zip(*(part.get(category['id'], (0, 0)) for part in counts), strict=True)
+        share = f'{videos[2] / videos[0]:.1%}' if videos[0] else '-'
+        rows.append((category['name'], *map(str, videos), share, *map(str, instances)))
+    totals = [len(part['videos']) for part in (gt, train, val)]
+    objects = [len(part['annotations']) for part in (gt, train, val)]
+    rows.append(('all', *map(str, totals), f'{totals[2] / totals[0]:.1%}', *map(str, objects)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return '\n'.join(
+        '  '.join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    )
+
+
+def _categories_of_videos(gt: GroundTruth) -> np.ndarray:
+    """(V, C + 1) float64 of 0 and 1: which categories a video shows; the last column: none."""
+    column = {category['id']: i for i, category in enumerate(gt['categories'])}
+    row = {video['id']: i for i, video in enumerate(gt['videos'])}
+    has = np.zeros((len(row), len(column) + 1))
+    for annotation in gt['annotations'] or []:
+        has[row[annotation['video_id']], column[annotation['category_id']]] = 1
+    has[:, -1] = has.sum(1) == 0
+    return has
+
+
+def _exchange_costs(val: np.ndarray, train: np.ndarray, surplus: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(n, m) change of sum w (surplus + d)^2 when video i of val [n, C] is exchanged for j of train [m, C], d = j - i."""
+    linear = 2 * (train @ (weights * surplus))[None] - 2 * (val @ (weights * surplus))[:, None]
+    square = (val**2 @ weights)[:, None] + (train**2 @ weights)[None] - 2 * (val * weights) @ train.T
+    return linear + square
+
+
+def _take(gt: GroundTruth, chosen: np.ndarray) -> GroundTruth:
+    videos = [video for video, keep in zip(gt['videos'], chosen, strict=True) if keep]
+    ids = {video['id'] for video in videos}
+    return {**gt, 'videos': videos, 'annotations': [a for a in gt['annotations'] or [] if a['video_id'] in ids]}
+
+
+def _count(gt: GroundTruth) -> dict[int, tuple[int, int]]:
+    """{category id: (videos, instances)}."""
+    videos: dict[int, list[int]] = {}
+    for annotation in gt['annotations'] or []:
+        videos.setdefault(annotation['category_id'], []).append(annotation['video_id'])
+    return {category: (len(set(ids)), len(ids)) for category, ids in videos.items()}

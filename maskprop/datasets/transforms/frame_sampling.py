@@ -1,0 +1,93 @@
+"""Pairs of frames for training."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Literal
+
+import numpy as np
+from mmdet.datasets.transforms import BaseFrameSample
+from mmdet.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class SampleFramePair(BaseFrameSample):
+    """The key frame t and a second one t + delta, in this order (paper, Sections 4.1 and 5.1).
+
+    delta is uniform over the gaps from -max_gap to max_gap that exist, without 0. A video of one frame gives that
+    frame twice.
+
+    Takes a video's dict of ``images``, ``video_id``, ``video_length`` and, optionally, ``key_frame_id`` (a random
+    one without it); gives the two images' dicts as lists, and ``key_frame_flags`` [True, False].
+
+    Args:
+        max_gap: Largest gap.
+        gap_unit: 'listed': gaps are counted in the annotation file's frames (after ``frame_stride``); 'source': in
+            frames of the source video, by the last number in each file name (00005.jpg is frame 5).
+        collect_video_keys: Keys of the video to copy to its frames.
+
+    Raises:
+        ValueError: No other frame is within ``max_gap``; with 'source' also if a file name has no number, or two
+            names the same.
+    """
+
+    def __init__(
+        self,
+        max_gap: int = 25,
+        gap_unit: Literal['listed', 'source'] = 'listed',
+        collect_video_keys: tuple[str, ...] = ('video_id', 'video_length'),
+    ) -> None:
+        super().__init__(list(collect_video_keys))
+        if max_gap < 1:
+            raise ValueError(f'max_gap: found {max_gap}; expected 1 or more')
+        if gap_unit not in ('listed', 'source'):
+            raise ValueError(f"gap_unit: found {gap_unit!r}; expected 'listed' or 'source'")
+        self.max_gap = max_gap
+        self.gap_unit = gap_unit
+
+    def transform(self, video: dict) -> dict[str, list]:
+        key = video.get('key_frame_id')
+        if key is None:
+            key = np.random.randint(len(video['images']))
+        results = self.prepare_data(video, [key, self._second_frame(video, key)])
+        results['key_frame_flags'] = [True, False]
+        return results
+
+    def _second_frame(self, video: dict, key: int) -> int:
+        images = video['images']
+        if len(images) == 1:
+            return key
+        times = self._times(video)
+        gaps = times - times[key]  # [T]
+        within = np.flatnonzero((gaps != 0) & (np.abs(gaps) <= self.max_gap))
+        if not len(within):
+            nearest = np.abs(gaps[gaps != 0]).min()
+            raise ValueError(
+                f'video {video["video_id"]}: no frame within max_gap={self.max_gap} source frames of '
+                f'{images[key]["file_name"]}, the nearest is {nearest} away; raise max_gap of SampleFramePair'
+            )
+        return int(np.random.choice(within))
+
+    def _times(self, video: dict) -> np.ndarray:
+        """(T,) int64 frame numbers in the unit of the gap."""
+        images = video['images']
+        if self.gap_unit == 'listed':
+            return np.arange(len(images))
+        numbers = [re.findall(r'\d+', PurePosixPath(image['file_name']).stem) for image in images]
+        for image, found in zip(images, numbers, strict=True):
+            if not found:
+                raise ValueError(
+                    f'video {video["video_id"]}: file_names: {image["file_name"]!r} has no frame number, which '
+                    "gap_unit='source' needs; use gap_unit='listed'"
+                )
+        times = np.array([int(found[-1]) for found in numbers])
+        if len(np.unique(times)) < len(times):
+            raise ValueError(
+                f'video {video["video_id"]}: file_names: two names have the same last number (the first is '
+                f"{images[0]['file_name']!r}), so it is no frame number; use gap_unit='listed'"
+            )
+        return times
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(max_gap={self.max_gap}, gap_unit={self.gap_unit!r})'

@@ -1,0 +1,287 @@
+"""The rules of the YouTube-VIS format: every problem of a parsed annotation file, each as a :class:`Problem`.
+
+``docs/data.md`` lists the rules by name.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from maskprop.datasets.rle import inspect_masks, is_absent
+
+LARGEST_ID = 2**31 - 1  # ids go through int32 arrays on their way to a model
+PER_FRAME_FIELDS = ('segmentations', 'bboxes', 'areas')
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem of an annotation file.
+
+    Attributes:
+        file: The file.
+        record: The record, by kind and id ('annotation 17'), or '' for the file itself.
+        field: The field, with the frame where it has one ('segmentations[3]'), or ''.
+        found: What was found.
+        fix: What to do.
+        rule: Name of the broken rule, as in docs/data.md.
+        severity: 'error': the file is not used; 'warning': it is, as `fix` says.
+    """
+
+    file: str
+    record: str
+    field: str
+    found: str
+    fix: str
+    rule: str
+    severity: Literal['error', 'warning'] = 'error'
+
+    def __str__(self) -> str:
+        where = ', '.join(part for part in (self.record, self.field) if part)
+        return f'{self.file}: {where + ": " if where else ""}{self.found}; {self.fix}'
+
+
+class _Checker:
+    """Walks one parsed file and collects its problems."""
+
+    def __init__(self, file: str, check_areas: bool) -> None:
+        self.file = file
+        self.check_areas = check_areas
+        self.problems: list[Problem] = []
+        self.videos: dict[int, tuple[int, int, int]] = {}  # id -> (length, height, width) of the sound ones
+        self.video_ids: set[int] = set()
+        self.category_ids: set[int] = set()
+
+    def add(self, rule: str, record: str, field: str, found: str, fix: str, warn: bool = False) -> None:
+        severity = 'warning' if warn else 'error'
+        self.problems.append(Problem(self.file, record, field, found, fix, rule, severity))
+
+    def run(self, data: Any) -> None:
+        if not isinstance(data, dict):
+            hint = 'a list is a results file, not an annotation file' if isinstance(data, list) else 'see docs/data.md'
+            found = f'a {type(data).__name__} at the top'
+            self.add('top-level', '', '', found, f'expected {{"videos", "annotations", "categories"}}; {hint}')
+            return
+        for key in ('videos', 'categories'):
+            if not isinstance(data.get(key), list) or not data[key]:
+                found = _show(data[key]) if key in data else f'missing (found {sorted(map(str, data))})'
+                hint = ': this is a COCO file of single images' if key == 'videos' and 'images' in data else ''
+                self.add('top-level', '', key, found, f'expected a non-empty list of {key}{hint}')
+        annotations = data.get('annotations')
+        if annotations is not None and not isinstance(annotations, list):
+            self.add('top-level', '', 'annotations', _show(annotations), 'expected a list, or null where there is none')
+        self.video_ids = self._records(data, 'videos', 'video', self._check_video)
+        self.category_ids = self._records(data, 'categories', 'category', self._check_category)
+        self._records(data, 'annotations', 'annotation', self._check_annotation)
+        self._check_category_names(data)
+
+    def _records(self, data: dict, key: str, kind: str, check) -> set[int]:
+        """Checks every record of a list and its id; the ids seen."""
+        records = data.get(key)
+        seen: set[int] = set()
+        for place, record in enumerate(records if isinstance(records, list) else []):
+            if not isinstance(record, dict):
+                self.add('record', f'{kind} at place {place}', '', _show(record), 'expected an object')
+                continue
+            number = record.get('id')
+            if not _is_id(number):
+                name = f'{kind} at place {place}'
+                found = _show(number) if 'id' in record else 'missing'
+                self.add('id', name, 'id', found, f'expected an integer from 0 to {LARGEST_ID}')
+            else:
+                name = f'{kind} {number}'
+                if number in seen:
+                    self.add('duplicate-id', name, 'id', f'a second {kind} of this id', f'give each {kind} its own id')
+                seen.add(number)
+            check(record, name)
+        return seen
+
+    def _check_video(self, video: dict, name: str) -> None:
+        sound = _is_id(video.get('id'))
+        for side in ('width', 'height'):
+            if not _is_int(video.get(side)) or video[side] < 1:
+                self.add('video-size', name, side, _show(video.get(side)), 'expected the size of its frames in pixels')
+                sound = False
+        names = video.get('file_names')
+        if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
+            self.add('file-names', name, 'file_names', _show(names), 'expected a non-empty list of frame file names')
+            sound = False
+        elif video.get('length') is not None and video['length'] != len(names):
+            found = f'{_show(video["length"])}, but file_names has {len(names)} entries'
+            self.add('video-length', name, 'length', found, 'make them agree')
+            sound = False
+        if sound:
+            self.videos[video['id']] = len(names), video['height'], video['width']
+
+    def _check_category(self, category: dict, name: str) -> None:
+        if not isinstance(category.get('name'), str) or not category['name']:
+            self.add('category-name', name, 'name', _show(category.get('name')), 'expected a non-empty string')
+
+    def _check_category_names(self, data: dict) -> None:
+        categories = data.get('categories')
+        names = [c.get('name') for c in categories if isinstance(c, dict)] if isinstance(categories, list) else []
+        for name in sorted({n for n in names if isinstance(n, str) and names.count(n) > 1}):
+            found = f'the name {name!r} {names.count(name)} times'
+            self.add('category-name', 'categories', 'name', found, 'rename one, tables show names', warn=True)
+
+    def _check_annotation(self, annotation: dict, name: str) -> None:
+        if annotation.get('id') == 0 and _is_id(annotation.get('id')):
+            self.add('id-zero', name, 'id', '0', 'number from 1: video AP refuses id 0 (training takes it)', warn=True)
+        for field, known, rule in (
+            ('video_id', self.video_ids, 'unknown-video'),
+            ('category_id', self.category_ids, 'unknown-category'),
+        ):
+            number = annotation.get(field)
+            if not _is_id(number) or number not in known:
+                list_name = 'videos' if field == 'video_id' else 'categories'
+                self.add(rule, name, field, _show(number), f'expected the id of an entry of {list_name}')
+        crowd = annotation.get('iscrowd')
+        if crowd is None:
+            fix = 'write 0 or 1: video AP refuses the file (training takes it as 0)'
+            self.add('iscrowd', name, 'iscrowd', 'missing', fix, warn=True)
+        elif crowd not in (0, 1):
+            self.add('iscrowd', name, 'iscrowd', _show(crowd), 'expected 0 or 1')
+        video_id = annotation.get('video_id')
+        if _is_id(video_id) and video_id in self.videos:
+            self._check_tracks(annotation, name, *self.videos[video_id])
+
+    def _check_tracks(self, annotation: dict, name: str, length: int, height: int, width: int) -> None:
+        """The lists with one entry a frame."""
+        lists: dict[str, Sequence[Any]] = {}
+        for field in PER_FRAME_FIELDS:
+            values = annotation.get(field)
+            if values is None and field != 'segmentations':
+                continue
+            if isinstance(values, list) and len(values) == length:
+                lists[field] = values
+            else:
+                found = f'{len(values)} entries' if isinstance(values, list) else _show(values)
+                fix = f'expected one entry for each of the {length} frames of its video'
+                self.add('list-length', name, field, found, fix)
+        if annotation.get('areas') is None:
+            fix = 'write the area of every mask: video AP refuses the file (training does not use areas)'
+            self.add('areas', name, 'areas', 'missing', fix, warn=True)
+        if 'segmentations' not in lists:
+            return
+        faults, areas = inspect_masks(lists['segmentations'], height, width)
+        for fault in faults:
+            self.add(fault.rule, name, f'segmentations[{fault.frame}]', fault.found, fault.fix)
+        self._check_empty(name, lists['segmentations'], areas)
+        if 'bboxes' in lists:
+            self._check_boxes(name, lists['bboxes'], lists['segmentations'])
+        if 'areas' in lists:
+            self._check_areas(name, lists['areas'], lists['segmentations'], areas)
+
+    def _check_empty(self, name: str, masks: Sequence[Any], areas: np.ndarray) -> None:
+        empty = [i for i, mask in enumerate(masks) if (mask is not None and is_absent(mask)) or areas[i] == 0]
+        if empty:
+            found = f'a mask without a pixel in {len(empty)} frames, the first {empty[0]}'
+            fix = 'write null where the object is not visible (taken as null)'
+            self.add('mask-empty', name, f'segmentations[{empty[0]}]', found, fix, warn=True)
+
+    def _check_boxes(self, name: str, boxes: Sequence[Any], masks: Sequence[Any]) -> None:
+        without_box: list[int] = []
+        for frame, (box, mask) in enumerate(zip(boxes, masks, strict=True)):
+            field = f'bboxes[{frame}]'
+            if is_absent(box):
+                if not is_absent(mask):
+                    without_box.append(frame)
+            elif not (isinstance(box, list) and len(box) == 4 and all(_is_number(x) for x in box)):
+                self.add('box', name, field, _show(box), 'expected [x, y, width, height] in pixels, finite, or null')
+            elif min(box[2:]) < 0:
+                self.add('box', name, field, f'{box}, a negative size', 'expected [x, y, width, height] in pixels')
+            elif is_absent(mask) and min(box[2:]) > 0:
+                fix = 'add the mask, or write null for the box'
+                self.add('box-without-mask', name, field, f'{box}, but no mask in this frame', fix)
+        if without_box:
+            found = f'null beside a mask in {len(without_box)} frames, the first {without_box[0]}'
+            fix = 'write the box of the mask (training takes it from the mask)'
+            self.add('mask-without-box', name, f'bboxes[{without_box[0]}]', found, fix, warn=True)
+
+    def _check_areas(self, name: str, given: Sequence[Any], masks: Sequence[Any], areas: np.ndarray) -> None:
+        bad = [i for i, a in enumerate(given) if a is not None and not (_is_number(a) and a >= 0)]
+        for frame in bad:
+            self.add('areas', name, f'areas[{frame}]', _show(given[frame]), 'expected a number of pixels, or null')
+        if bad or not self.check_areas:
+            return
+        areas = np.where([is_absent(m) for m in masks], 0, areas)
+        values = np.array([a or 0 for a in given], dtype=np.float64)
+        off = np.flatnonzero(np.abs(values - areas) > np.maximum(1, 0.01 * areas))  # nan compares as equal
+        if len(off):
+            found = f'{given[off[0]]}, but the mask has {areas[off[0]]:.0f} pixels (so in {len(off)} frames)'
+            fix = "write the masks' areas (video AP uses them as they are)"
+            self.add('areas-differ', name, f'areas[{off[0]}]', found, fix, warn=True)
+
+
+def check_data(data: Any, file: str, check_areas: bool = True) -> list[Problem]:
+    """Every problem of a parsed annotation file, in the order of its records.
+
+    Args:
+        data: What ``json.load`` gave.
+        file: Name of the file, for the messages.
+        check_areas: Also compare ``areas`` with the masks (warnings only).
+    """
+    checker = _Checker(file, check_areas)
+    checker.run(data)
+    return checker.problems
+
+
+def check_images(data: dict, file: str, image_root: str | Path) -> Iterator[Problem]:
+    """Frames that are missing, unreadable or of another size than their video; only image headers are read.
+
+    Args:
+        data: A file without errors.
+        file: Its name, for the messages.
+        image_root: The folder that ``file_names`` are relative to.
+    """
+    for video in data['videos']:
+        expected = video['width'], video['height']
+        missing: list[str] = []
+        for frame, image in enumerate(video['file_names']):
+            path = Path(image_root) / image
+            if not path.is_file():
+                missing.append(image)
+                continue
+            size = _image_size(path)
+            if size != expected:
+                found = f'{path} is {"no image" if size is None else "{} x {}".format(*size)}'
+                fix = f'expected width x height = {expected[0]} x {expected[1]}, as the video says'
+                yield Problem(file, f'video {video["id"]}', f'file_names[{frame}]', found, fix, 'image-size')
+        if missing:
+            found = f'{len(missing)} of {len(video["file_names"])} frames missing under {image_root}, first {missing[0]}'
+            fix = 'give the folder that file_names are relative to, or unpack the images again'
+            yield Problem(file, f'video {video["id"]}', 'file_names', found, fix, 'image-missing')
+
+
+def _image_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) as an image reader that obeys the EXIF orientation would give it, None if unreadable."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(0x0112, 1) >= 5
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except (OSError, UnidentifiedImageError):
+        return None
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_id(value: Any) -> bool:
+    return _is_int(value) and 0 <= value <= LARGEST_ID
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _show(value: Any) -> str:
+    return 'missing' if value is None else reprlib.repr(value)

@@ -1,0 +1,173 @@
+"""The mmdet data set that reads YouTube-VIS annotation files as they are published."""
+
+from __future__ import annotations
+
+import os.path as osp
+from collections import defaultdict
+from typing import Any
+
+import mmengine.fileio as fileio
+from mmdet.datasets import BaseVideoDataset
+from mmdet.registry import DATASETS
+from mmengine.logging import print_log
+from pycocotools import mask as coco_mask
+
+from maskprop.datasets.rle import compress
+from maskprop.datasets.samplers import FrameRequest
+from maskprop.datasets.ytvis_json import Annotation, AnnotationError, GroundTruth, Video, load_ytvis, select_frames
+from maskprop.engine.random_state import seeded
+
+
+@DATASETS.register_module()
+class YouTubeVISJsonDataset(BaseVideoDataset):
+    """Videos of a YouTube-VIS annotation file; classes come from the file, in the order of category ids.
+
+    ``metainfo`` has ``classes`` (names by label) and ``category_ids`` (category id by label).
+
+    An index is a :class:`~maskprop.datasets.samplers.FrameRequest` (training: this key frame, with the random
+    numbers of the request), a pair (video, frame), or a video (training: a random key frame; test: all frames).
+
+    In training, videos without a usable annotation are dropped. A usable one has a mask and is no crowd. In
+    test mode all videos stay, and annotations may be missing.
+
+    Args:
+        frame_stride: Use the frames 0, s, 2s, ... of each video.
+        frame_range: Use this part of each video, as fractions; taken before the stride. See
+            :func:`~maskprop.datasets.ytvis_json.frame_indices`.
+        keep_empty_frames: Whether a frame without any usable object may be a key frame in training. As the other
+            frame of a pair it is used in either case.
+        *args, **kwargs: As mmdet's ``BaseVideoDataset``: ``ann_file``, ``data_root``, ``data_prefix`` with
+            ``img_path``, ``pipeline``, ``test_mode``, ...
+
+    Raises:
+        AnnotationError: The file has errors; ``metainfo`` names other classes than the file; a training set has
+            no annotation to train on.
+        ValueError: ``frame_stride`` or ``frame_range`` is out of range.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        frame_stride: int = 1,
+        frame_range: tuple[float, float] = (0.0, 1.0),
+        keep_empty_frames: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.frame_stride = frame_stride
+        self.frame_range = (float(frame_range[0]), float(frame_range[1]))
+        self.keep_empty_frames = keep_empty_frames
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Videos as dicts with ``video_id``, ``video_length`` and ``images``.
+
+        An image has ``img_id``, ``img_path``, ``file_name``, ``height``, ``width``, ``frame_id`` (its place among
+        the used frames), ``video_id`` and ``instances``: dicts of ``bbox`` (x1, y1, x2, y2 in pixels),
+        ``bbox_label``, ``mask`` (compressed RLE), ``instance_id`` (the annotation's id), ``ignore_flag`` (1: crowd).
+        """
+        with fileio.get_local_path(self.ann_file, backend_args=self.backend_args) as path:
+            gt = load_ytvis(path, require_annotations=not self.test_mode)
+        self._set_classes(gt)
+        gt = select_frames(gt, self.frame_stride, self.frame_range)
+        annotations: dict[int, list[Annotation]] = defaultdict(list)
+        for annotation in gt['annotations'] or []:
+            annotations[annotation['video_id']].append(annotation)
+        data_list: list[dict] = []
+        first_image = 0
+        for video in gt['videos']:
+            data_list.append(self._parse_video(video, annotations[video['id']], first_image))
+            first_image += len(video['file_names'])
+        return data_list
+
+    def filter_data(self) -> list[dict]:
+        """Training: the videos with something to train on."""
+        if self.test_mode:
+            return self.data_list
+        kept = [video for video in self.data_list if any(_is_usable(image) for image in video['images'])]
+        if not kept:
+            raise AnnotationError(
+                f'{self.ann_file}: annotations: none with a mask and iscrowd 0 in the frames used (frame_stride='
+                f'{self.frame_stride}, frame_range={self.frame_range}); nothing to train on'
+            )
+        dropped = len(self.data_list) - len(kept)
+        if dropped:
+            print_log(f'{self.ann_file}: {dropped} of {len(self.data_list)} videos have no object: dropped', 'current')
+        return kept
+
+    def key_frames(self) -> list[list[int]]:
+        """For each video, the frames that samples are drawn for: in test mode all of them."""
+        every = self.test_mode or self.keep_empty_frames
+        table = []
+        for video in range(len(self)):
+            images = self.get_data_info(video)['images']
+            table.append([i for i, image in enumerate(images) if every or _is_usable(image)])
+        return table
+
+    def __getitem__(self, index: FrameRequest | tuple[int, int] | int) -> Any:
+        if isinstance(index, FrameRequest):
+            with seeded(index.seed, index.epoch, index.position):
+                return super().__getitem__((index.video, index.frame))
+        return super().__getitem__(index)
+
+    def _set_classes(self, gt: GroundTruth) -> None:
+        categories = sorted(gt['categories'], key=lambda category: category['id'])
+        classes = tuple(category['name'] for category in categories)
+        given = self._metainfo.get('classes')
+        if given is not None and tuple(given) != classes:
+            raise AnnotationError(
+                f'{self.ann_file}: categories: the file has {list(classes)} (in the order of their ids), but metainfo '
+                f'has classes {list(given)}; leave metainfo out (classes come from the file) or make them agree'
+            )
+        self.cat_ids = [category['id'] for category in categories]
+        self.cat2label = {number: label for label, number in enumerate(self.cat_ids)}
+        self._metainfo.update(classes=classes, category_ids=list(self.cat_ids))
+
+    def _parse_video(self, video: Video, annotations: list[Annotation], first_image: int) -> dict:
+        height, width = video['height'], video['width']
+        instances: list[list[dict]] = [[] for _ in video['file_names']]
+        for annotation in annotations:
+            label = self.cat2label[annotation['category_id']]
+            boxes = annotation.get('bboxes') or [None] * len(instances)
+            for frame, (mask, box) in enumerate(zip(annotation['segmentations'], boxes, strict=True)):
+                if mask is None:
+                    continue
+                rle = compress(mask, height, width)
+                if coco_mask.area(rle) == 0:
+                    continue
+                instances[frame].append(
+                    dict(
+                        bbox=_corners(box, rle, height, width),
+                        bbox_label=label,
+                        mask=rle,
+                        instance_id=annotation['id'],
+                        ignore_flag=int(annotation['iscrowd']),
+                    )
+                )
+        images = [
+            dict(
+                img_id=first_image + frame,
+                img_path=osp.join(self.data_prefix.get('img_path') or '', name),
+                file_name=name,
+                height=height,
+                width=width,
+                frame_id=frame,
+                video_id=video['id'],
+                instances=instances[frame],
+            )
+            for frame, name in enumerate(video['file_names'])
+        ]
+        return dict(video_id=video['id'], video_length=len(images), images=images)
+
+
+def _is_usable(image: dict) -> bool:
+    return any(not instance['ignore_flag'] for instance in image['instances'])
+
+
+def _corners(box: list[float] | None, rle: dict, height: int, width: int) -> list[float]:
+    """The box as x1, y1, x2, y2 inside the picture; the mask's where the file has none or one without area there."""
+    for x, y, w, h in [box] if box is not None else []:
+        x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
+        if x2 > x1 and y2 > y1:
+            return [float(x1), float(y1), float(x2), float(y2)]
+    x, y, w, h = coco_mask.toBbox(rle).tolist()
+    return [x, y, x + w, y + h]

@@ -1,0 +1,252 @@
+"""Reading YouTube-VIS annotation files as they are published: 2019, 2021, 2022, OVIS and any set in their format.
+
+Depends on NumPy and pycocotools only, so evaluation can use it without a deep-learning library. The format and the
+rules are in ``docs/data.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+
+from maskprop.datasets.rle import decode_mask, is_absent
+from maskprop.datasets.ytvis_checks import PER_FRAME_FIELDS, Problem, check_data, check_images
+
+__all__ = [
+    'Annotation',
+    'AnnotationError',
+    'Category',
+    'GroundTruth',
+    'Problem',
+    'Video',
+    'decode_mask',
+    'find_problems',
+    'frame_indices',
+    'has_mask',
+    'load_ytvis',
+    'read_json',
+    'select_frames',
+    'subsample_frames',
+    'summarize',
+]
+
+_MOST_ERRORS_SHOWN = 10
+
+
+class AnnotationError(ValueError):
+    """An annotation file that cannot be used. The message names file, record, field, what was found and the fix."""
+
+
+class Video(TypedDict):
+    """A video: its frames in order, relative to the image folder, and their size in pixels."""
+
+    id: int
+    width: int
+    height: int
+    length: int
+    file_names: list[str]
+
+
+class _RequiredOfAnnotation(TypedDict):
+    id: int
+    video_id: int
+    category_id: int
+    segmentations: list[dict[str, Any] | list[list[float]] | None]
+    iscrowd: int
+
+
+class Annotation(_RequiredOfAnnotation, total=False):
+    """One object in one video; the lists have one entry a frame, null where the object is not visible."""
+
+    bboxes: list[list[float] | None]
+    areas: list[float | None]
+
+
+class Category(TypedDict):
+    """A category."""
+
+    id: int
+    name: str
+
+
+class GroundTruth(TypedDict):
+    """A file; ``annotations`` is None where the publisher keeps them (validation and test sets)."""
+
+    videos: list[Video]
+    categories: list[Category]
+    annotations: list[Annotation] | None
+
+
+def read_json(path: str | Path) -> Any:
+    """Parses a JSON file.
+
+    Raises:
+        AnnotationError: There is no such file, or it is not valid JSON.
+    """
+    try:
+        with open(path, encoding='utf-8') as file:
+            return json.load(file)
+    except OSError as error:
+        fix = 'see docs/data.md for where the files of a data set are expected'
+        raise AnnotationError(f'{path}: cannot be read ({error.strerror}); {fix}') from None
+    except ValueError as error:
+        fix = f'its {Path(path).stat().st_size} bytes are cut short or damaged: download or write it again'
+        raise AnnotationError(f'{path}: not valid JSON ({error}); {fix}') from None
+
+
+def find_problems(path: str | Path, image_root: str | Path | None = None) -> list[Problem]:
+    """Every problem of an annotation file.
+
+    Args:
+        path: The annotation file.
+        image_root: Folder that ``file_names`` are relative to. If given, and the file has no error, the frames
+            are looked for and their sizes read from their headers.
+
+    Returns:
+        Errors and warnings in the order of the records; empty for a perfect file.
+    """
+    try:
+        data = read_json(path)
+    except AnnotationError as error:
+        found, fix = str(error).removeprefix(f'{path}: ').split('; ', 1)
+        return [Problem(str(path), '', '', found, fix, 'json')]
+    problems = check_data(data, str(path))
+    if image_root is not None and not any(p.severity == 'error' for p in problems):
+        problems.extend(check_images(data, str(path), image_root))
+    return problems
+
+
+def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTruth:
+    """Loads and checks an annotation file.
+
+    What may be left out is filled in: ``length`` of videos, ``iscrowd`` (0); ``annotations`` is None if missing.
+    An empty list in place of a mask or box becomes None.
+
+    Args:
+        path: The annotation file.
+        require_annotations: Whether a file without annotations is an error.
+
+    Raises:
+        AnnotationError: The file has errors; the first ten are in the message, ``tools/check_dataset.py`` lists all.
+    """
+    data = read_json(path)
+    errors = [p for p in check_data(data, str(path), check_areas=False) if p.severity == 'error']
+    if errors:
+        more = len(errors) - _MOST_ERRORS_SHOWN
+        lines = [str(p) for p in errors[:_MOST_ERRORS_SHOWN]]
+        if more > 0:
+            lines.append(f'and {more} more: python tools/check_dataset.py {path}')
+        raise AnnotationError('\n'.join(lines))
+    if require_annotations and not data.get('annotations'):
+        raise AnnotationError(
+            f'{path}: annotations: none in this file (published validation and test sets have none); use a '
+            'training file, or make a validation set out of one: '
+            'python tools/split_dataset.py TRAIN.json --val-videos N --seed S'
+        )
+    return _fill_in(data)
+
+
+def has_mask(annotation: Annotation) -> bool:
+    """Whether the object has a mask in any frame."""
+    return any(mask is not None for mask in annotation['segmentations'])
+
+
+def frame_indices(length: int, stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)) -> range:
+    """Which frames of a video are used: a part of it, then every ``stride``-th frame of the part.
+
+    Args:
+        length: Number of listed frames.
+        stride: Keep frames 0, s, 2s, ... of the part.
+        frame_range: Start and end of the part as fractions of the video; (0, .6) and (.6, 1) share no frame. A
+            part always has one frame at least.
+
+    Raises:
+        ValueError: The stride is not a positive integer, or the range is not within 0 and 1.
+    """
+    if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
+        raise ValueError(f'frame_stride: found {stride!r}; expected an integer of 1 or more')
+    start, stop = frame_range
+    if not 0 <= start < stop <= 1:
+        raise ValueError(f'frame_range: found {tuple(frame_range)}; expected fractions 0 <= start < stop <= 1')
+    first = min(int(start * length + 0.5), length - 1)
+    return range(first, max(int(stop * length + 0.5), first + 1), stride)
+
+
+def subsample_frames(gt: GroundTruth, stride: int) -> GroundTruth:
+    """Keeps frames 0, s, 2s, ... of every video; see :func:`select_frames`."""
+    return select_frames(gt, stride)
+
+
+def select_frames(
+    gt: GroundTruth, stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)
+) -> GroundTruth:
+    """Keeps some frames of every video (:func:`frame_indices`), in videos and annotations alike.
+
+    An object that is visible in none of the kept frames is left out, as nothing could match it; one that has no
+    mask in the file stays. ``gt`` is not changed, but the result shares its masks.
+    """
+    frame_indices(1, stride, frame_range)  # complains of bad values before anything is copied
+    if stride == 1 and tuple(frame_range) == (0, 1):
+        return gt
+    kept = {v['id']: frame_indices(len(v['file_names']), stride, frame_range) for v in gt['videos']}
+    lengths = {v['id']: len(v['file_names']) for v in gt['videos']}
+    videos = []
+    for video in gt['videos']:
+        names = [video['file_names'][i] for i in kept[video['id']]]
+        videos.append({**video, 'file_names': names, 'length': len(names)})
+    annotations = []
+    for annotation in gt.get('annotations') or []:
+        frames, length = kept[annotation['video_id']], lengths[annotation['video_id']]
+        chosen = {
+            key: [value[i] for i in frames] if _is_per_frame(key, value, length) else value
+            for key, value in annotation.items()
+        }
+        if has_mask(chosen) or not has_mask(annotation):
+            annotations.append(chosen)
+    return {**gt, 'videos': videos, 'annotations': annotations if gt.get('annotations') is not None else None}
+
+
+def summarize(gt: GroundTruth) -> dict[str, Any]:
+    """Counts of a loaded file.
+
+    Returns:
+        ``videos``, ``frames``, ``instances``, ``categories`` (listed), ``crowd`` (instances), ``masks``,
+        ``null_share`` (of the entries of ``segmentations``), ``per_category`` ({name: instances}).
+    """
+    annotations = gt['annotations'] or []
+    names = {c['id']: c['name'] for c in sorted(gt['categories'], key=lambda c: c['id'])}
+    per_category = dict.fromkeys(names, 0)
+    for annotation in annotations:
+        per_category[annotation['category_id']] += 1
+    entries = sum(len(a['segmentations']) for a in annotations)
+    masks = sum(m is not None for a in annotations for m in a['segmentations'])
+    return dict(
+        videos=len(gt['videos']),
+        frames=sum(len(v['file_names']) for v in gt['videos']),
+        instances=len(annotations),
+        categories=len(names),
+        crowd=sum(bool(a['iscrowd']) for a in annotations),
+        masks=masks,
+        null_share=(entries - masks) / entries if entries else float(np.nan),
+        per_category={f'{names[i]} ({i})': n for i, n in per_category.items()},
+    )
+
+
+def _is_per_frame(key: str, value: Any, length: int) -> bool:
+    """Also lists that a set adds of its own, such as OVIS's ``occlusion``."""
+    return isinstance(value, list) and (key in PER_FRAME_FIELDS or len(value) == length)
+
+
+def _fill_in(data: dict[str, Any]) -> GroundTruth:
+    for video in data['videos']:
+        video['length'] = len(video['file_names'])
+    data['annotations'] = data.get('annotations')
+    for annotation in data['annotations'] or []:
+        annotation['iscrowd'] = int(annotation.get('iscrowd') or 0)
+        for field in ('segmentations', 'bboxes'):
+            if annotation.get(field):
+                annotation[field] = [None if is_absent(x) else x for x in annotation[field]]
+    return data

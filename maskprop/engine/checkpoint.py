@@ -1,0 +1,179 @@
+"""Checkpoints are read with ``weights_only=True``, always: a checkpoint can hold arrays, never code to run.
+
+mmengine reads them with ``weights_only=True`` first but falls back to ``weights_only=False`` by itself, and
+reads downloads without it. :func:`install_safe_loading` (called on import) closes both ways, so everything
+built on mmengine (``Runner.resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')``, ``init_detector``)
+is safe too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, BinaryIO
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.runner import checkpoint as mmengine_checkpoint
+
+MapLocation = str | torch.device | Callable | None
+
+_DTYPES = ('bool', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64',
+           'float16', 'float32', 'float64')  # yapf: disable
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that is damaged, holds a class that isn't allowed, or doesn't fit the model."""
+
+
+def _history_buffer_method(owner: type, name: str) -> Callable:
+    """Stands in for ``getattr``, by which mmengine's HistoryBuffer pickles its own statistics methods."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
+        raise UnpicklingError(
+            f'Unsupported global: GLOBAL {getattr(owner, "__name__", owner)}.{name} '
+            'was not an allowed global by default.'
+        )
+    return getattr(owner, name)
+
+
+def allowed_classes() -> list[Any]:
+    """What mmengine's checkpoints hold beside tensors and plain containers, and nothing more.
+
+    HistoryBuffer (the message hub's logs), numpy arrays, scalars and numeric dtypes, under the names that
+    numpy 1 and numpy 2 pickle them by.
+    """
+    multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
+    names: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, (_history_buffer_method, 'builtins.getattr')]
+    names += [type(np.dtype(name)) for name in _DTYPES]
+    for package in ('numpy.core', 'numpy._core'):
+        for function in ('_reconstruct', 'scalar'):
+            names.append((getattr(multiarray, function), f'{package}.multiarray.{function}'))
+    return names
+
+
+def load_checkpoint_file(file: str | os.PathLike | BinaryIO, map_location: MapLocation = 'cpu') -> Any:
+    """Read a checkpoint from a local file, with ``weights_only=True``.
+
+    Args:
+        file: path, or a binary file object.
+        map_location: as in :func:`torch.load`.
+
+    Raises:
+        FileNotFoundError: no such file. CheckpointError: the file is damaged or not a checkpoint, or holds a
+        class that isn't allowed; nothing of
+            the file has been run.
+    """
+    _check_torch_version()
+    name = str(file) if isinstance(file, str | os.PathLike) else getattr(file, 'name', 'the checkpoint')
+    if isinstance(file, str | os.PathLike) and not Path(file).is_file():
+        raise FileNotFoundError(
+            f'checkpoint {name}: no such file. Check the path '
+            '(work_dirs/<config>/last_checkpoint names the last one that a training '
+            'wrote)'
+        )
+    try:
+        with torch.serialization.safe_globals(allowed_classes()):
+            return torch.load(file, map_location=map_location, weights_only=True)
+    except UnpicklingError as error:
+        raise CheckpointError(_explain(name, str(error))) from None
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        OSError,
+        TypeError,
+        AttributeError,
+        IndexError,
+    ) as error:
+        raise CheckpointError(_damaged(name, f'{type(error).__name__}: {error}')) from error
+
+
+def _check_torch_version() -> None:
+    # Before 2.6 weights_only=True could be broken out of (CVE-2025-32434).
+    if tuple(int(part) for part in re.findall(r'\d+', torch.__version__)[:2]) < (2, 6):
+        raise CheckpointError(
+            f'torch {torch.__version__} cannot read checkpoints safely (CVE-2025-32434); '
+            'install torch 2.6 or later'
+        )
+
+
+def _explain(name: str, message: str) -> str:
+    found = re.search(r'GLOBAL ([\w.]+)', message) or re.search(r"but got <class '([\w.]+)'>", message)
+    if found is None:
+        return _damaged(name, message.splitlines()[-1])
+    return (
+        f'checkpoint {name}: refused, it holds {found[1]}, which is not among the classes that a '
+        'checkpoint of '
+        'mmengine may hold. Loading it could run code hidden in the file. If you trust where it comes '
+        'from, '
+        'load it yourself, keep its weights only and save them again: '
+        "torch.save(dict(state_dict=checkpoint['state_dict']), NEW)"
+    )
+
+
+def _damaged(name: str, reason: str) -> str:
+    return (
+        f'checkpoint {name}: cannot be read, it is damaged (cut short while it was written or copied?) '
+        'or not '
+        f'a checkpoint. Use another one or copy it again. ({reason})'
+    )
+
+
+def load_url(
+    url: str,
+    model_dir: str | None = None,
+    map_location: MapLocation = None,
+    progress: bool = True,
+    check_hash: bool = False,
+    file_name: str | None = None,
+) -> Any:
+    """Like :func:`torch.hub.load_state_dict_from_url` but always ``weights_only=True``.
+
+    A file already in the cache (``torch.hub.get_dir()/checkpoints``) is not downloaded again.
+
+    Raises:
+        ConnectionError: it cannot be downloaded; the message says where to put the file by hand.
+        CheckpointError: as :func:`load_checkpoint_file`.
+    """
+    folder = Path(model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints'))
+    target = folder / (file_name or os.path.basename(urlparse(url).path))
+    if not target.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        found = torch.hub.HASH_REGEX.search(target.name) if check_hash else None
+        try:
+            torch.hub.download_url_to_file(url, str(target), found and found[1], progress=progress)
+        except OSError as error:  # URLError, HTTPError, timeouts, a refused connection
+            raise ConnectionError(
+                f'cannot download the weights {url} ({error}). Without network access, download that file '
+                f'elsewhere and put it at {target}, or train from scratch: in the config set load_from=None '
+                'and '
+                "init_cfg=None in the model's backbone"
+            ) from error
+    return load_checkpoint_file(target, map_location)
+
+
+def _safe_torch_load(
+    file: str | BinaryIO, map_location: MapLocation = None, weights_only: bool | None = None
+) -> Any:
+    """Takes the place of mmengine's; ``weights_only=False`` is not to be had."""
+    return load_checkpoint_file(file, map_location)
+
+
+def install_safe_loading() -> None:
+    """Make every checkpoint loader of mmengine read by :func:`load_checkpoint_file`.
+
+    All its schemes (local, http, torchvision, open-mmlab, mmcls, ceph, pavi) end in one of two functions of
+    ``mmengine.runner.checkpoint``: ``_safe_torch_load`` or ``load_url``. Replacing those two covers them all,
+    also the ones that call each other by name, which ``CheckpointLoader.register_scheme`` would miss.
+    """
+    mmengine_checkpoint._safe_torch_load = _safe_torch_load
+    mmengine_checkpoint.load_url = load_url
+
+
+install_safe_loading()

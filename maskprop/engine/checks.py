@@ -1,0 +1,115 @@
+"""Checks before long work: files exist, data sets load, their classes fit the model and each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmdet.registry import DATASETS
+from mmengine.config import Config
+
+from maskprop.engine.config import ConfigError
+
+HEADS = ('bbox_head', 'mask_head')
+
+
+def check_datasets(cfg: Config, splits: tuple[str, ...]) -> dict[str, Any]:
+    """Build the data set of each split, look for its frames, and fit the model's ``num_classes``.
+
+    Args:
+        cfg: the config; ``num_classes`` of ``bbox_head`` and ``mask_head`` is filled in where it is missing.
+        splits: of 'train', 'val', 'test'; the first one's classes are the model's. Those without a data loader in
+            the config are passed over.
+
+    Returns:
+        The data sets by split.
+
+    Raises:
+        ConfigError: a file is missing, a set is empty, or classes don't fit.
+        AnnotationError: an annotation file is malformed.
+    """
+    datasets = {split: build_dataset(cfg, split) for split in splits if cfg.get(f'{split}_dataloader')}
+    classes: tuple[str, ...] | None = None
+    for split, dataset in datasets.items():
+        source = f'{split}_dataloader.dataset ({describe(dataset)})'
+        found = tuple(dataset.metainfo['classes'])
+        if classes is None:
+            classes, first = found, source
+            fit_num_classes(cfg.model, len(classes), source)
+        elif found != classes:
+            raise ConfigError(f'{source} has {_list_classes(found)}, but {first} has {_list_classes(classes)}. '
+                              'Give both sets the same categories, in the same order of their ids')
+    return datasets
+
+
+def build_dataset(cfg: Config, split: str) -> Any:
+    """Build ``cfg.<split>_dataloader.dataset`` and check that it has videos and their frames."""
+    key = f'{split}_dataloader.dataset'
+    dataset_cfg = cfg[f'{split}_dataloader']['dataset']
+    try:
+        dataset = DATASETS.build(dataset_cfg)
+    except FileNotFoundError as error:
+        raise ConfigError(f'{key}: {error}. Set {key}.data_root and {key}.ann_file, in the config or by '
+                          f'--cfg-options {key}.data_root=PATH') from error
+    if hasattr(dataset, 'full_init'):
+        dataset.full_init()
+    if len(dataset) == 0:
+        raise ConfigError(f'{key} ({describe(dataset)}) has no videos (left after filtering)')
+    for i in range(len(dataset)):
+        info = dataset.get_data_info(i)
+        frame = info['images'][0]['img_path']
+        if not Path(frame).is_file():
+            raise ConfigError(f'{key} ({describe(dataset)}): video {info["video_id"]}: its first frame {frame} does '
+                              f'not exist. Set {key}.data_prefix.img_path to the folder that the file names of the '
+                              'annotation file start from')
+    return dataset
+
+
+def fit_num_classes(model_cfg: dict, num_classes: int, source: str = 'the data set') -> None:
+    """Fill in or check ``num_classes`` of every ``bbox_head`` and ``mask_head`` of a model config, in place.
+
+    HTC has lists of three heads; all are visited. A ``semantic_head`` needs one more class, for the background,
+    or as many stuff classes as it likes.
+
+    Args:
+        model_cfg: the model's config.
+        num_classes: of the data set.
+        source: says in errors where ``num_classes`` comes from.
+
+    Raises:
+        ConfigError: a head has another number of classes.
+    """
+    for key, head in _heads(model_cfg, 'model'):
+        semantic = key.split('.')[-1].startswith('semantic_head')
+        wanted = num_classes + semantic
+        found = head.get('num_classes')
+        if found is None:
+            head['num_classes'] = wanted
+        elif found < wanted if semantic else found != wanted:
+            raise ConfigError(f'{key}.num_classes is {found}, but {source} has {num_classes} classes: set it to '
+                              f'{wanted}, or to None, and it is taken from the data set')
+
+
+def _heads(node: Any, path: str) -> Iterator[tuple[str, dict]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name in (*HEADS, 'semantic_head'):
+                entries = value if isinstance(value, list | tuple) else [value]
+                for i, head in enumerate(entries):
+                    if isinstance(head, dict) and 'type' in head:
+                        yield f'{path}.{name}' + (f'[{i}]' if isinstance(value, list | tuple) else ''), head
+            yield from _heads(value, f'{path}.{name}')
+    elif isinstance(node, list | tuple):
+        for i, value in enumerate(node):
+            yield from _heads(value, f'{path}[{i}]')
+
+
+def describe(dataset: Any) -> str:
+    """The data set's annotation file, or its type."""
+    return str(getattr(dataset, 'ann_file', None) or type(dataset).__name__)
+
+
+def _list_classes(classes: tuple[str, ...]) -> str:
+    shown = ', '.join(classes[:4]) + (', ...' if len(classes) > 4 else '')
+    return f'{len(classes)} classes ({shown})'

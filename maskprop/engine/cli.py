@@ -1,0 +1,130 @@
+"""What tools/train.py and tools/test.py do."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+import maskprop
+from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.config import ConfigError, load_config, prepare_testing, prepare_training
+from maskprop.engine.launch import LAUNCHERS, LaunchError, setup_distributed
+from maskprop.evaluation.results_io import write_json
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that training and test share."""
+    parser.add_argument('config', help='config file, e.g. configs/maskprop/....py')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/CONFIG_NAME)')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help="override config keys, e.g. train_dataloader.batch_size=2 model.clip_radius=4 'key=[a,b]'",
+    )
+    # torchrun gives the rank by environment variables; older launchers by this argument
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def train_parser(description: str | None = None) -> argparse.ArgumentParser:
+    """Arguments of tools/train.py."""
+    parser = _parser(description)
+    add_common_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from CHECKPOINT, or without one from the last in the work folder (if any)',
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the batch size over all processes / auto_scale_lr.base_batch_size',
+    )
+    parser.add_argument('--seed', type=int, help='of weights, data order and augmentation (default: the config)')
+    return parser
+
+
+def test_parser(description: str | None = None) -> argparse.ArgumentParser:
+    """Arguments of tools/test.py."""
+    parser = _parser(description)
+    add_common_arguments(parser)
+    parser.add_argument('checkpoint', help='weights that tools/train.py wrote')
+    parser.add_argument('--out', metavar='RESULTS.json', help='write the results in the YouTube-VIS format')
+    parser.add_argument(
+        '--submission', metavar='RESULTS.zip', help='write the zip that the YouTube-VIS server takes'
+    )
+    parser.add_argument('--metrics', metavar='METRICS.json', help='write video AP and AP by category')
+    parser.add_argument(
+        '--show-dir', metavar='DIR', help='draw the results: frames, an mp4 and a strip for each video'
+    )
+    return parser
+
+
+def _parser(description: str | None) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def train(args: argparse.Namespace) -> Runner:
+    """Train as ``args`` (of :func:`train_parser`) say. Returns the Runner, after training."""
+    cfg = _start(args, training=True)
+    prepare_training(cfg, args)
+    _check(cfg, ('train', 'val'))
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+def test(args: argparse.Namespace) -> dict[str, Any]:
+    """Test as ``args`` (of :func:`test_parser`) say. Returns the metrics."""
+    cfg = _start(args, training=False)
+    prepare_testing(cfg, args)
+    _check(cfg, ('test',))
+    runner = Runner.from_cfg(cfg)
+    metrics = runner.test()
+    if args.metrics and is_main_process():
+        write_json(args.metrics, metrics)
+        runner.logger.info(f'Metrics: {args.metrics}')
+    return metrics
+
+
+def _start(args: argparse.Namespace, training: bool) -> Config:
+    maskprop.register_all()
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    needed = [f'{split}_{part}' for split in (['train'] if training else ['test']) for part in ('dataloader', 'cfg')]
+    missing = [key for key in ['model', *needed] if not cfg.get(key)]
+    if missing:
+        raise ConfigError(f'config {args.config}: {", ".join(missing)} is not set')
+    setup_distributed(args.launcher, cfg)
+    return cfg
+
+
+def _check(cfg: Config, splits: Sequence[str]) -> None:
+    # Imported here: mmdet must not be imported before register_all.
+    from maskprop.engine.checks import check_datasets
+
+    check_datasets(cfg, tuple(splits))
+
+
+def run(function: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:
+    """Call ``function(args)``; errors that the user can mend end in one line, not in a traceback."""
+    from maskprop.datasets.ytvis_json import AnnotationError
+
+    try:
+        function(args)
+    except (AnnotationError, CheckpointError, ConfigError, ConnectionError, FileNotFoundError, LaunchError) as error:
+        print(f'\n{Path(sys.argv[0]).name}: error: {error}', file=sys.stderr)
+        raise SystemExit(1) from None

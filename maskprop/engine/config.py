@@ -1,0 +1,114 @@
+"""From a config file and command-line arguments to the config that a Runner gets."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from maskprop.engine.checkpoint import CheckpointError
+
+
+class ConfigError(ValueError):
+    """A config that cannot work; the message names the key, what was found and what to change."""
+
+
+def load_config(path: str, options: dict | None = None, work_dir: str | None = None) -> Config:
+    """Read a config file.
+
+    Args:
+        path: of the config.
+        options: ``--cfg-options``, merged into it.
+        work_dir: default: the config's ``work_dir``, else ``work_dirs/<name of the config>``.
+
+    Raises:
+        ConfigError: no such file.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f'config {path}: no such file. The configs are in the folder configs/')
+    cfg = Config.fromfile(path)
+    if options:
+        cfg.merge_from_dict(options)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(path).stem)
+    return cfg
+
+
+def prepare_training(cfg: Config, args: Namespace) -> None:
+    """Apply the arguments of tools/train.py to ``cfg``."""
+    if args.seed is not None:
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
+    if args.amp:
+        _enable_amp(cfg)
+    if args.auto_scale_lr:
+        scale = cfg.get('auto_scale_lr') or {}
+        if 'base_batch_size' not in scale:
+            raise ConfigError(f'config {cfg.filename}: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N), '
+                              'the batch size over all processes that the learning rate of the config is meant for')
+        cfg.auto_scale_lr = {**scale, 'enable': True}
+    if args.resume:
+        _resume(cfg, args.resume)
+    hooks = list(cfg.get('custom_hooks') or [])
+    present = [*hooks, *(hook for hook in cfg.get('default_hooks', {}).values() if hook)]
+    if not any(hook.get('type') == 'RandomStateHook' for hook in present):
+        hooks.append(dict(type='RandomStateHook'))
+    if cfg.get('resume'):
+        hooks.append(dict(type='CheckpointFitHook'))
+    cfg.custom_hooks = hooks
+
+
+def prepare_testing(cfg: Config, args: Namespace) -> None:
+    """Apply the arguments of tools/test.py to ``cfg``."""
+    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(
+            f'checkpoint {args.checkpoint}: no such file. Train one by: python tools/train.py {args.config}'
+        )
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    hooks = [*(cfg.get('custom_hooks') or []), dict(type='CheckpointFitHook')]
+    if args.show_dir:
+        hooks.append(dict(type='VideoVisualizationHook', out_dir=args.show_dir))
+    cfg.custom_hooks = hooks
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+
+
+def _enable_amp(cfg: Config) -> None:
+    if not torch.cuda.is_available():
+        raise ConfigError('--amp: mixed precision training needs a GPU, and torch finds none. Leave --amp out')
+    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ConfigError(f'--amp: optim_wrapper.type is {cfg.optim_wrapper.type}, expected OptimWrapper')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _resume(cfg: Config, resume: str) -> None:
+    """``resume``: a checkpoint, or 'auto' for the last one in the work folder, if there is one."""
+    if resume == 'auto':
+        # Found here and not by mmengine, which would resume from the initial weights (load_from) instead.
+        found = find_last_checkpoint(cfg.work_dir)
+        if found is None:
+            print(f'--resume: no checkpoint in {cfg.work_dir} yet, training begins anew')
+            return
+        resume = str(found)
+    elif not Path(resume).is_file():
+        raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
+    cfg.load_from, cfg.resume = resume, True
+
+
+def find_last_checkpoint(work_dir: str | Path) -> Path | None:
+    """The last checkpoint that a training wrote in its work folder, or None if there is none yet.
+
+    Raises:
+        CheckpointError: the folder's note ``last_checkpoint`` names a file that is not there.
+    """
+    note = Path(work_dir) / 'last_checkpoint'
+    if not note.is_file():
+        return None
+    named = Path(note.read_text().strip())
+    for path in (named, note.parent / named.name):  # the folder may have been moved
+        if path.is_file():
+            return path
+    raise CheckpointError(f'{note} names {named}, which is not there (removed, or the training was killed while it '
+                          'replaced its only checkpoint: use max_keep_ckpts of 2 or more). Give a checkpoint by '
+                          '--resume PATH, or delete that note to begin anew')

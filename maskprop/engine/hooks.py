@@ -1,0 +1,145 @@
+"""Hooks: random states kept in checkpoints, and a check that a checkpoint fits the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.dist import all_gather_object, get_dist_info
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.random_state import get_random_state, seed_all, set_random_state
+
+
+@HOOKS.register_module()
+class RandomStateHook(Hook):
+    """Saves every process's random states in the checkpoint and puts them back on ``--resume``.
+
+    With :class:`~maskprop.engine.loops.VideoTrainLoop`, whose data do not depend on these states, a training
+    that was killed and resumed then reaches the weights of an uninterrupted one, bit for bit. mmengine's
+    checkpoints hold no random state.
+
+    The states are put back right before the first iteration, after everything that draws numbers at start-up.
+    If the number of processes changed they are useless: the hook says so and seeds from (seed, rank,
+    iteration).
+    """
+
+    # Before CheckpointHook (VERY_LOW), which saves what is gathered here; after all that could draw numbers.
+    priority = 'LOW'
+
+    def __init__(self) -> None:
+        self._gathered: tuple[int, list] | None = None  # (iterations done, states by rank)
+        self._loaded: dict | None = None
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        # Runner.save_checkpoint runs on rank 0 only, so all ranks must meet before it is called.
+        if any(_saves_after_iter(runner, hook) for hook in runner.hooks):
+            self._gather(runner.iter + 1)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        self._gather(runner.iter)
+
+    def _gather(self, iterations: int) -> None:
+        self._gathered = (iterations, all_gather_object(get_random_state()))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        iterations = checkpoint['meta']['iter']
+        if self._gathered is not None and self._gathered[0] == iterations:
+            states = self._gathered[1]
+        else:  # a save at another time than CheckpointHook's: only this process can be asked
+            states = [get_random_state()]
+        checkpoint['random_states'] = states
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        self._loaded = dict(states=checkpoint.pop('random_states', None))
+
+    def before_train(self, runner: Runner) -> None:
+        if runner.iter == 0:  # the checkpoint gave initial weights (load_from); nothing is resumed
+            self._loaded = None
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        if self._loaded is None:
+            return
+        states, self._loaded = self._loaded['states'], None
+        rank, world_size = get_dist_info()
+        if states is not None and len(states) == world_size:
+            set_random_state(states[rank])
+            return
+        found = 'no random states' if states is None else f'random states of {len(states)} process(es)'
+        runner.logger.warning(
+            f'The checkpoint holds {found}, this training has {world_size}: it goes on with random numbers '
+            'seeded '
+            f'from (seed {runner.seed}, rank, iteration {runner.iter}), so its weights will not equal those '
+            'of an '
+            'uninterrupted training. To have that, resume with as many processes as before.'
+        )
+        seed_all(runner.seed, rank, runner.iter)
+
+
+def _saves_after_iter(runner: Runner, hook: Hook) -> bool:
+    """Whether this CheckpointHook saves at the end of the current iteration (its own rule)."""
+    if not isinstance(hook, CheckpointHook) or hook.by_epoch:
+        return False
+    due = hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+    return due or (hook.save_last and hook.is_last_train_iter(runner))
+
+
+@HOOKS.register_module()
+class CheckpointFitHook(Hook):
+    """Refuses a checkpoint whose weights don't fit the model.
+
+    mmengine only warns and goes on with random weights in the places that didn't fit. Weights that the model
+    has no place for are left to that warning. Class names that differ from the data set's give a warning of
+    their own.
+
+    Raises:
+        CheckpointError: weights that the model needs are missing or have another shape.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        weights = checkpoint.get('state_dict', checkpoint)
+        found = {name.removeprefix('module.'): tensor for name, tensor in weights.items()}
+        problems = _misfits(model.state_dict(), found)
+        self._compare_classes(runner, checkpoint)
+        if problems:
+            more = f' ... and {len(problems) - 5} more' if len(problems) > 5 else ''
+            raise CheckpointError(
+                'the checkpoint does not fit the model of this config: '
+                + '; '.join(problems[:5])
+                + more
+                + '. Use '
+                'the config that it was trained with (its text is in the checkpoint, under meta/cfg) and a '
+                'data set '
+                'with the same classes'
+            )
+
+    @staticmethod
+    def _compare_classes(runner: Runner, checkpoint: dict) -> None:
+        trained = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
+        current = runner.visualizer.dataset_meta or {}
+        trained, current = trained.get('classes'), current.get('classes')
+        if trained and current and list(trained) != list(current):
+            runner.logger.warning(
+                f'The checkpoint was trained on {len(trained)} classes {list(trained)}, the data set has '
+                f'{len(current)}: {list(current)}. Labels are matched by their place in these lists.'
+            )
+
+
+def _misfits(wanted: dict, found: dict) -> list[str]:
+    problems = []
+    for name, tensor in wanted.items():
+        if name.endswith('num_batches_tracked'):
+            continue
+        if name not in found:
+            problems.append(f'{name} is missing')
+        elif tuple(found[name].shape) != tuple(tensor.shape):
+            problems.append(f'{name} is {tuple(found[name].shape)}, the model has {tuple(tensor.shape)}')
+    return problems

@@ -1,0 +1,204 @@
+"""Loops of the Runner for video: resumable training; validation and test video by video, streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop, Runner, TestLoop, ValLoop
+from mmengine.runner.amp import autocast
+from torch.utils.data import BatchSampler
+
+from maskprop.engine import checkpoint as _  # noqa: F401  (checkpoints load safely wherever these loops run)
+from maskprop.engine.random_state import preserve_random_state, seeded
+from maskprop.engine.timing import StageClock
+
+
+@LOOPS.register_module()
+class VideoTrainLoop(EpochBasedTrainLoop):
+    """Epoch-based training that resumes inside an epoch.
+
+    A checkpoint saved by iteration (``CheckpointHook(by_epoch=False, interval=k)``) resumes at the very batch
+    that was next: the sampler's ``start_at`` skips what was used without loading it. The data workers' seeds
+    come from (seed, epoch) and not from the training's own random numbers, which therefore do not depend on
+    where a training was interrupted. See :class:`~maskprop.engine.hooks.RandomStateHook`.
+    """
+
+    _LENGTH = 'iters_per_epoch'  # kept in the message hub, hence in checkpoints
+
+    def __init__(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        super().__init__(runner, *args, **kwargs)
+        self._first_seed = runner.seed
+
+    def run(self) -> torch.nn.Module:
+        """Train."""
+        length = len(self.dataloader)
+        if length == 0:
+            raise ValueError(
+                'the training set gives no batch: it has no frames, or fewer than one batch '
+                'for each '
+                'process with drop_last=True. Lower batch_size or set drop_last=False'
+            )
+        hub = self.runner.message_hub
+        sampler = self.dataloader.sampler
+        if self.runner.seed != self._first_seed == getattr(sampler, 'seed', None):
+            sampler.seed = self.runner.seed  # resumed: the checkpoint's seed came after the sampler was built
+        if self._iter > 0:
+            self._adapt_progress(int(hub.runtime_info.get(self._LENGTH, length)), length)
+        hub.update_info(self._LENGTH, length)
+        return super().run()
+
+    def _adapt_progress(self, old_length: int, length: int) -> None:
+        """Convert the resumed iteration where epochs have another length now (processes, batch size)."""
+        done = self._iter - self._epoch * old_length
+        if old_length == length and 0 <= done <= length:
+            return
+        done = int(min(max(done / old_length, 0), 1) * length)
+        self.runner.logger.warning(
+            f'An epoch had {old_length} iterations when the checkpoint was saved and has {length} now '
+            '(another '
+            f'number of processes, batch size or data set): epoch {self._epoch + 1} goes on at iteration '
+            f'{done}, '
+            'the same share of it, and some of its samples may come twice or not at all.'
+        )
+        self._iter = self._epoch * length + done
+
+    def run_epoch(self) -> None:
+        """One epoch, or what is left of it."""
+        start = self._iter - self._epoch * len(self.dataloader)
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        for idx, data_batch in enumerate(self._batches(start), start):
+            self.run_iter(idx, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _batches(self, start: int) -> Iterator[Any]:
+        """The epoch's batches from the ``start``-th on."""
+        loader = self.dataloader
+        sampler = loader.sampler
+        if hasattr(sampler, 'set_epoch'):
+            sampler.set_epoch(self._epoch)
+        skippable = hasattr(sampler, 'start_at') and type(loader.batch_sampler) is BatchSampler
+        if skippable:
+            if start == len(loader):
+                return iter(())
+            sampler.start_at(start * loader.batch_size)
+        # Creating the iterator draws the workers' base seed.
+        with seeded(self.runner.seed, self._epoch):
+            batches = iter(loader)
+        if skippable or start == 0:
+            return batches
+        self.runner.logger.warning(
+            f'Resuming inside an epoch: {start} batches are loaded and thrown away, because '
+            f'{type(sampler).__name__} cannot start later. Use SeededFrameSampler to avoid that.'
+        )
+        return islice(batches, start, None)
+
+
+@dataclass
+class _OpenVideo:
+    """The video whose frames are arriving."""
+
+    video_id: int
+    length: int  # frames
+    stream: Any
+    img_paths: list[str] = field(default_factory=list)
+
+
+class _VideoLoop:
+    """What validation and test share: frames in, whole videos out.
+
+    The data loader gives one frame at a time, the frames of a video together and in order
+    (``VideoFrameSampler``). Each goes through ``model.start_video().step``; after a video's last frame its
+    results go to the evaluator, so memory does not grow with the number of videos' frames. The hooks
+    ``before_*_iter`` and ``after_*_iter`` run once a frame (so mmengine's ETA is right), the latter with
+    ``outputs=None`` or, at a video's last frame, ``dict(video_id, results, img_paths)``.
+    """
+
+    mode: str  # 'val' or 'test'
+
+    def run(self) -> dict:
+        """Run over all videos of this process, then evaluate (together with all processes).
+
+        Returns:
+            The evaluator's metrics. :attr:`clock` has the time of each stage.
+        """
+        self._video: _OpenVideo | None = None
+        self.clock = StageClock()
+        call_hook, mode = self.runner.call_hook, self.mode
+        with preserve_random_state(), torch.no_grad():
+            call_hook(f'before_{mode}')
+            call_hook(f'before_{mode}_epoch')
+            self.runner.model.eval()
+            frames = 0
+            for idx, batch in enumerate(self.clock.iterate('data', self.dataloader)):
+                call_hook(f'before_{mode}_iter', batch_idx=idx, data_batch=batch)
+                outputs = self._process_frame(batch)
+                call_hook(f'after_{mode}_iter', batch_idx=idx, data_batch=batch, outputs=outputs)
+                frames += 1
+            self._check_closed()
+            with self.clock('evaluation'):
+                metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
+            self.runner.logger.info(self.clock.summary(frames))
+            call_hook(f'after_{mode}_epoch', metrics=metrics)
+            call_hook(f'after_{mode}')
+        return metrics
+
+    def _process_frame(self, batch: dict) -> dict | None:
+        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        with self.clock('model'), autocast(enabled=self.fp16):
+            data = model.data_preprocessor(batch, False)
+            inputs, samples = data['inputs'], data['data_samples']
+            if len(inputs) != 1 or inputs.shape[1] != 1:
+                raise ValueError(
+                    f'videos are processed one frame at a time, but a batch has {len(inputs)} '
+                    'samples '
+                    f'of {inputs.shape[1]} frames: set batch_size=1 in {self.mode}_dataloader'
+                )
+            meta = samples[0][0].metainfo
+            if self._video is None:
+                self._video = _OpenVideo(meta['video_id'], meta['ori_video_length'], model.start_video())
+            video = self._video
+            if meta['video_id'] != video.video_id:
+                self._check_closed(f'then one of video {meta["video_id"]} came')
+            video.stream.step(inputs[0], meta)
+            video.img_paths.append(meta['img_path'])
+            if len(video.img_paths) < video.length:
+                return None
+            video.stream.finish()
+            category_ids = self.dataloader.dataset.metainfo['category_ids']
+            results = video.stream.video_instances().to_results(video.video_id, category_ids)
+        self._video = None
+        with self.clock('metric'):
+            self.evaluator.process([dict(video_id=video.video_id, results=results)], batch)
+        return dict(video_id=video.video_id, results=results, img_paths=video.img_paths)
+
+    def _check_closed(self, then: str = 'then no more frame came') -> None:
+        video = self._video
+        if video is not None:
+            raise ValueError(
+                f'video {video.video_id}: {len(video.img_paths)} of its {video.length} frames '
+                'came, '
+                f'{then}. A video must come whole: use VideoFrameSampler in '
+                f'{self.mode}_dataloader'
+            )
+
+
+@LOOPS.register_module()
+class VideoValLoop(_VideoLoop, ValLoop):
+    """Validation during training; see :class:`_VideoLoop`. Random states are afterwards as before."""
+
+    mode = 'val'
+
+
+@LOOPS.register_module()
+class VideoTestLoop(_VideoLoop, TestLoop):
+    """Test; see :class:`_VideoLoop`."""
+
+    mode = 'test'

@@ -1,0 +1,164 @@
+"""Results in the form of a YouTube-VIS submission, checked against the ground truth and decoded."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .ground_truth import GroundTruth, TruthVideo
+from .progress import progress_bar
+from .rle import RLEError, VideoMasks, decode_masks
+from .validation import fail, require, require_dict, require_id, require_list, require_number, shown
+
+#: Detections counted per video and category, as in the reference.
+MAX_DETS = 100
+
+
+@dataclass
+class VideoDetections:
+    """One video's results of listed categories, in file order.
+
+    Attributes:
+        categories: int64 (N,), category ids. scores: float64 (N,). masks: decoded masks of the N tracks; intervals
+            are kept only of those in ``groups``.
+        groups: {group: int64 rows}, in score order, cut to ``MAX_DETS``; the group is the category id, or
+            ``ALL_CATEGORIES``.
+    """
+
+    categories: np.ndarray
+    scores: np.ndarray
+    masks: VideoMasks
+    groups: dict[int, np.ndarray]
+
+
+#: The one group of a class-agnostic evaluation.
+ALL_CATEGORIES = -1
+
+
+@dataclass
+class _Record:
+    name: str
+    category: int
+    score: float
+    counts: list[str | bytes | None]
+
+
+def read_detections(truth: GroundTruth, results: Any, source: str = 'results', class_agnostic: bool = False,
+                    allow_empty: bool = False) -> list[VideoDetections]:
+    """Check results and decode their masks, one entry per video of ``truth.videos``.
+
+    Args:
+        truth: The ground truth that they belong to.
+        results: List of {``video_id``, ``category_id``, ``score``, ``segmentations``}, one compressed RLE
+            {``size``, ``counts``} or None per frame. Not changed.
+        source: Name of the results in messages.
+        class_agnostic: Rank all categories of a video together.
+        allow_empty: Take an empty list for a model that found nothing.
+
+    Raises:
+        EvalInputError: At the first record that cannot be evaluated.
+    """
+    if not isinstance(results, list):
+        fail(source, '', '', f'found {shown(results)}', 'Results must be a list of '
+             '{"video_id", "category_id", "score", "segmentations"}, as in a YouTube-VIS submission')
+    if not results and not allow_empty:
+        fail(source, '', '', 'the list of results is empty', 'Was the model run, and is its score threshold too high?')
+    records: list[list[_Record]] = [[] for _ in truth.videos]
+    unlisted: Counter[int] = Counter()
+    for index, result in enumerate(results):
+        video, record = _read_record(truth, result, source, index)
+        if record.category in truth.categories:
+            records[video].append(record)
+        else:
+            unlisted[record.category] += 1
+    if unlisted:
+        found = ', '.join(f'{category} ({count})' for category, count in sorted(unlisted.items()))
+        warnings.warn(f'{source}: results of categories that {truth.source} does not list are left out: {found}',
+                      stacklevel=3)
+    detections = []
+    with progress_bar(len(records), 'decoding results', 'video') as bar:
+        for video, found in zip(truth.videos, records, strict=True):
+            detections.append(_decode_video(video, found, source, class_agnostic, truth.use_numba))
+            bar.update()
+    return detections
+
+
+def _read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tuple[int, _Record]:
+    name = f'results[{index}]'
+    require_dict(result, source, name)
+    number = require_id(result, 'video_id', source, name)
+    name = f'{name} (video {number})'
+    video = truth.video_index.get(number)
+    if video is None:
+        fail(source, name, 'video_id', f'{truth.source} has no video {number}',
+             'Were these results made for another set or split?')
+    category = require_id(result, 'category_id', source, name)
+    score = require_number(result, 'score', source, name)
+    length = truth.videos[video].length
+    masks = require_list(result, 'segmentations', length, source, name, number)
+    size = list(truth.videos[video].size)
+    counts: list[str | bytes | None] = []
+    for frame, mask in enumerate(masks):
+        if not mask:
+            counts.append(None)
+        elif type(mask) is dict and mask.get('size') == size and isinstance(mask.get('counts'), (str, bytes)):
+            counts.append(mask['counts'])
+        else:
+            counts.append(_unusual_counts(mask, size, source, f'{name} frame {frame}'))
+    return video, _Record(name, category, score, counts)
+
+
+def _unusual_counts(mask: Any, size: list[int], source: str, name: str) -> str | bytes:
+    """The counts of a mask that did not pass the quick check, or the error that says what is wrong with it."""
+    if isinstance(mask, list):
+        fail(source, name, 'segmentations', f'found {shown(mask)}',
+             'Results take compressed RLE only; encode with pycocotools.mask.encode')
+    require_dict(mask, source, f'{name} segmentation')
+    found = require(mask, 'size', source, f'{name} segmentation', f'{size}, [height, width] of the video')
+    if not isinstance(found, (list, tuple, np.ndarray)) or list(found) != size:
+        fail(source, name, 'segmentations', f'mask size {shown(found)}, but the video is {size} (height, width)',
+             "Resize the mask to the video's original size before encoding it")
+    counts = require(mask, 'counts', source, f'{name} segmentation', 'a compressed RLE string')
+    if isinstance(counts, (list, tuple)):
+        fail(source, name, 'segmentations', 'uncompressed RLE ("counts" is a list)',
+             'Results take compressed RLE only; convert with pycocotools.mask.frPyObjects')
+    if not isinstance(counts, (str, bytes)):
+        fail(source, name, 'segmentations', f'"counts" is {shown(counts)}', 'It must be a compressed RLE string')
+    return counts
+
+
+def _decode_video(video: TruthVideo, records: list[_Record], source: str, class_agnostic: bool,
+                  use_numba: bool) -> VideoDetections:
+    scores = np.array([record.score for record in records], dtype=np.float64)
+    categories = np.array([record.category for record in records], dtype=np.int64)
+    groups = rank_groups(categories, scores, class_agnostic)
+    keep = np.zeros(len(records), dtype=np.bool_)
+    for group, rows in groups.items():
+        keep[rows] = group == ALL_CATEGORIES or bool((video.categories == group).any())
+    try:
+        masks = decode_masks([record.counts for record in records], video.length, video.size, keep, use_numba)
+    except RLEError as error:
+        row, frame = divmod(error.index, video.length)
+        fail(source, f'{records[row].name} frame {frame}', 'segmentations', str(error),
+             "Encode the mask at the video's size with pycocotools.mask.encode")
+    return VideoDetections(categories, scores, masks, groups)
+
+
+def rank_groups(categories: np.ndarray, scores: np.ndarray, class_agnostic: bool) -> dict[int, np.ndarray]:
+    """{category id: rows by descending score}, ties in file order, cut to ``MAX_DETS``.
+
+    A class-agnostic evaluation has one group; its ties are in order of the category, then of the file.
+    """
+    if class_agnostic:
+        by_category = np.argsort(categories, kind='stable')
+        order = np.argsort(-scores[by_category], kind='stable')
+        return {ALL_CATEGORIES: by_category[order][:MAX_DETS]} if scores.size else {}
+    groups = {}
+    for category in np.unique(categories).tolist():
+        rows = np.flatnonzero(categories == category)
+        groups[category] = rows[np.argsort(-scores[rows], kind='stable')][:MAX_DETS]
+    return groups

@@ -1,0 +1,127 @@
+"""Results files and submission zips of YouTube-VIS: written as a stream, and whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .validation import EvalInputError, fail, load_json
+
+
+@contextlib.contextmanager
+def replace_when_done(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to; it becomes ``path`` at the end, or goes on an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    """Write any JSON data, whole or not at all; floats keep full precision."""
+    with replace_when_done(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=1) + '\n', encoding='utf-8')
+
+
+def _plain(value: Any) -> Any:
+    """What ``json`` cannot write: RLE counts as pycocotools gives them, NumPy numbers and arrays."""
+    if isinstance(value, bytes):
+        return value.decode('ascii')
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f'results hold a {type(value).__name__}, which JSON cannot: {value!r}')
+
+
+class ResultsWriter:
+    """Writes a results file result by result; the file appears when the ``with`` block ends without an error.
+
+    Example:
+        with ResultsWriter('results.json') as writer:
+            for video in videos:
+                writer.add(results_of(video))
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.count = 0
+
+    def __enter__(self) -> ResultsWriter:
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(replace_when_done(self.path))
+            self._file = stack.enter_context(temporary.open('w', encoding='utf-8'))
+            self._file.write('[')
+            self._stack = stack.pop_all()
+        return self
+
+    def add(self, results: Iterable[dict]) -> None:
+        """Append result records: {``video_id``, ``category_id``, ``score``, ``segmentations``}."""
+        for result in results:
+            self._file.write(',\n' if self.count else '\n')
+            json.dump(result, self._file, default=_plain, separators=(',', ':'))
+            self.count += 1
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            self._file.write('\n]\n')
+        self._stack.__exit__(*error)
+
+
+def write_results(path: str | Path, results: Iterable[dict]) -> None:
+    """Write results.json; ``results`` may be a generator."""
+    with ResultsWriter(path) as writer:
+        writer.add(results)
+
+
+def write_submission(path: str | Path, results: str | Path | Iterable[dict]) -> None:
+    """Write the zip that the YouTube-VIS server takes: results.json at its root.
+
+    Args:
+        path: Of the zip. results: Path of a results file, or the results themselves.
+    """
+    with replace_when_done(path) as temporary:
+        if isinstance(results, (str, Path)):
+            source = contextlib.nullcontext(Path(results))
+        else:
+            source = _written(results, Path(path).with_name(f'.{Path(path).name}.results.json'))
+        with source as file, zipfile.ZipFile(temporary, 'w', zipfile.ZIP_DEFLATED) as archive:
+            archive.write(file, 'results.json')
+
+
+@contextlib.contextmanager
+def _written(results: Iterable[dict], path: Path) -> Iterator[Path]:
+    try:
+        write_results(path, results)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def read_results(path: str | Path) -> list[dict]:
+    """Read results.json, or the submission zip that holds it at its root.
+
+    Raises:
+        EvalInputError: If the file is missing, isn't JSON, or the zip lacks results.json.
+    """
+    path = Path(path)
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return load_json(path)
+    with zipfile.ZipFile(path) as archive:
+        if 'results.json' not in archive.namelist():
+            fail(str(path), '', '', f'holds {archive.namelist()[:5]}, but no results.json at its root',
+                 'Zip the file itself, without its folder')
+        with archive.open('results.json') as file:
+            try:
+                return json.load(file)
+            except ValueError as error:
+                raise EvalInputError(f'{path}: results.json: not valid JSON ({error}).') from None

@@ -1,0 +1,165 @@
+"""Masks of one video's tracks as RLE: decoding, areas and intersections, with numba or with pycocotools.
+
+COCO RLE counts run down the columns: background, foreground, background, ...; a compressed string holds them as
+base-32 digits, from the fourth on as differences to the count two before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .kernels import get_kernels
+
+#: Digits of one count; 9 base-32 digits hold any difference of 32-bit counts.
+_MAX_DIGITS = 9
+
+
+class RLEError(ValueError):
+    """A compressed RLE string that isn't a mask of its frame; ``index`` says which of those given."""
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+def decode_counts(counts: str | bytes) -> np.ndarray:
+    """Run lengths of a compressed RLE string: int64 (R,), starting with background.
+
+    Raises:
+        ValueError: If the string has other characters than RLE's, ends within a number or has a negative run.
+    """
+    # Characters outside of latin-1 become '?', which RLE does not have either.
+    text = counts.encode('latin-1', 'replace') if isinstance(counts, str) else counts
+    codes = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - 48
+    if codes.size == 0:
+        return codes
+    if codes.min() < 0 or codes.max() > 63:
+        raise ValueError('holds a character that compressed RLE does not have')
+    last = np.flatnonzero((codes & 32) == 0)
+    if last.size == 0 or last[-1] != codes.size - 1:
+        raise ValueError('ends within a number')
+    first = np.concatenate([[0], last[:-1] + 1])
+    digits = last - first + 1
+    if digits.max() > _MAX_DIGITS:
+        raise ValueError('holds a number too large for a mask')
+    place = np.arange(codes.size) - np.repeat(first, digits)
+    runs = np.add.reduceat((codes & 31) << (5 * place), first)
+    runs -= np.where(codes[last] & 16, np.int64(1) << (5 * digits), 0)  # sign of the last digit
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    if runs.min() < 0:
+        raise ValueError('holds a negative run length')
+    return runs
+
+
+def _problem(counts: str | bytes, height: int, width: int) -> str:
+    """What is wrong with a string that was refused."""
+    try:
+        total = int(decode_counts(counts).sum())
+    except ValueError as error:
+        return f'compressed RLE {error}'
+    return f'RLE counts sum to {total}, but the frame has {height} x {width} = {height * width} pixels'
+
+
+@dataclass
+class VideoMasks:
+    """The masks of N tracks over T frames of one video.
+
+    Attributes:
+        areas: int64 (N, T), pixels; 0 where there is no mask.
+        counts: N lists of T compressed strings or None (NumPy form only).
+        starts, ends, offsets: foreground intervals as ``kernels.decode_rle`` gives them (numba form only).
+        size: (h, w).
+    """
+
+    areas: np.ndarray
+    size: tuple[int, int]
+    counts: list[list[str | bytes | None]] | None = None
+    starts: np.ndarray | None = None
+    ends: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+
+    def mean_areas(self) -> np.ndarray:
+        """Mean area over the frames in which the track has one, 0 if there is none: float64 (N,)."""
+        frames = np.count_nonzero(self.areas, axis=1)
+        return self.areas.sum(axis=1) / np.maximum(frames, 1)
+
+
+def decode_masks(counts: Sequence[Sequence[str | bytes | None]], num_frames: int, size: tuple[int, int],
+                 keep: np.ndarray, use_numba: bool) -> VideoMasks:
+    """Decode the compressed masks of one video's tracks.
+
+    Args:
+        counts: N tracks, each of T compressed RLE strings, None without a mask.
+        num_frames: T.
+        size: (h, w) of every mask.
+        keep: bool (N,); only these tracks can be intersected later, of the others only the areas are kept.
+        use_numba: Which of the two forms to take.
+
+    Raises:
+        RLEError: At the first string that is malformed or does not sum to h * w, ``index`` = row * T + frame.
+    """
+    if use_numba:
+        return _decode_numba(counts, num_frames, size, keep)
+    areas = np.zeros((len(counts), num_frames), dtype=np.int64)
+    for row, track in enumerate(counts):
+        for frame, text in enumerate(track):
+            if text is None:
+                continue
+            try:
+                runs = decode_counts(text)
+            except ValueError:
+                runs = None
+            if runs is None or runs.sum() != size[0] * size[1]:
+                raise RLEError(row * num_frames + frame, _problem(text, *size))
+            areas[row, frame] = runs[1::2].sum()
+    return VideoMasks(areas, size, counts=[list(track) if keep[i] else [] for i, track in enumerate(counts)])
+
+
+def _decode_numba(counts, num_frames: int, size: tuple[int, int], keep: np.ndarray) -> VideoMasks:
+    strings = [text for track in counts for text in track]
+    present = np.array([text is not None for text in strings], dtype=np.bool_)
+    encoded = [b'' if text is None else text if isinstance(text, bytes) else text.encode('latin-1', 'replace')
+               for text in strings]
+    bounds = np.zeros(len(strings) + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded)), out=bounds[1:])
+    chars = np.frombuffer(b''.join(encoded), dtype=np.uint8)
+    starts, ends = np.empty(chars.size, dtype=np.int32), np.empty(chars.size, dtype=np.int32)
+    offsets = np.zeros(len(strings) + 1, dtype=np.int64)
+    areas = np.zeros(len(strings), dtype=np.int64)
+    bad = get_kernels(True).decode_rle(chars, bounds, present, np.repeat(keep, num_frames), size[0] * size[1],
+                                       starts, ends, offsets, areas)
+    if bad >= 0:
+        raise RLEError(bad, _problem(strings[bad], *size))
+    used = int(offsets[-1])
+    return VideoMasks(areas.reshape(len(counts), num_frames), size, starts=starts[:used].copy(),
+                      ends=ends[:used].copy(), offsets=offsets)
+
+
+def add_intersections(detections: VideoMasks, truths: VideoMasks, dets: np.ndarray, gts: np.ndarray,
+                      frames: range, total: np.ndarray) -> None:
+    """Add the pixels shared in ``frames`` by the rows ``dets`` (D,) and ``gts`` (G,) to ``total``, int64 (D, G)."""
+    if detections.offsets is not None:
+        get_kernels(True).add_intersections(
+            detections.starts, detections.ends, detections.offsets, truths.starts, truths.ends, truths.offsets,
+            dets, gts, detections.areas.shape[1], frames.start, frames.stop, total)
+        return
+    from pycocotools import mask as mask_api
+    for frame in frames:
+        d_rows = np.flatnonzero(detections.areas[dets, frame])
+        g_rows = np.flatnonzero(truths.areas[gts, frame])
+        if d_rows.size == 0 or g_rows.size == 0:
+            continue
+        d_area = detections.areas[dets[d_rows], frame][:, None]
+        g_area = truths.areas[gts[g_rows], frame][None, :]
+        iou = mask_api.iou(_rles(detections, dets[d_rows], frame), _rles(truths, gts[g_rows], frame),
+                           [0] * g_rows.size)
+        # iou = i / (a_d + a_g - i), solved for the integer i; the error is far below 1/2.
+        total[np.ix_(d_rows, g_rows)] += np.rint(iou * (d_area + g_area) / (1 + iou)).astype(np.int64)
+
+
+def _rles(masks: VideoMasks, rows: np.ndarray, frame: int) -> list[dict]:
+    return [{'size': list(masks.size), 'counts': masks.counts[row][frame]} for row in rows]

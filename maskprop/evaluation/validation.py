@@ -1,0 +1,104 @@
+"""Checks shared by the readers of ground truth and results: every failure is one error that says what to do."""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+from collections.abc import Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, NoReturn
+
+#: Areas and RLE run ends are kept as int32.
+MAX_PIXELS = 2**31 - 1
+
+
+class EvalInputError(ValueError):
+    """Ground truth or results that cannot be evaluated; the message names file, record, field, value and fix."""
+
+
+def fail(source: str, record: str, field: str, found: str, fix: str) -> NoReturn:
+    """Raise :class:`EvalInputError` in the one form that all messages have."""
+    where = ': '.join(part for part in (source, record, field and f'"{field}"') if part)
+    raise EvalInputError(f'{where}: {found}. {fix}')
+
+
+def shown(value: Any) -> str:
+    """A short repr of a value of any size."""
+    return reprlib.repr(value)
+
+
+def load_json(path: str | Path) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        EvalInputError: If the file is missing or isn't JSON.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding='utf-8') as file:
+            return json.load(file)
+    except FileNotFoundError:
+        fail(str(path), '', '', 'no such file', 'Check the path')
+    except OSError as error:
+        fail(str(path), '', '', f'cannot be read ({error.strerror})', 'Check the path and its permissions')
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        fail(str(path), '', '', f'not valid JSON ({error})', 'Was it written to the end? Write it anew')
+
+
+def require(record: dict, field: str, source: str, name: str, expected: str) -> Any:
+    """``record[field]``; a missing or null field is an error."""
+    value = record.get(field)
+    if value is None:
+        state = 'is null' if field in record else 'is missing'
+        fail(source, name, field, state, f'It must be {expected}')
+    return value
+
+
+def require_id(record: dict, field: str, source: str, name: str) -> int:
+    """``record[field]`` as an integer id."""
+    value = require(record, field, source, name, 'an integer id')
+    if type(value) is int:
+        return value
+    whole = isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer())
+    if isinstance(value, bool) or not whole:
+        fail(source, name, field, f'found {shown(value)}', 'It must be an integer id')
+    return int(value)
+
+
+def require_number(record: dict, field: str, source: str, name: str) -> float:
+    """``record[field]`` as a finite float64."""
+    value = require(record, field, source, name, 'a finite number')
+    if isinstance(value, bool) or not isinstance(value, Real):
+        fail(source, name, field, f'found {shown(value)}', 'It must be a finite number')
+    value = float(value)
+    if not math.isfinite(value):
+        fail(source, name, field, f'found {value}', 'It must be a finite number; look for a division by zero')
+    return value
+
+
+def require_size(record: dict, field: str, source: str, name: str) -> int:
+    """``record[field]`` as a positive integer."""
+    value = require_id(record, field, source, name)
+    if value < 1:
+        fail(source, name, field, f'found {value}', 'It must be 1 or more')
+    return value
+
+
+def require_list(record: dict, field: str, length: int, source: str, name: str, video_id: int) -> Sequence:
+    """``record[field]`` as a list with one entry per frame."""
+    value = require(record, field, source, name, f'a list with one entry for each of the {length} frames')
+    if not isinstance(value, (list, tuple)):
+        fail(source, name, field, f'found {shown(value)}', 'It must be a list with one entry per frame')
+    if len(value) != length:
+        fail(source, name, field, f'{len(value)} entries, but video {video_id} has {length} frames',
+             'Give one entry per frame, null where the object is not in the frame')
+    return value
+
+
+def require_dict(record: Any, source: str, name: str) -> dict:
+    """The record itself, which must be an object."""
+    if not isinstance(record, dict):
+        fail(source, name, '', f'found {shown(record)}', 'It must be an object {...}')
+    return record

@@ -1,0 +1,54 @@
+"""Losses between propagated soft masks and binary targets, one value per instance."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+from maskprop.ops.soft_iou import soft_iou
+
+
+@MODELS.register_module()
+class SoftIoULoss(nn.Module):
+    """1 - soft IoU (MaskProp, Eq. 2 and 3).
+
+    Args:
+        loss_weight: factor of the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, masks: Tensor, targets: Tensor) -> Tensor:
+        """Loss per instance.
+
+        Args:
+            masks: (..., H, W) float in [0, 1].
+            targets: (..., H, W) float, 0 or 1.
+
+        Returns:
+            (...) float.
+        """
+        return self.loss_weight * (1 - soft_iou(masks, targets))
+
+
+@MODELS.register_module()
+class BinaryMaskLoss(nn.Module):
+    """Pixel-wise binary cross-entropy, the alternative that the paper found slightly worse (Section 4.1).
+
+    Args:
+        loss_weight: factor of the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, masks: Tensor, targets: Tensor) -> Tensor:
+        """Mean over the cells, per instance; shapes as in :class:`SoftIoULoss`."""
+        # float and clamped: the log of a bf16 probability that rounds to 0 or 1 would be infinite
+        probabilities = masks.float().clamp(1e-6, 1 - 1e-6)
+        loss = F.binary_cross_entropy(probabilities, targets.float(), reduction='none')
+        return self.loss_weight * loss.mean((-2, -1))

@@ -1,0 +1,150 @@
+"""Mask propagation by deformable convolution: the paper's form and an exact fast one (MaskProp, Section 4.2).
+
+Shapes: C feature channels, H x W cells, N instances, S target frames, D dilations, K = D * k * k kernel taps,
+R output channels. Offsets are (S, K, 2, H, W) in cells, (dy, dx), taps row by row, dilation by dilation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import deform_conv2d
+
+
+def propagate_features(
+    features: Tensor, masks: Tensor, offsets: Tensor, weights: Tensor, dilations: Sequence[int]
+) -> Tensor:
+    """The letter of the paper: deformable convolution over every instance's masked features.
+
+    Slow; kept as the reference that the fast form is tested against, and to draw propagated features (Figure 5).
+
+    Args:
+        features: (C, H, W) float, frame t.
+        masks: (N, H, W) float, instance masks of frame t.
+        offsets: (S, K, 2, H, W) float, cells.
+        weights: (D, C_out, C, k, k) float, one kernel per dilation.
+        dilations: D dilations.
+
+    Returns:
+        (S, N, C_out, H, W) float: the propagated instance features g, summed over the dilations.
+    """
+    k = weights.shape[-1]
+    instance_features = features[None] * masks[:, None]  # [N, C, H, W]
+    frames = []
+    for frame_offsets in offsets:
+        propagated = instance_features.new_zeros(())
+        for d, (weight, dilation) in enumerate(zip(weights, dilations, strict=True)):
+            taps = frame_offsets[d * k * k : (d + 1) * k * k].flatten(0, 1)  # [2 k k, H, W]
+            taps = taps.expand(len(masks), -1, -1, -1).contiguous()
+            padding = dilation * (k // 2)
+            propagated = propagated + deform_conv2d(
+                instance_features, taps, weight, padding=padding, dilation=dilation
+            )
+        frames.append(propagated)
+    return torch.stack(frames)
+
+
+def fold_kernels(weights: Tensor, projection: Tensor) -> Tensor:
+    """Fold a 1x1 convolution that follows the deformable kernels into them.
+
+    Args:
+        weights: (D, C_out, C, k, k) float.
+        projection: (R, C_out) float, the 1x1 convolution.
+
+    Returns:
+        (R * K, C, 1, 1) float: a 1x1 convolution that maps features to the value maps of :func:`propagate_values`.
+    """
+    folded = torch.einsum('ro,docij->rdijc', projection, weights)
+    return folded.reshape(-1, weights.shape[2], 1, 1)
+
+
+def propagate_values(
+    values: Tensor, masks: Tensor, offsets: Tensor, dilations: Sequence[int], kernel_size: int = 3
+) -> Tensor:
+    """The same function as :func:`propagate_features` and a 1x1 projection, K bilinear look-ups per instance.
+
+    ``out[s, i, r, p] = sum_k sample(masks[i] * values[r, k], p + tap_k + offsets[s, k, :, p])``: the projection
+    commutes with the deformable convolution, so only R numbers per tap are looked up instead of C features.
+    With gradients on, a four-corner gather with the floor on cell coordinates is used: its offset gradients equal
+    deformable convolution's also at integer positions, where the bilinear derivative jumps and ``grid_sample``'s
+    normalising round trip picks either side. Without, ``grid_sample``, which is faster.
+
+    Args:
+        values: (R, K, H, W) float, value maps of frame t, see :func:`fold_kernels`.
+        masks: (N, H, W) float, instance masks of frame t.
+        offsets: (S, K, 2, H, W) float, cells.
+        dilations: D dilations.
+        kernel_size: k, odd.
+
+    Returns:
+        (S, N, R, H, W) float32.
+    """
+    values, masks, offsets = values.float(), masks.float(), offsets.float()
+    y, x = sampling_positions(offsets, dilations, kernel_size)
+    needs_grad = torch.is_grad_enabled() and any(v.requires_grad for v in (values, masks, offsets))
+    sample = _sample_by_gather if needs_grad else _sample_by_grid
+    return sample(values, masks, y, x)
+
+
+def sampling_positions(offsets: Tensor, dilations: Sequence[int], kernel_size: int) -> tuple[Tensor, Tensor]:
+    """Where each tap looks: p + tap_k + offset, in cells.
+
+    Returns:
+        y, x: (S, K, H, W) float each.
+    """
+    height, width = offsets.shape[-2:]
+    half = kernel_size // 2
+    steps = torch.arange(-half, half + 1, device=offsets.device)
+    dilation = torch.as_tensor(dilations, device=offsets.device)[:, None]
+    tap_y = (dilation * steps.repeat_interleave(kernel_size)).flatten()[:, None, None]  # [K, 1, 1]
+    tap_x = (dilation * steps.repeat(kernel_size)).flatten()[:, None, None]
+    rows = torch.arange(height, device=offsets.device)[:, None]
+    columns = torch.arange(width, device=offsets.device)
+    return offsets[:, :, 0] + (rows + tap_y), offsets[:, :, 1] + (columns + tap_x)
+
+
+def _sample_by_grid(values: Tensor, masks: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    (channels, taps, height, width), n, frames = values.shape, len(masks), len(y)
+    # align_corners=True: -1 and 1 are the centres of the first and the last cell
+    grid = torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], -1)
+    grid = grid.transpose(0, 1).reshape(taps, frames * height, width, 2)
+    maps = values.transpose(0, 1)[:, None] * masks[None, :, None]  # [K, N, R, H, W]
+    out = F.grid_sample(maps.flatten(1, 2), grid, align_corners=True, padding_mode='zeros').sum(0)
+    return out.view(n, channels, frames, height, width).permute(2, 0, 1, 3, 4)
+
+
+def _sample_by_gather(values: Tensor, masks: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    (channels, taps, height, width), n, frames = values.shape, len(masks), len(y)
+    # [S * H * W, K]: a row per target cell, as embedding_bag wants its bags
+    y, x = (v.permute(0, 2, 3, 1).reshape(-1, taps) for v in (y, x))
+    index, weight = _corners(y, x, height, width)  # [4, S * H * W, K]
+    table = values.permute(0, 2, 3, 1).reshape(channels, -1, taps)
+    masks = masks.flatten(1).T.contiguous()  # [H * W, N]
+    bags = index.permute(1, 2, 0).flatten(1)  # [S * H * W, 4 K]
+    out = []
+    for channel in table:
+        # what each corner contributes does not depend on the instance: the sum over taps and corners is one
+        # sparse matrix product with the masks
+        factor = weight * torch.stack([channel.gather(0, corner) for corner in index])
+        factor = factor.permute(1, 2, 0).flatten(1)
+        out.append(F.embedding_bag(bags, masks, per_sample_weights=factor, mode='sum'))  # [S * H * W, N]
+    return torch.stack(out, -1).view(frames, height, width, n, channels).permute(0, 3, 4, 1, 2)
+
+
+def _corners(y: Tensor, x: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Flat index and bilinear weight of the four cells around each position; zero weight outside the map."""
+    # positions far outside keep zero weight and can't overflow an integer
+    top = y.detach().floor().clamp(-2, height + 1)
+    left = x.detach().floor().clamp(-2, width + 1)
+    fy, fx = y - top, x - left
+    index, weight = [], []
+    for dy, wy in ((0, 1 - fy), (1, fy)):
+        for dx, wx in ((0, 1 - fx), (1, fx)):
+            row, column = (top + dy).long(), (left + dx).long()
+            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            index.append(row.clamp(0, height - 1) * width + column.clamp(0, width - 1))
+            weight.append(wy * wx * inside)
+    return torch.stack(index), torch.stack(weight)

@@ -1,0 +1,20 @@
+"""Importing this module registers the whole project; see :func:`maskprop.register_all`."""
+
+from __future__ import annotations
+
+
+
+import maskprop.ops  # noqa: F401  before anything imports mmcv.ops
+from mmdet.utils import register_all_modules  # noqa: E402
+
+register_all_modules(init_default_scope=True)
+
+import maskprop.datasets.samplers  # noqa: E402, F401
+import maskprop.datasets.transforms  # noqa: E402, F401
+import maskprop.datasets.ytvis_dataset  # noqa: E402, F401
+import maskprop.engine.hooks  # noqa: E402, F401
+import maskprop.engine.loops  # noqa: E402, F401
+import maskprop.evaluation.metric  # noqa: E402, F401
+import maskprop.models  # noqa: E402, F401
+import maskprop.tracking  # noqa: E402, F401
+import maskprop.visualization.hook  # noqa: E402, F401

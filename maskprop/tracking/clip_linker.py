@@ -1,0 +1,150 @@
+"""Linking clip-level tracks to video-level ids (MaskProp, Section 4.3)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import torch
+from mmdet.registry import TASK_UTILS
+from torch import Tensor
+
+from maskprop.ops.soft_iou import EPS
+
+
+class ClipTracks(NamedTuple):
+    """The tracks of the clip centred at one frame.
+
+    Attributes:
+        first: index of the clip's first frame (t - T, or 0 at the start of the video).
+        masks: (S, N, P) float, the soft masks of N instances in its S frames, P cells each.
+        areas: (S, N) float, their sums.
+    """
+
+    first: int
+    masks: Tensor
+    areas: Tensor
+
+    @classmethod
+    def from_masks(cls, first: int, masks: Tensor) -> ClipTracks:
+        """From (S, N, H, W) soft masks."""
+        masks = masks.flatten(2).float()
+        return cls(first, masks, masks.sum(-1))
+
+    @property
+    def end(self) -> int:
+        """One past the clip's last frame."""
+        return self.first + len(self.masks)
+
+
+@TASK_UTILS.register_module()
+class ClipLinker:
+    """Gives each clip track the video-level id whose tracks it matches best (Eq. 4 and 5).
+
+    One linker serves one video. It remembers the tracks of the previous 2 T clips: the others don't overlap.
+
+    Args:
+        threshold: an id is taken if its score q is above this; the paper gives no number.
+        unique: two tracks of one frame never share an id (not the letter): pairs in order of descending q, the
+            loser takes its best remaining id above the threshold, else a new one.
+        skip_empty: leave frames in which both masks are empty out of the mean of Eq. 4, instead of counting
+            them as 0 (the letter).
+        empty_below: a mask is empty for ``skip_empty`` if its area is below this many cells.
+    """
+
+    needs_clips = True
+
+    def __init__(
+        self,
+        threshold: float = 0.3,
+        unique: bool = True,
+        skip_empty: bool = False,
+        empty_below: float = 0.5,
+    ) -> None:
+        self.threshold = threshold
+        self.unique = unique
+        self.skip_empty = skip_empty
+        self.empty_below = empty_below
+        self._clips: deque[ClipTracks] = deque()
+        self._ids: deque[list[int]] = deque()
+        self._next_id = 1
+
+    def link(self, clip: ClipTracks) -> list[int]:
+        """Ids of a clip's tracks; clips come in order of their centres.
+
+        Args:
+            clip: the clip centred at the next frame.
+
+        Returns:
+            N video-level ids, from 1.
+        """
+        while self._clips and self._clips[0].end <= clip.first:
+            self._clips.popleft()
+            self._ids.popleft()
+        scores, known = self._id_scores(clip)
+        ids = assign_ids(scores, known, self.threshold, self.unique, self._next_id)
+        self._next_id = max([self._next_id - 1, *ids]) + 1
+        self._clips.append(clip)
+        self._ids.append(ids)
+        return ids
+
+    def _id_scores(self, clip: ClipTracks) -> tuple[Tensor, list[int]]:
+        """q of Eq. 5: (N, Y) float, and the Y ids."""
+        flat_ids = [i for ids in self._ids for i in ids]
+        known = sorted(set(flat_ids))
+        if not known or clip.masks.shape[1] == 0:
+            return clip.masks.new_zeros((clip.masks.shape[1], 0)), []
+        match = self._match_scores(clip)  # [N, previous tracks]
+        column = {track_id: c for c, track_id in enumerate(known)}
+        columns = torch.tensor([column[i] for i in flat_ids], device=match.device)
+        member = torch.nn.functional.one_hot(columns, len(known)).to(match)
+        return (match @ member) / member.sum(0), known
+
+    def _match_scores(self, clip: ClipTracks) -> Tensor:
+        """m of Eq. 4 with every track of the remembered clips: (N, M), M = previous tracks in clip order."""
+        counts = [previous.masks.shape[1] for previous in self._clips]
+        total = clip.masks.new_zeros((clip.masks.shape[1], sum(counts)))
+        frames = torch.zeros_like(total)
+        for offset, (masks, areas) in enumerate(zip(clip.masks, clip.areas, strict=True)):
+            frame = clip.first + offset
+            # clips are in order, so those that reach this frame are the last ones
+            reaching = [p for p in self._clips if p.first <= frame < p.end]
+            start = sum(counts[: len(counts) - len(reaching)])
+            if start == sum(counts):
+                continue
+            others = torch.cat([p.masks[frame - p.first] for p in reaching])
+            other_areas = torch.cat([p.areas[frame - p.first] for p in reaching])
+            intersection = masks @ others.T
+            union = areas[:, None] + other_areas - intersection
+            total[:, start:] += intersection / union.clamp(min=EPS)
+            counted = torch.ones_like(union)
+            if self.skip_empty:
+                counted -= ((areas[:, None] < self.empty_below) & (other_areas < self.empty_below)).to(union)
+            frames[:, start:] += counted
+        return total / frames.clamp(min=1)
+
+
+def assign_ids(scores: Tensor, known: list[int], threshold: float, unique: bool, next_id: int) -> list[int]:
+    """Ids from scores.
+
+    Args:
+        scores: (N, Y) float, q of Eq. 5. known: the Y ids. threshold: a score must be above it.
+        unique: no id twice; else each track takes its best one (the letter). next_id: the first new id.
+
+    Returns:
+        N ids.
+    """
+    ids: list[int | None] = [None] * len(scores)
+    candidates = (scores > threshold).nonzero().tolist()
+    values = scores.tolist()
+    candidates.sort(key=lambda rc: -values[rc[0]][rc[1]])  # stable: ties in order of track, then id
+    taken: set[int] = set()
+    for row, column in candidates:
+        if ids[row] is None and not (unique and column in taken):
+            ids[row] = known[column]
+            taken.add(column)
+    for row, track_id in enumerate(ids):
+        if track_id is None:
+            ids[row] = next_id
+            next_id += 1
+    return ids

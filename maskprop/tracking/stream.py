@@ -1,0 +1,173 @@
+"""Streaming video inference: frames in, final frames out; memory depends on the clip, not on the video."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from maskprop.ops.masks import paste_binary_masks
+from maskprop.tracking.clip_linker import ClipTracks
+from maskprop.tracking.gap_filler import GapFiller
+from maskprop.tracking.results import FrameResult, VideoInstances
+
+if TYPE_CHECKING:
+    from maskprop.models.detectors.video_mask_rcnn import VideoMaskRCNN
+
+OUTPUT_MASKS = ('detection', 'propagated')
+
+
+@dataclass
+class Frame:
+    """What a stream keeps of a frame: N instances on a map of H x W cells.
+
+    Attributes:
+        code: what the propagator needs of it.
+        masks: (N, H, W) float, soft masks at the propagation stride.
+        boxes: (N, 4) float on the CPU, (x1, y1, x2, y2) in pixels of the video.
+        class_scores: N dicts ``{label: score}``, every class that the detector saw there.
+        rles: N final masks of the detector.
+        size: (height, width) of the video in pixels.
+        map_size: (height, width) of the map in pixels of the video, padding included.
+    """
+
+    code: Any
+    masks: Tensor
+    boxes: Tensor
+    class_scores: list[dict[int, float]]
+    rles: list[dict]
+    size: tuple[int, int]
+    map_size: tuple[float, float]
+
+    def __len__(self) -> int:
+        return len(self.class_scores)
+
+    def paste(self, maps: Tensor, threshold: float = 0.5) -> list[dict]:
+        """RLEs at the video's size of (N, H, W) soft maps at the propagation stride."""
+        box = torch.tensor([[0, 0, self.map_size[1], self.map_size[0]]], device=maps.device)
+        return paste_binary_masks(maps, box.expand(len(maps), 4), *self.size, threshold=threshold)
+
+
+class VideoStream:
+    """The state of one video. Feed it every frame in order with :meth:`step`, then call :meth:`finish`.
+
+    The clip centred at t needs frames up to t + T, so a frame is final T frames later, with filling 2 T frames
+    later. A ring of 2 T + 1 frames is kept.
+
+    Args:
+        model: encodes frames (``encode_frame``).
+        linker: gives ids, one linker per video.
+        propagator: ``propagate(source, targets)`` gives (S, N, H, W) soft masks.
+        clip_radius: T.
+        fill: fill missed frames from the clips that carry the id.
+        output_mask: the final mask is the ``'detection'``'s or the ``'propagated'`` one at offset 0.
+        score_rule: see :class:`~maskprop.tracking.results.VideoInstances`.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: VideoMaskRCNN,
+        linker: Any,
+        propagator: Any,
+        clip_radius: int = 6,
+        fill: bool = False,
+        output_mask: str = 'detection',
+        score_rule: str = 'with_category',
+    ) -> None:
+        if output_mask not in OUTPUT_MASKS:
+            raise ValueError(f'output_mask={output_mask!r} is unknown; choose one of {OUTPUT_MASKS}')
+        if linker.needs_clips and propagator is None:
+            raise ValueError(
+                f'{type(linker).__name__} links clip tracks, but the model has no propagation_head or propagator'
+            )
+        if not linker.needs_clips and (fill or output_mask == 'propagated'):
+            raise ValueError(
+                f'fill=True and output_mask="propagated" need clips, which {type(linker).__name__} does without'
+            )
+        self.model = model
+        self.linker = linker
+        self.propagator = propagator
+        self.radius = clip_radius if linker.needs_clips else 0
+        self.output_mask = output_mask
+        self.filler = GapFiller() if fill else None
+        self.instances = VideoInstances(score_rule)
+        self._ring: deque[Frame] = deque(maxlen=2 * self.radius + 1)
+        self._pending: deque[tuple[Frame, FrameResult]] = deque()
+        self._seen = 0  # frames taken
+        self._centre = 0  # the next clip's centre
+        self._finished = False
+
+    def step(self, image: Tensor, meta: dict) -> list[FrameResult]:
+        """Take the next frame.
+
+        Args:
+            image: (1, 3, H, W) float, normalised and padded.
+            meta: ``img_shape``, ``ori_shape``, ``scale_factor`` of the frame.
+
+        Returns:
+            the frames that became final, in order; often none or one.
+        """
+        return self.push(self.model.encode_frame(image, meta))
+
+    @torch.no_grad()
+    def push(self, frame: Frame) -> list[FrameResult]:
+        """Like :meth:`step`, for a frame whose detections are known."""
+        if self._finished:
+            raise RuntimeError('the video was finished; model.start_video() begins another')
+        self._ring.append(frame)
+        self._seen += 1
+        return self._process_clip() if self._seen > self.radius else []
+
+    @torch.no_grad()
+    def finish(self) -> list[FrameResult]:
+        """End the video: the clips of its last T frames are shorter. Returns the remaining frames."""
+        results = []
+        while self._centre < self._seen:
+            results += self._process_clip()
+        while self._pending:
+            results.append(self._finalize())
+        self._finished = True
+        return results
+
+    def video_instances(self) -> VideoInstances:
+        """The whole video's instances, after :meth:`finish`."""
+        if not self._finished:
+            raise RuntimeError('call finish() first: frames are still open')
+        return self.instances
+
+    def _process_clip(self) -> list[FrameResult]:
+        """Propagate, link and score the clip centred at the next frame."""
+        start = self._seen - len(self._ring)
+        first = max(self._centre - self.radius, 0)
+        clip = [self._ring[i - start] for i in range(first, min(self._centre + self.radius + 1, self._seen))]
+        frame = self._ring[self._centre - start]
+        if self.linker.needs_clips:
+            masks = self.propagator.propagate(frame, clip)  # [S, N, H, W]
+            ids = self.linker.link(ClipTracks.from_masks(first, masks))
+        else:
+            masks = None
+            ids = self.linker.link(frame)
+        result = FrameResult(self._centre)
+        rles = frame.rles if self.output_mask == 'detection' else frame.paste(masks[self._centre - first])
+        for track_id, scores, rle in zip(ids, frame.class_scores, rles, strict=True):
+            label = max(scores, key=scores.get)
+            result.add(track_id, label, scores[label], rle)
+            self.instances.add_scores(track_id, scores)
+        if self.filler is not None:
+            self.filler.add_clip(first, ids, masks)
+        self._pending.append((frame, result))
+        self._centre += 1
+        # with filling, clips up to t + T may still fill frame t
+        delay = self.radius if self.filler is not None else 0
+        return [self._finalize()] if len(self._pending) > delay else []
+
+    def _finalize(self) -> FrameResult:
+        frame, result = self._pending.popleft()
+        if self.filler is not None:
+            self.filler.fill(frame, result, self.instances)
+        self.instances.add_frame(result)
+        return result

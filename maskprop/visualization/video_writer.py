@@ -1,0 +1,103 @@
+"""An mp4 written frame by frame."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+class CodecError(RuntimeError):
+    """OpenCV can't encode a video as asked; the message says what to use."""
+
+
+class VideoWriter:
+    """Writes frames to a video file that appears, whole, when the ``with`` block ends without an error.
+
+    Only the frame at hand is in memory. Odd sides are made even, as codecs ask, by repeating the last row or
+    column.
+
+    Args:
+        path: the file to make; its folder is made too.
+        fps: frames a second.
+        codec: FOURCC; 'mp4v' comes with every OpenCV wheel ('avc1', where OpenCV has it, plays in browsers).
+
+    Raises:
+        ValueError: fps not above 0; a frame that isn't (h, w, 3) uint8 or as large as the first; no frame.
+        CodecError: OpenCV can't encode with this codec into this kind of file.
+
+    Example:
+        >>> with VideoWriter('out.mp4', fps=6) as writer:
+        ...     for frame in frames:
+        ...         writer.write(frame)
+    """
+
+    def __init__(self, path: str | Path, fps: float, codec: str = 'mp4v') -> None:
+        if not fps > 0:
+            raise ValueError(f'{path}: fps must be above 0, got {fps}')
+        if len(codec) != 4:
+            raise ValueError(f'{path}: a codec is named by four characters such as mp4v, got {codec!r}')
+        self.path = Path(path)
+        self.fps = float(fps)
+        self.codec = codec
+        self.num_frames = 0
+        # The suffix stays: it tells OpenCV the kind of file.
+        self._temporary = self.path.with_name(f'.{self.path.stem}.{os.getpid()}.tmp{self.path.suffix}')
+        self._shape: tuple[int, ...] = ()
+        self._writer: cv2.VideoWriter | None = None
+
+    def write(self, frame_bgr: np.ndarray) -> None:
+        """Appends a (h, w, 3) uint8 BGR frame."""
+        if frame_bgr.dtype != np.uint8 or frame_bgr.ndim != 3 or frame_bgr.shape[2] != 3:
+            found = f'{frame_bgr.shape} {frame_bgr.dtype}'
+            raise ValueError(f'{self.path}: a frame must be (height, width, 3) uint8, got {found}')
+        if self._writer is None:
+            self._writer = self._open(frame_bgr.shape)
+        if frame_bgr.shape != self._shape:  # OpenCV would drop the frame without a word
+            found = f'{frame_bgr.shape[:2]} after frames of {self._shape[:2]}'
+            raise ValueError(f'{self.path}: frame {self.num_frames} has the size {found}')
+        height, width = frame_bgr.shape[:2]
+        if height % 2 or width % 2:
+            frame_bgr = cv2.copyMakeBorder(frame_bgr, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        self._writer.write(frame_bgr)
+        self.num_frames += 1
+
+    def close(self) -> None:
+        """Finishes the file and gives it its name."""
+        if self._writer is None:
+            raise ValueError(f'{self.path}: no frame was written')
+        self._writer.release()
+        os.replace(self._temporary, self.path)
+
+    def discard(self) -> None:
+        """Drops what was written."""
+        if self._writer is not None:
+            self._writer.release()
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _open(self, shape: tuple[int, ...]) -> cv2.VideoWriter:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        height, width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
+        fourcc = cv2.VideoWriter_fourcc(*self.codec)
+        writer = cv2.VideoWriter(str(self._temporary), fourcc, self.fps, (width, height))
+        if not writer.isOpened():
+            self._temporary.unlink(missing_ok=True)
+            raise CodecError(
+                f'{self.path}: OpenCV {cv2.__version__} cannot write {self.path.suffix} files with the codec '
+                f'"{self.codec}". '
+                'Use codec "mp4v" with .mp4 or "MJPG" with .avi; if neither works, mend OpenCV with: '
+                'pip install --force-reinstall opencv-python-headless'
+            )
+        self._shape = shape
+        return writer

@@ -1,0 +1,81 @@
+"""The files that tools/infer_video.py writes."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from maskprop.apis import infer_video_to_folder, inference_video
+from maskprop.apis.inference import draw_frame_result
+from maskprop.tracking.results import FrameResult
+from maskprop.visualization import VideoWriter, track_color
+from tests.apis.fake_video_model import ColourModel, make_video
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _scope():
+    from mmdet.utils import register_all_modules
+
+    register_all_modules(init_default_scope=True)
+
+
+@pytest.fixture
+def mp4(tmp_path):
+    path = tmp_path / 'mine.mp4'
+    with VideoWriter(path, fps=10) as writer:
+        for frame in make_video(9):
+            writer.write(frame)
+    return path
+
+
+@pytest.mark.parametrize('stride, count', [(1, 9), (2, 5)])
+def test_files(tmp_path, mp4, stride, count):
+    model, out = ColourModel(), tmp_path / 'a' / 'out'
+    results = infer_video_to_folder(model, mp4, out, frame_stride=stride, score_thr=0, progress=False)
+    assert sorted(p.name for p in out.iterdir()) == ['overlay.mp4', 'results.json']
+    assert json.loads((out / 'results.json').read_text()) == results
+    assert results == inference_video(model, mp4, frame_stride=stride)
+    assert all(r['video_id'] == 1 and len(r['segmentations']) == count for r in results)
+    capture = cv2.VideoCapture(str(out / 'overlay.mp4'))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10 / stride)
+    assert capture.get(cv2.CAP_PROP_FRAME_HEIGHT) == 60 * 6  # enlarged to be readable
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(read[1])
+    assert len(frames) == count
+    # The square's middle has the blend of red and the colour of id 1.
+    expected = 0.55 * np.array([20, 20, 230]) + 0.45 * np.array(track_color(1))
+    for t, frame in enumerate(frames):
+        x = 6 * (4 * t * stride + 10)
+        np.testing.assert_allclose(frame[6 * 24 : 6 * 27, x : x + 12].mean((0, 1)), expected, atol=12)
+
+
+def test_no_video(tmp_path, mp4):
+    infer_video_to_folder(ColourModel(), mp4, tmp_path / 'out', write_video=False, progress=False)
+    assert [p.name for p in (tmp_path / 'out').iterdir()] == ['results.json']
+
+
+def test_failure_leaves_no_files(tmp_path):
+    frames = [*make_video(4), np.zeros((10, 10, 3), np.uint8)]
+    with pytest.raises(ValueError, match='frame 4'):
+        infer_video_to_folder(ColourModel(), frames, tmp_path / 'out', progress=False)
+    assert not list((tmp_path / 'out').iterdir())
+    with pytest.raises(ValueError, match='empty'):
+        infer_video_to_folder(ColourModel(), iter([]), tmp_path / 'out', progress=False)
+    assert not list((tmp_path / 'out').iterdir())
+
+
+def test_score_threshold_of_the_overlay():
+    frame, mask = np.zeros((400, 400, 3), np.uint8), np.ones((400, 400), bool)
+    result = FrameResult(0, ids=[4, 5], labels=[0, 1], scores=[0.29, 0.3], masks=[mask, mask], filled=[False] * 2)
+    drawn = draw_frame_result(frame, result, ['cat', 'dog'], 0.3)
+    np.testing.assert_array_equal(drawn[399, 399], np.rint(np.float32(0.45) * np.array(track_color(5))))
+    assert (draw_frame_result(frame, result, ['cat', 'dog'], 0.31) == 0).all()
+
+
+def test_progress_has_the_total(tmp_path, mp4, capfd):
+    infer_video_to_folder(ColourModel(), mp4, tmp_path / 'out', write_video=False)
+    assert '9/9' in capfd.readouterr().err

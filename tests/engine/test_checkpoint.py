@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import os
+import urllib.error
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModule
+from mmengine.runner import CheckpointLoader, load_checkpoint
+from torch import nn
+
+from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file, load_url
+
+
+class Malicious:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path, function=os.mkdir) -> None:
+        self.path = str(path)
+        self.function = function
+
+    def __reduce__(self):
+        return self.function, (self.path,)
+
+
+class GetattrGadget:
+    """Reaches a function by getattr, which mmengine's own list of safe classes would allow."""
+
+    def __reduce__(self):
+        return getattr, (HistoryBuffer, 'register_statistics')
+
+
+class Foreign:
+    pass
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+
+def save(path: Path, content) -> Path:
+    torch.save(content, path)
+    return path
+
+
+LOADERS = {
+    'file': load_checkpoint_file,
+    'mmengine': lambda path: CheckpointLoader.load_checkpoint(str(path)),
+    'mmengine_to_model': lambda path: load_checkpoint(Net(), str(path)),
+    'pretrained': lambda path: pretrained(path).init_weights(),
+    'cached_download': lambda path: load_url('https://example.invalid/' + path.name, model_dir=str(path.parent)),
+    'mmengine_download': lambda path: download_through_mmengine(path),
+    'buffer': lambda path: load_checkpoint_file(path.open('rb')),
+}
+
+
+def pretrained(path: Path) -> BaseModule:
+    module = BaseModule(init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+    module.layer = nn.Linear(2, 2)
+    return module
+
+
+def download_through_mmengine(path: Path):
+    home = torch.hub.get_dir()
+    torch.hub.set_dir(str(path.parent))
+    try:
+        target = path.parent / 'checkpoints' / path.name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(path.read_bytes())
+        return CheckpointLoader.load_checkpoint('https://example.invalid/' + path.name)
+    finally:
+        torch.hub.set_dir(home)
+
+
+@pytest.mark.parametrize('route', LOADERS)
+def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, route):
+    target = tmp_path / 'made_by_the_checkpoint'
+    path = save(tmp_path / 'bad.pth', dict(state_dict=Net().state_dict(), meta=dict(x=Malicious(target))))
+    with pytest.raises(CheckpointError, match=r'refused.*(posix|os)\.mkdir') as error:
+        LOADERS[route](path)
+    assert not target.exists()
+    assert 'bad.pth' in str(error.value) or route == 'buffer'
+
+
+@pytest.mark.parametrize('route', LOADERS)
+def test_the_same_checkpoint_without_it_loads(tmp_path, route):
+    path = save(tmp_path / 'good.pth', dict(state_dict=Net().state_dict(), meta=dict(x=1)))
+    LOADERS[route](path)
+
+
+def test_test_is_able_to_fail(tmp_path):
+    """The malicious file does what it says when it is loaded the unsafe way."""
+    target = tmp_path / 'made_by_the_checkpoint'
+    torch.load(save(tmp_path / 'bad.pth', Malicious(target)), weights_only=False)
+    assert target.exists()
+
+
+@pytest.mark.parametrize(
+    ('content', 'name'),
+    [(Foreign(), 'Foreign'), (GetattrGadget(), 'register_statistics'), (Path('x'), 'Path'),
+     (np.array([Foreign()], dtype=object), 'Foreign|ObjectDType')],
+)  # yapf: disable
+def test_other_classes_are_named(tmp_path, content, name):
+    path = save(tmp_path / 'foreign.pth', dict(meta=content))
+    with pytest.raises(CheckpointError, match=f'foreign.pth: refused.*({name})'):
+        load_checkpoint_file(path)
+
+
+def test_what_mmengine_saves_is_allowed(tmp_path):
+    logs = HistoryBuffer()
+    logs.update(2.5)
+    content = dict(
+        logs=logs,
+        arrays=[np.ones(3, dtype=d) for d in (np.int64, np.uint8, np.float32, bool)],
+        scalar=np.float64(0.5),
+        counts=np.int32(4),
+    )
+    loaded = load_checkpoint_file(save(tmp_path / 'ok.pth', content))
+    assert loaded['logs'].statistics('mean') == 2.5
+    assert loaded['scalar'] == 0.5 and loaded['counts'] == 4
+    for found, expected in zip(loaded['arrays'], content['arrays'], strict=True):
+        assert found.dtype == expected.dtype and np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize('content', [b'', b'not a checkpoint', b'PK\x03\x04 cut short'])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / 'damaged.pth'
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match='damaged.pth: cannot be read'):
+        load_checkpoint_file(path)
+
+
+def test_a_file_cut_short_is_named(tmp_path):
+    path = save(tmp_path / 'short.pth', dict(state_dict=Net().state_dict()))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(CheckpointError, match='short.pth: cannot be read'):
+        CheckpointLoader.load_checkpoint(str(path))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='nowhere.pth'):
+        load_checkpoint_file(tmp_path / 'nowhere.pth')
+
+
+@pytest.mark.parametrize('address', ['https://example.invalid/r50.pth', 'torchvision://resnet50'])
+def test_offline_says_where_to_put_the_file(tmp_path, monkeypatch, address):
+    def offline(*args, **kwargs):
+        raise urllib.error.URLError('Name or service not known')
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', offline)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    with pytest.raises(ConnectionError, match=f'put it at {tmp_path}/checkpoints/r(es)?n?e?t?50'):
+        CheckpointLoader.load_checkpoint(address)

@@ -1,6 +1,7 @@
 # make help lists the targets. Each does its own set-up: `make demo` in a fresh clone is enough.
 PYTHON ?= python3
 VENV ?= .venv
+TESTS ?= tests
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip
@@ -13,7 +14,7 @@ RUFF := $(shell sed -n "s/.*'\(ruff==[^']*\)'.*/\1/p" setup.py)
 help:
 	@echo 'make setup    install everything into the virtual environment $(VENV)'
 	@echo 'make demo     train and test on synthetic video, from nothing to a video AP table and an mp4'
-	@echo 'make test     run the tests'
+	@echo 'make test     run the tests; some of them with make test TESTS=tests/ops'
 	@echo 'make doctor   print versions, devices and kernels, and how to mend what is wrong'
 	@echo 'make lint     check style (ruff), without changing files; make format changes them'
 	@echo 'make clean    delete caches and build files; leaves $(VENV), data and work_dirs'
@@ -53,7 +54,7 @@ demo: setup
 test: setup
 	@$(PY) -c 'import pytest' 2>/dev/null || { echo 'Installing pytest.'; $(PIP) install 'pytest>=8'; }
 	@echo 'Running the tests.'
-	$(PY) -m pytest -q tests
+	$(PY) -m pytest -q $(TESTS)
 
 doctor:
 	@$(if $(wildcard $(PY)),$(PY),$(PYTHON)) tools/doctor.py

@@ -24,8 +24,8 @@ def write_tiny_ytvis(
 ) -> Path:
     """Write a set of moving rectangles in the YouTube-VIS format: train and val.
 
-    Each video has one or two objects; the first is absent from one frame. Annotated as YouTube-VIS is, with category
-    ids that begin at 1 and leave one out (1, 2, 4).
+    Each video has one or two objects; the first is absent from one frame. Annotated as YouTube-VIS is, with
+    category ids that begin at 1 and leave one out (1, 2, 4).
 
     Args:
         root: gets ``train/JPEGImages``, ``val/JPEGImages`` and ``annotations/{train,val}.json``.
@@ -66,9 +66,7 @@ def _split_content(folder: Path, rng, videos: int, frames: int, size, num_catego
             annotation = dict(id=len(content['annotations']) + 1, video_id=v + 1, category_id=ids[label])
             content['annotations'].append({**annotation, **_encode(masks)})
         files = [f'{name}/{t:05d}.jpg' for t in range(frames)]
-        content['videos'].append(
-            dict(id=v + 1, height=height, width=width, length=frames, file_names=files)
-        )
+        content['videos'].append(dict(id=v + 1, height=height, width=width, length=frames, file_names=files))
         (folder / name).mkdir(parents=True, exist_ok=True)
         for file, image in zip(files, images, strict=True):
             cv2.imwrite(str(folder / file), image)

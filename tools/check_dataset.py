@@ -1,6 +1,7 @@
 """List every problem of an annotation file in YouTube-VIS format, and what is in it.
 
-python tools/check_dataset.py data/youtube_vis_2019/annotations/train.json --images data/youtube_vis_2019/train/JPEGImages
+    python tools/check_dataset.py data/youtube_vis_2019/annotations/train.json \\
+        --images data/youtube_vis_2019/train/JPEGImages
 
 Exits 1 if there are errors; warnings are things that the project copes with in the way they say.
 """

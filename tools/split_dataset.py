@@ -1,6 +1,6 @@
 """Make mini-train and mini-val out of an annotated set, by whole videos, each category in its share.
 
-python tools/split_dataset.py data/youtube_vis_2019/annotations/train.json --val-videos 238 --seed 0
+    python tools/split_dataset.py data/youtube_vis_2019/annotations/train.json --val-videos 238 --seed 0
 
 The public validation sets of YouTube-VIS have no annotations; mini-val is what a training is validated on.
 """

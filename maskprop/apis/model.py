@@ -28,7 +28,7 @@ def init_model(
 
     Args:
         config: a config file, or a config.
-        checkpoint: weights that ``tools/train.py`` wrote; None: as initialised, untrained. Read with
+        checkpoint: weights that ``tools/train.py`` wrote; None: as a training begins. Read with
             ``weights_only=True``, so it cannot run code.
         device: None: the first GPU if there is one, else the CPU.
         cfg_options: config keys to override, as ``--cfg-options``.
@@ -54,7 +54,9 @@ def init_model(
     meta = find_dataset_meta(cfg, loaded)
     fit_num_classes(cfg.model, len(meta['classes']), str(checkpoint or 'the config'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
-    if loaded is not None:
+    if loaded is None:
+        model.init_weights()
+    else:
         load_weights(model, loaded, str(checkpoint))
     model.dataset_meta = meta
     model.cfg = cfg

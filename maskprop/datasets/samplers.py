@@ -144,5 +144,5 @@ def assign_videos(lengths: list[int], ranks: int) -> list[list[int]]:
 
 def _frame_table(dataset: VideoFrames) -> list[list[int]]:
     if not hasattr(dataset, 'key_frames'):
-        raise TypeError(f'expected a YouTubeVISJsonDataset, found {type(dataset).__name__} (wrappers do not work here)')
+        raise TypeError(f'expected a YouTubeVISJsonDataset without a wrapper, found {type(dataset).__name__}')
     return dataset.key_frames()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from maskprop.datasets.ytvis_json import AnnotationError, GroundTruth, load_ytvis
-from maskprop.visualization.files import write_json
+from maskprop.evaluation.results_io import replace_when_done
 
 
 def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTruth, GroundTruth]:
@@ -69,7 +70,8 @@ def write_split(
     gt = load_ytvis(path, require_annotations=True)
     parts = split_videos(gt, val_videos, seed)
     for target, part in zip(targets, parts, strict=True):
-        write_json(target, part)
+        with replace_when_done(target) as temporary:
+            temporary.write_text(json.dumps(part), encoding='utf-8')  # compact: masks are long lists
     return *targets, category_table(gt, *parts)
 
 
@@ -87,10 +89,8 @@ def category_table(gt: GroundTruth, train: GroundTruth, val: GroundTruth) -> str
     objects = [len(part['annotations']) for part in (gt, train, val)]
     rows.append(('all', *map(str, totals), f'{totals[2] / totals[0]:.1%}', *map(str, objects)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join(
-        '  '.join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    )
+    formats = [f'{{:<{widths[0]}}}', *(f'{{:>{width}}}' for width in widths[1:])]
+    return '\n'.join('  '.join(formats).format(*row) for row in rows)
 
 
 def _categories_of_videos(gt: GroundTruth) -> np.ndarray:
@@ -105,7 +105,7 @@ def _categories_of_videos(gt: GroundTruth) -> np.ndarray:
 
 
 def _exchange_costs(val: np.ndarray, train: np.ndarray, surplus: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(n, m) change of sum w (surplus + d)^2 when video i of val [n, C] is exchanged for j of train [m, C], d = j - i."""
+    """(n, m): change of sum w (surplus + j - i)^2 when i of val [n, C] is exchanged for j of train [m, C]."""
     linear = 2 * (train @ (weights * surplus))[None] - 2 * (val @ (weights * surplus))[:, None]
     square = (val**2 @ weights)[:, None] + (train**2 @ weights)[None] - 2 * (val * weights) @ train.T
     return linear + square

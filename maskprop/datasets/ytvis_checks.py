@@ -64,7 +64,7 @@ class _Checker:
 
     def run(self, data: Any) -> None:
         if not isinstance(data, dict):
-            hint = 'a list is a results file, not an annotation file' if isinstance(data, list) else 'see docs/data.md'
+            hint = 'a list is a results file' if isinstance(data, list) else 'see docs/data.md'
             found = f'a {type(data).__name__} at the top'
             self.add('top-level', '', '', found, f'expected {{"videos", "annotations", "categories"}}; {hint}')
             return
@@ -75,7 +75,7 @@ class _Checker:
                 self.add('top-level', '', key, found, f'expected a non-empty list of {key}{hint}')
         annotations = data.get('annotations')
         if annotations is not None and not isinstance(annotations, list):
-            self.add('top-level', '', 'annotations', _show(annotations), 'expected a list, or null where there is none')
+            self.add('top-level', '', 'annotations', _show(annotations), 'expected a list, or null for none')
         self.video_ids = self._records(data, 'videos', 'video', self._check_video)
         self.category_ids = self._records(data, 'categories', 'category', self._check_category)
         self._records(data, 'annotations', 'annotation', self._check_annotation)
@@ -97,7 +97,7 @@ class _Checker:
             else:
                 name = f'{kind} {number}'
                 if number in seen:
-                    self.add('duplicate-id', name, 'id', f'a second {kind} of this id', f'give each {kind} its own id')
+                    self.add('duplicate-id', name, 'id', f'a second {kind} of this id', 'give each its own')
                 seen.add(number)
             check(record, name)
         return seen
@@ -106,11 +106,11 @@ class _Checker:
         sound = _is_id(video.get('id'))
         for side in ('width', 'height'):
             if not _is_int(video.get(side)) or video[side] < 1:
-                self.add('video-size', name, side, _show(video.get(side)), 'expected the size of its frames in pixels')
+                self.add('video-size', name, side, _show(video.get(side)), 'expected its size in pixels')
                 sound = False
         names = video.get('file_names')
         if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
-            self.add('file-names', name, 'file_names', _show(names), 'expected a non-empty list of frame file names')
+            self.add('file-names', name, 'file_names', _show(names), 'expected a list of the names of its frames')
             sound = False
         elif video.get('length') is not None and video['length'] != len(names):
             found = f'{_show(video["length"])}, but file_names has {len(names)} entries'
@@ -132,7 +132,7 @@ class _Checker:
 
     def _check_annotation(self, annotation: dict, name: str) -> None:
         if annotation.get('id') == 0 and _is_id(annotation.get('id')):
-            self.add('id-zero', name, 'id', '0', 'number from 1: video AP refuses id 0 (training takes it)', warn=True)
+            self.add('id-zero', name, 'id', '0', 'number from 1: video AP refuses id 0 (training not)', warn=True)
         for field, known, rule in (
             ('video_id', self.video_ids, 'unknown-video'),
             ('category_id', self.category_ids, 'unknown-category'),
@@ -174,7 +174,7 @@ class _Checker:
             self.add(fault.rule, name, f'segmentations[{fault.frame}]', fault.found, fault.fix)
         self._check_empty(name, lists['segmentations'], areas)
         if 'bboxes' in lists:
-            self._check_boxes(name, lists['bboxes'], lists['segmentations'])
+            self._check_boxes(name, lists['bboxes'], lists['segmentations'], areas)
         if 'areas' in lists:
             self._check_areas(name, lists['areas'], lists['segmentations'], areas)
 
@@ -185,15 +185,15 @@ class _Checker:
             fix = 'write null where the object is not visible (taken as null)'
             self.add('mask-empty', name, f'segmentations[{empty[0]}]', found, fix, warn=True)
 
-    def _check_boxes(self, name: str, boxes: Sequence[Any], masks: Sequence[Any]) -> None:
+    def _check_boxes(self, name: str, boxes: Sequence[Any], masks: Sequence[Any], areas: np.ndarray) -> None:
         without_box: list[int] = []
         for frame, (box, mask) in enumerate(zip(boxes, masks, strict=True)):
             field = f'bboxes[{frame}]'
             if is_absent(box):
-                if not is_absent(mask):
+                if not is_absent(mask) and areas[frame] != 0:
                     without_box.append(frame)
             elif not (isinstance(box, list) and len(box) == 4 and all(_is_number(x) for x in box)):
-                self.add('box', name, field, _show(box), 'expected [x, y, width, height] in pixels, finite, or null')
+                self.add('box', name, field, _show(box), 'expected [x, y, width, height], finite, or null')
             elif min(box[2:]) < 0:
                 self.add('box', name, field, f'{box}, a negative size', 'expected [x, y, width, height] in pixels')
             elif is_absent(mask) and min(box[2:]) > 0:
@@ -254,7 +254,7 @@ def check_images(data: dict, file: str, image_root: str | Path) -> Iterator[Prob
                 fix = f'expected width x height = {expected[0]} x {expected[1]}, as the video says'
                 yield Problem(file, f'video {video["id"]}', f'file_names[{frame}]', found, fix, 'image-size')
         if missing:
-            found = f'{len(missing)} of {len(video["file_names"])} frames missing under {image_root}, first {missing[0]}'
+            found = f'{len(missing)} of the frames are not in {image_root}, the first: {missing[0]}'
             fix = 'give the folder that file_names are relative to, or unpack the images again'
             yield Problem(file, f'video {video["id"]}', 'file_names', found, fix, 'image-missing')
 

@@ -63,7 +63,8 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
 
         An image has ``img_id``, ``img_path``, ``file_name``, ``height``, ``width``, ``frame_id`` (its place among
         the used frames), ``video_id`` and ``instances``: dicts of ``bbox`` (x1, y1, x2, y2 in pixels),
-        ``bbox_label``, ``mask`` (compressed RLE), ``instance_id`` (the annotation's id), ``ignore_flag`` (1: crowd).
+        ``bbox_label``, ``mask`` (compressed RLE), ``instance_id`` (the annotation's id) and ``ignore_flag``
+        (1 for a crowd).
         """
         with fileio.get_local_path(self.ann_file, backend_args=self.backend_args) as path:
             gt = load_ytvis(path, require_annotations=not self.test_mode)
@@ -91,7 +92,7 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
             )
         dropped = len(self.data_list) - len(kept)
         if dropped:
-            print_log(f'{self.ann_file}: {dropped} of {len(self.data_list)} videos have no object: dropped', 'current')
+            print_log(f'{self.ann_file}: {dropped} videos without an object are left out', 'current')
         return kept
 
     def key_frames(self) -> list[list[int]]:
@@ -115,8 +116,8 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         given = self._metainfo.get('classes')
         if given is not None and tuple(given) != classes:
             raise AnnotationError(
-                f'{self.ann_file}: categories: the file has {list(classes)} (in the order of their ids), but metainfo '
-                f'has classes {list(given)}; leave metainfo out (classes come from the file) or make them agree'
+                f'{self.ann_file}: categories: the file has {list(classes)} (in the order of their ids), but '
+                f'metainfo has classes {list(given)}; leave metainfo out or make them agree'
             )
         self.cat_ids = [category['id'] for category in categories]
         self.cat2label = {number: label for label, number in enumerate(self.cat_ids)}
@@ -164,7 +165,7 @@ def _is_usable(image: dict) -> bool:
 
 
 def _corners(box: list[float] | None, rle: dict, height: int, width: int) -> list[float]:
-    """The box as x1, y1, x2, y2 inside the picture; the mask's where the file has none or one without area there."""
+    """The box as x1, y1, x2, y2 inside the picture; that of the mask where the file gives none there."""
     for x, y, w, h in [box] if box is not None else []:
         x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
         if x2 > x1 and y2 > y1:

@@ -37,7 +37,7 @@ _MOST_ERRORS_SHOWN = 10
 
 
 class AnnotationError(ValueError):
-    """An annotation file that cannot be used. The message names file, record, field, what was found and the fix."""
+    """An annotation file that cannot be used. The message names file, record, field and the fix."""
 
 
 class Video(TypedDict):
@@ -130,7 +130,7 @@ def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTru
         require_annotations: Whether a file without annotations is an error.
 
     Raises:
-        AnnotationError: The file has errors; the first ten are in the message, ``tools/check_dataset.py`` lists all.
+        AnnotationError: The file has errors. The message has the first ten; ``tools/check_dataset.py`` lists all.
     """
     data = read_json(path)
     errors = [p for p in check_data(data, str(path), check_areas=False) if p.severity == 'error']
@@ -151,7 +151,7 @@ def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTru
 
 def has_mask(annotation: Annotation) -> bool:
     """Whether the object has a mask in any frame."""
-    return any(mask is not None for mask in annotation['segmentations'])
+    return not all(is_absent(mask) for mask in annotation['segmentations'])
 
 
 def frame_indices(length: int, stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)) -> range:
@@ -180,13 +180,15 @@ def subsample_frames(gt: GroundTruth, stride: int) -> GroundTruth:
     return select_frames(gt, stride)
 
 
-def select_frames(
-    gt: GroundTruth, stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)
-) -> GroundTruth:
+def select_frames(gt: GroundTruth, stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)) -> GroundTruth:
     """Keeps some frames of every video (:func:`frame_indices`), in videos and annotations alike.
 
     An object that is visible in none of the kept frames is left out, as nothing could match it; one that has no
     mask in the file stays. ``gt`` is not changed, but the result shares its masks.
+
+    Raises:
+        AnnotationError: A list does not have one entry a frame.
+        ValueError: See :func:`frame_indices`.
     """
     frame_indices(1, stride, frame_range)  # complains of bad values before anything is copied
     if stride == 1 and tuple(frame_range) == (0, 1):
@@ -199,11 +201,8 @@ def select_frames(
         videos.append({**video, 'file_names': names, 'length': len(names)})
     annotations = []
     for annotation in gt.get('annotations') or []:
-        frames, length = kept[annotation['video_id']], lengths[annotation['video_id']]
-        chosen = {
-            key: [value[i] for i in frames] if _is_per_frame(key, value, length) else value
-            for key, value in annotation.items()
-        }
+        video_id = annotation['video_id']
+        chosen = _keep_frames(annotation, kept[video_id], lengths[video_id])
         if has_mask(chosen) or not has_mask(annotation):
             annotations.append(chosen)
     return {**gt, 'videos': videos, 'annotations': annotations if gt.get('annotations') is not None else None}
@@ -235,9 +234,20 @@ def summarize(gt: GroundTruth) -> dict[str, Any]:
     )
 
 
-def _is_per_frame(key: str, value: Any, length: int) -> bool:
-    """Also lists that a set adds of its own, such as OVIS's ``occlusion``."""
-    return isinstance(value, list) and (key in PER_FRAME_FIELDS or len(value) == length)
+def _keep_frames(annotation: Annotation, frames: range, length: int) -> Annotation:
+    """Some frames of every list with one entry a frame, also of lists that a set has of its own (OVIS: occlusion)."""
+    chosen = dict(annotation)
+    for key, value in annotation.items():
+        if not isinstance(value, list):
+            continue
+        if len(value) == length:
+            chosen[key] = [value[i] for i in frames]
+        elif key in PER_FRAME_FIELDS:
+            raise AnnotationError(
+                f'annotation {annotation["id"]}, {key}: {len(value)} entries; expected one for each of the {length} '
+                'frames of its video'
+            )
+    return chosen
 
 
 def _fill_in(data: dict[str, Any]) -> GroundTruth:

@@ -19,7 +19,8 @@ def check_datasets(cfg: Config, splits: tuple[str, ...]) -> dict[str, Any]:
 
     Args:
         cfg: the config; ``num_classes`` of ``bbox_head`` and ``mask_head`` is filled in where it is missing.
-        splits: of 'train', 'val', 'test'; the first one's classes are the model's. Those without a data loader in
+        splits: of 'train', 'val', 'test'; the first one's classes are the model's. Those without a data
+        loader in
             the config are passed over.
 
     Returns:
@@ -38,8 +39,11 @@ def check_datasets(cfg: Config, splits: tuple[str, ...]) -> dict[str, Any]:
             classes, first = found, source
             fit_num_classes(cfg.model, len(classes), source)
         elif found != classes:
-            raise ConfigError(f'{source} has {_list_classes(found)}, but {first} has {_list_classes(classes)}. '
-                              'Give both sets the same categories, in the same order of their ids')
+            raise ConfigError(
+                f'{source} has {_list_classes(found)}, but {first} has '
+                f'{_list_classes(classes)}. '
+                'Give both sets the same categories, in the same order of their ids'
+            )
     return datasets
 
 
@@ -50,8 +54,10 @@ def build_dataset(cfg: Config, split: str) -> Any:
     try:
         dataset = DATASETS.build(dataset_cfg)
     except FileNotFoundError as error:
-        raise ConfigError(f'{key}: {error}. Set {key}.data_root and {key}.ann_file, in the config or by '
-                          f'--cfg-options {key}.data_root=PATH') from error
+        raise ConfigError(
+            f'{key}: {error}. Set {key}.data_root and {key}.ann_file, in the config or by '
+            f'--cfg-options {key}.data_root=PATH'
+        ) from error
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     if len(dataset) == 0:
@@ -60,17 +66,21 @@ def build_dataset(cfg: Config, split: str) -> Any:
         info = dataset.get_data_info(i)
         frame = info['images'][0]['img_path']
         if not Path(frame).is_file():
-            raise ConfigError(f'{key} ({describe(dataset)}): video {info["video_id"]}: its first frame {frame} does '
-                              f'not exist. Set {key}.data_prefix.img_path to the folder that the file names of the '
-                              'annotation file start from')
+            raise ConfigError(
+                f'{key} ({describe(dataset)}): video {info["video_id"]}: its first frame '
+                f'{frame} does '
+                f'not exist. Set {key}.data_prefix.img_path to the folder that the file names '
+                'of the '
+                'annotation file start from'
+            )
     return dataset
 
 
 def fit_num_classes(model_cfg: dict, num_classes: int, source: str = 'the data set') -> None:
     """Fill in or check ``num_classes`` of every ``bbox_head`` and ``mask_head`` of a model config, in place.
 
-    HTC has lists of three heads; all are visited. A ``semantic_head`` needs one more class, for the background,
-    or as many stuff classes as it likes.
+    HTC has lists of three heads; all are visited. A ``semantic_head`` needs one more class, for the
+    background, or as many stuff classes as it likes.
 
     Args:
         model_cfg: the model's config.
@@ -87,8 +97,11 @@ def fit_num_classes(model_cfg: dict, num_classes: int, source: str = 'the data s
         if found is None:
             head['num_classes'] = wanted
         elif found < wanted if semantic else found != wanted:
-            raise ConfigError(f'{key}.num_classes is {found}, but {source} has {num_classes} classes: set it to '
-                              f'{wanted}, or to None, and it is taken from the data set')
+            raise ConfigError(
+                f'{key}.num_classes is {found}, but {source} has {num_classes} classes: set '
+                'it to '
+                f'{wanted}, or to None, and it is taken from the data set'
+            )
 
 
 def _heads(node: Any, path: str) -> Iterator[tuple[str, dict]]:

@@ -13,10 +13,22 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 import maskprop
+from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine.checkpoint import CheckpointError
-from maskprop.engine.config import ConfigError, load_config, prepare_testing, prepare_training
+from maskprop.engine.config import ConfigError, check_config_file, load_config, prepare_testing, prepare_training
 from maskprop.engine.launch import LAUNCHERS, LaunchError, setup_distributed
 from maskprop.evaluation.results_io import write_json
+from maskprop.evaluation.validation import EvalInputError
+
+USER_ERRORS = (
+    AnnotationError,
+    CheckpointError,
+    ConfigError,
+    ConnectionError,
+    EvalInputError,
+    FileNotFoundError,
+    LaunchError,
+)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,14 +85,12 @@ def test_parser(description: str | None = None) -> argparse.ArgumentParser:
 
 
 def _parser(description: str | None) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def train(args: argparse.Namespace) -> Runner:
     """Train as ``args`` (of :func:`train_parser`) say. Returns the Runner, after training."""
-    cfg = _start(args, training=True)
+    cfg = _start(args, 'train')
     prepare_training(cfg, args)
     _check(cfg, ('train', 'val'))
     runner = Runner.from_cfg(cfg)
@@ -90,22 +100,28 @@ def train(args: argparse.Namespace) -> Runner:
 
 def test(args: argparse.Namespace) -> dict[str, Any]:
     """Test as ``args`` (of :func:`test_parser`) say. Returns the metrics."""
-    cfg = _start(args, training=False)
+    cfg = _start(args, 'test')
     prepare_testing(cfg, args)
     _check(cfg, ('test',))
     runner = Runner.from_cfg(cfg)
     metrics = runner.test()
     if args.metrics and is_main_process():
-        write_json(args.metrics, metrics)
-        runner.logger.info(f'Metrics: {args.metrics}')
+        write_json(args.metrics, {**metrics, **_per_category(runner)})
+        runner.logger.info(f'metrics written to {args.metrics}')
     return metrics
 
 
-def _start(args: argparse.Namespace, training: bool) -> Config:
+def _per_category(runner: Runner) -> dict[str, Any]:
+    """The metric's whole result, with AP by category, as tools/eval_results.py writes it."""
+    results = [getattr(metric, 'last_result', None) for metric in runner.test_evaluator.metrics]
+    return next((result.to_dict() for result in results if result is not None), {})
+
+
+def _start(args: argparse.Namespace, split: str) -> Config:
+    check_config_file(args.config)  # before the seconds that the imports take
     maskprop.register_all()
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    needed = [f'{split}_{part}' for split in (['train'] if training else ['test']) for part in ('dataloader', 'cfg')]
-    missing = [key for key in ['model', *needed] if not cfg.get(key)]
+    missing = [key for key in ('model', f'{split}_dataloader', f'{split}_cfg') if not cfg.get(key)]
     if missing:
         raise ConfigError(f'config {args.config}: {", ".join(missing)} is not set')
     setup_distributed(args.launcher, cfg)
@@ -121,10 +137,8 @@ def _check(cfg: Config, splits: Sequence[str]) -> None:
 
 def run(function: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:
     """Call ``function(args)``; errors that the user can mend end in one line, not in a traceback."""
-    from maskprop.datasets.ytvis_json import AnnotationError
-
     try:
         function(args)
-    except (AnnotationError, CheckpointError, ConfigError, ConnectionError, FileNotFoundError, LaunchError) as error:
+    except USER_ERRORS as error:
         print(f'\n{Path(sys.argv[0]).name}: error: {error}', file=sys.stderr)
         raise SystemExit(1) from None

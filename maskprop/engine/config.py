@@ -15,6 +15,12 @@ class ConfigError(ValueError):
     """A config that cannot work; the message names the key, what was found and what to change."""
 
 
+def check_config_file(path: str) -> None:
+    """Raises ConfigError if there is no such file."""
+    if not Path(path).is_file():
+        raise ConfigError(f'config {path}: no such file. The configs are in the folder configs/')
+
+
 def load_config(path: str, options: dict | None = None, work_dir: str | None = None) -> Config:
     """Read a config file.
 
@@ -26,8 +32,7 @@ def load_config(path: str, options: dict | None = None, work_dir: str | None = N
     Raises:
         ConfigError: no such file.
     """
-    if not Path(path).is_file():
-        raise ConfigError(f'config {path}: no such file. The configs are in the folder configs/')
+    check_config_file(path)
     cfg = Config.fromfile(path)
     if options:
         cfg.merge_from_dict(options)
@@ -39,13 +44,18 @@ def prepare_training(cfg: Config, args: Namespace) -> None:
     """Apply the arguments of tools/train.py to ``cfg``."""
     if args.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
+        cfg.train_dataloader.sampler.pop('seed', None)  # then it is the Runner's
     if args.amp:
         _enable_amp(cfg)
     if args.auto_scale_lr:
         scale = cfg.get('auto_scale_lr') or {}
         if 'base_batch_size' not in scale:
-            raise ConfigError(f'config {cfg.filename}: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N), '
-                              'the batch size over all processes that the learning rate of the config is meant for')
+            raise ConfigError(
+                f'config {cfg.filename}: --auto-scale-lr needs '
+                'auto_scale_lr=dict(base_batch_size=N), '
+                'the batch size over all processes that the learning rate of the config is '
+                'meant for'
+            )
         cfg.auto_scale_lr = {**scale, 'enable': True}
     if args.resume:
         _resume(cfg, args.resume)
@@ -67,10 +77,37 @@ def prepare_testing(cfg: Config, args: Namespace) -> None:
     cfg.load_from, cfg.resume = args.checkpoint, False
     hooks = [*(cfg.get('custom_hooks') or []), dict(type='CheckpointFitHook')]
     if args.show_dir:
-        hooks.append(dict(type='VideoVisualizationHook', out_dir=args.show_dir))
+        hooks.append(dict(cfg.get('visualization', {}), type='VideoVisualizationHook', out_dir=args.show_dir))
     cfg.custom_hooks = hooks
     if args.amp:
         cfg.test_cfg.fp16 = True
+    _set_outputs(cfg, args)
+
+
+def _set_outputs(cfg: Config, args: Namespace) -> None:
+    """Tell the metric which files to write, and make sure that they can be."""
+    for option, suffix in (('out', '.json'), ('submission', '.zip'), ('metrics', '.json')):
+        path = getattr(args, option)
+        if path is not None:
+            if Path(path).suffix != suffix:
+                raise ConfigError(f'--{option} {path}: expected a file name that ends in {suffix}')
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    metric = next((e for e in evaluators if e.get('type') == 'YTVISMetric'), None)
+    if metric is None:
+        if args.out or args.submission or args.metrics:
+            raise ConfigError(f'config {args.config}: test_evaluator has no YTVISMetric, which writes the files')
+        return
+    if args.metrics and metric.get('format_only'):
+        raise ConfigError(
+            f'--metrics {args.metrics}: test_evaluator.format_only is set, for a set without annotations, '
+            'so there '
+            'are no metrics. Leave --metrics out'
+        )
+    if args.out:
+        metric.outfile_prefix = str(Path(args.out).with_suffix(''))
+    if args.submission:
+        metric.submission = args.submission
 
 
 def _enable_amp(cfg: Config) -> None:
@@ -109,6 +146,10 @@ def find_last_checkpoint(work_dir: str | Path) -> Path | None:
     for path in (named, note.parent / named.name):  # the folder may have been moved
         if path.is_file():
             return path
-    raise CheckpointError(f'{note} names {named}, which is not there (removed, or the training was killed while it '
-                          'replaced its only checkpoint: use max_keep_ckpts of 2 or more). Give a checkpoint by '
-                          '--resume PATH, or delete that note to begin anew')
+    raise CheckpointError(
+        f'{note} names {named}, which is not there (removed, or the training was killed '
+        'while it '
+        'replaced its only checkpoint: use max_keep_ckpts of 2 or more). Give a '
+        'checkpoint by '
+        '--resume PATH, or delete that note to begin anew'
+    )

@@ -22,12 +22,12 @@ def setup_distributed(launcher: str, cfg: Any) -> None:
     """Prepare ``cfg`` and the process group for ``launcher``. Call it before the Runner is built.
 
     With GPUs mmengine's own way is left alone (NCCL, one GPU a process). Without, mmengine fails: it calls
-    ``torch.cuda.set_device`` and gives DDP device ids. There the gloo process group is made here, and the model is
-    wrapped without device ids.
+    ``torch.cuda.set_device`` and gives DDP device ids. There the gloo process group is made here, and the
+    model is wrapped without device ids.
 
     Args:
-        launcher: 'none', 'pytorch' (torchrun), 'slurm' (srun) or 'mpi' (mpirun).
-        cfg: the config; its ``launcher`` and ``model_wrapper_cfg`` are set, keys that it has already are kept.
+        launcher: 'none', 'pytorch' (torchrun), 'slurm' (srun) or 'mpi' (mpirun). cfg: the config; its
+        ``launcher`` and ``model_wrapper_cfg`` are set, keys that it has already are kept.
 
     Raises:
         LaunchError: not started by that launcher.
@@ -64,8 +64,11 @@ _HOW = dict(
 def _check_environment(launcher: str) -> None:
     missing = [name for name in _NEEDED[launcher] if name not in os.environ]
     if missing:
-        raise LaunchError(f'--launcher {launcher}: {", ".join(missing)} not set, so this was not started by that '
-                          f'launcher. Start it by: {_HOW[launcher]}')
+        raise LaunchError(
+            f'--launcher {launcher}: {", ".join(missing)} not set, so this was not started by '
+            'that '
+            f'launcher. Start it by: {_HOW[launcher]}'
+        )
 
 
 def _init_gloo(launcher: str, timeout: float) -> None:
@@ -95,5 +98,7 @@ def _first_slurm_host() -> str:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]
     if os.environ.get('SLURM_NNODES', os.environ.get('SLURM_JOB_NUM_NODES')) == '1':
         return '127.0.0.1'
-    raise LaunchError('--launcher slurm: scontrol is not found, which tells the first host of '
-                      f'SLURM_NODELIST={nodes}. Set MASTER_ADDR to that host name')
+    raise LaunchError(
+        '--launcher slurm: scontrol is not found, which tells the first host of '
+        f'SLURM_NODELIST={nodes}. Set MASTER_ADDR to that host name'
+    )

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 import torch
+from mmengine.dist import get_rank
 from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner, TestLoop, ValLoop
@@ -15,7 +16,7 @@ from mmengine.runner.amp import autocast
 from torch.utils.data import BatchSampler
 
 from maskprop.engine import checkpoint as _  # noqa: F401  (checkpoints load safely wherever these loops run)
-from maskprop.engine.random_state import preserve_random_state, seeded
+from maskprop.engine.random_state import preserve_random_state, seed_all, seeded
 from maskprop.engine.timing import StageClock
 
 
@@ -48,7 +49,10 @@ class VideoTrainLoop(EpochBasedTrainLoop):
         sampler = self.dataloader.sampler
         if self.runner.seed != self._first_seed == getattr(sampler, 'seed', None):
             sampler.seed = self.runner.seed  # resumed: the checkpoint's seed came after the sampler was built
-        if self._iter > 0:
+        if self._iter == 0:
+            # every process draws its own numbers, whatever was drawn before
+            seed_all(self.runner.seed, get_rank(), 0)
+        else:
             self._adapt_progress(int(hub.runtime_info.get(self._LENGTH, length)), length)
         hub.update_info(self._LENGTH, length)
         return super().run()

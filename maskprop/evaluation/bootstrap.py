@@ -20,7 +20,8 @@ class BootstrapResult:
     """AP of two sets of results over the same resamples of videos.
 
     Attributes:
-        values_a, values_b: float64 (n,), AP of each resample, in 0..1. observed: difference a - b on the set itself.
+        values_a, values_b: float64 (n,), AP of each resample, in 0..1.
+        observed: Difference a - b on the set itself.
     """
 
     values_a: np.ndarray
@@ -50,9 +51,17 @@ def resampled_ap(result: VideoAPResult, copies: np.ndarray, metric: str = 'AP') 
     return mean_of_counted(precision[_THRESHOLDS[metric]])
 
 
-def paired_bootstrap(gt: dict | GroundTruth, results_a: list[dict] | VideoAPResult,
-                     results_b: list[dict] | VideoAPResult, n: int = 1000, seed: int = 0, *, metric: str = 'AP',
-                     class_agnostic: bool = False, backend: str = 'auto') -> BootstrapResult:
+def paired_bootstrap(
+    gt: dict | GroundTruth,
+    results_a: list[dict] | VideoAPResult,
+    results_b: list[dict] | VideoAPResult,
+    n: int = 1000,
+    seed: int = 0,
+    *,
+    metric: str = 'AP',
+    class_agnostic: bool = False,
+    backend: str = 'auto',
+) -> BootstrapResult:
     """Resample the videos with replacement ``n`` times and score both sets of results on each resample.
 
     Matching is done once per set; a resample only accumulates anew. A category without ground truth in a resample

@@ -47,8 +47,13 @@ class _Record:
     counts: list[str | bytes | None]
 
 
-def read_detections(truth: GroundTruth, results: Any, source: str = 'results', class_agnostic: bool = False,
-                    allow_empty: bool = False) -> list[VideoDetections]:
+def read_detections(
+    truth: GroundTruth,
+    results: Any,
+    source: str = 'results',
+    class_agnostic: bool = False,
+    allow_empty: bool = False,
+) -> list[VideoDetections]:
     """Check results and decode their masks, one entry per video of ``truth.videos``.
 
     Args:
@@ -63,10 +68,22 @@ def read_detections(truth: GroundTruth, results: Any, source: str = 'results', c
         EvalInputError: At the first record that cannot be evaluated.
     """
     if not isinstance(results, list):
-        fail(source, '', '', f'found {shown(results)}', 'Results must be a list of '
-             '{"video_id", "category_id", "score", "segmentations"}, as in a YouTube-VIS submission')
+        fail(
+            source,
+            '',
+            '',
+            f'found {shown(results)}',
+            'Results must be a list of '
+            '{"video_id", "category_id", "score", "segmentations"}, as in a YouTube-VIS submission',
+        )
     if not results and not allow_empty:
-        fail(source, '', '', 'the list of results is empty', 'Was the model run, and is its score threshold too high?')
+        fail(
+            source,
+            '',
+            '',
+            'the list of results is empty',
+            'Was the model run, and is its score threshold too high?',
+        )
     records: list[list[_Record]] = [[] for _ in truth.videos]
     unlisted: Counter[int] = Counter()
     for index, result in enumerate(results):
@@ -77,8 +94,10 @@ def read_detections(truth: GroundTruth, results: Any, source: str = 'results', c
             unlisted[record.category] += 1
     if unlisted:
         found = ', '.join(f'{category} ({count})' for category, count in sorted(unlisted.items()))
-        warnings.warn(f'{source}: results of categories that {truth.source} does not list are left out: {found}',
-                      stacklevel=3)
+        warnings.warn(
+            f'{source}: results of categories that {truth.source} does not list are left out: {found}',
+            stacklevel=3,
+        )
     detections = []
     with progress_bar(len(records), 'decoding results', 'video') as bar:
         for video, found in zip(truth.videos, records, strict=True):
@@ -94,8 +113,13 @@ def _read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tu
     name = f'{name} (video {number})'
     video = truth.video_index.get(number)
     if video is None:
-        fail(source, name, 'video_id', f'{truth.source} has no video {number}',
-             'Were these results made for another set or split?')
+        fail(
+            source,
+            name,
+            'video_id',
+            f'{truth.source} has no video {number}',
+            'Were these results made for another set or split?',
+        )
     category = require_id(result, 'category_id', source, name)
     score = require_number(result, 'score', source, name)
     length = truth.videos[video].length
@@ -115,24 +139,40 @@ def _read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tu
 def _unusual_counts(mask: Any, size: list[int], source: str, name: str) -> str | bytes:
     """The counts of a mask that did not pass the quick check, or the error that says what is wrong with it."""
     if isinstance(mask, list):
-        fail(source, name, 'segmentations', f'found {shown(mask)}',
-             'Results take compressed RLE only; encode with pycocotools.mask.encode')
+        fail(
+            source,
+            name,
+            'segmentations',
+            f'found {shown(mask)}',
+            'Results take compressed RLE only; encode with pycocotools.mask.encode',
+        )
     require_dict(mask, source, f'{name} segmentation')
     found = require(mask, 'size', source, f'{name} segmentation', f'{size}, [height, width] of the video')
     if not isinstance(found, (list, tuple, np.ndarray)) or list(found) != size:
-        fail(source, name, 'segmentations', f'mask size {shown(found)}, but the video is {size} (height, width)',
-             "Resize the mask to the video's original size before encoding it")
+        fail(
+            source,
+            name,
+            'segmentations',
+            f'mask size {shown(found)}, but the video is {size} (height, width)',
+            "Resize the mask to the video's original size before encoding it",
+        )
     counts = require(mask, 'counts', source, f'{name} segmentation', 'a compressed RLE string')
     if isinstance(counts, (list, tuple)):
-        fail(source, name, 'segmentations', 'uncompressed RLE ("counts" is a list)',
-             'Results take compressed RLE only; convert with pycocotools.mask.frPyObjects')
+        fail(
+            source,
+            name,
+            'segmentations',
+            'uncompressed RLE ("counts" is a list)',
+            'Results take compressed RLE only; convert with pycocotools.mask.frPyObjects',
+        )
     if not isinstance(counts, (str, bytes)):
         fail(source, name, 'segmentations', f'"counts" is {shown(counts)}', 'It must be a compressed RLE string')
     return counts
 
 
-def _decode_video(video: TruthVideo, records: list[_Record], source: str, class_agnostic: bool,
-                  use_numba: bool) -> VideoDetections:
+def _decode_video(
+    video: TruthVideo, records: list[_Record], source: str, class_agnostic: bool, use_numba: bool
+) -> VideoDetections:
     scores = np.array([record.score for record in records], dtype=np.float64)
     categories = np.array([record.category for record in records], dtype=np.int64)
     groups = rank_groups(categories, scores, class_agnostic)
@@ -143,8 +183,13 @@ def _decode_video(video: TruthVideo, records: list[_Record], source: str, class_
         masks = decode_masks([record.counts for record in records], video.length, video.size, keep, use_numba)
     except RLEError as error:
         row, frame = divmod(error.index, video.length)
-        fail(source, f'{records[row].name} frame {frame}', 'segmentations', str(error),
-             "Encode the mask at the video's size with pycocotools.mask.encode")
+        fail(
+            source,
+            f'{records[row].name} frame {frame}',
+            'segmentations',
+            str(error),
+            "Encode the mask at the video's size with pycocotools.mask.encode",
+        )
     return VideoDetections(categories, scores, masks, groups)
 
 

@@ -1,7 +1,7 @@
 """The inner loops of video AP, written once: compiled by numba where it is installed, else plain Python.
 
-The compiled code is cached beside the package (or in the user's cache folder), so that only the first run compiles.
-Without numba only the loops over detections run as Python; masks take the block form of ``rle``.
+The compiled code is cached beside the package, or in the user's cache folder: only the first run compiles. Without
+numba only the loops over detections run as Python; masks take the block form of ``rle``.
 """
 
 from __future__ import annotations
@@ -74,19 +74,9 @@ def decode_rle(chars, bounds, present, keep, num_pixels, starts, ends, offsets, 
     return -1
 
 
-def _first_ending_after(ends, first, stop, value):
-    """First index in [first, stop) whose end is above ``value``; ``stop`` if none."""
-    while first < stop:
-        middle = (first + stop) >> 1
-        if ends[middle] <= value:
-            first = middle + 1
-        else:
-            stop = middle
-    return first
-
-
-def add_intersections(d_starts, d_ends, d_offsets, g_starts, g_ends, g_offsets, dets, gts, num_frames, first, last,
-                      total):
+def add_intersections(
+    d_starts, d_ends, d_offsets, g_starts, g_ends, g_offsets, dets, gts, num_frames, first, last, total
+):
     """Add the pixels that each detection shares with each ground truth in frames [first, last).
 
     Args:
@@ -108,9 +98,9 @@ def add_intersections(d_starts, d_ends, d_offsets, g_starts, g_ends, g_offsets, 
                     continue
                 a = d_first
                 if g_starts[b] > d_begin:  # begin where both are, by bisection
-                    a = _first_ending_after(d_ends, a, d_stop, g_starts[b])
+                    a += np.searchsorted(d_ends[a:d_stop], g_starts[b], side='right')
                 else:
-                    b = _first_ending_after(g_ends, b, b_stop, d_begin)
+                    b += np.searchsorted(g_ends[b:b_stop], d_begin, side='right')
                 shared = 0
                 while a < d_stop and b < b_stop:  # branches: measured 3x faster here than min and max
                     low = max(d_starts[a], g_starts[b])
@@ -128,13 +118,13 @@ def add_intersections(d_starts, d_ends, d_offsets, g_starts, g_ends, g_offsets, 
 def match(ious, ignored, crowd, outside, thresholds, state):
     """Match the detections of one video and category (in score order) to its ground truths.
 
-    A detection takes the free ground truth of highest IoU, of equal IoUs the later in the file, an ignored one only
-    if no other reaches the threshold; a crowd stays free.
+    A detection takes the free ground truth of highest IoU, of equal IoUs the later in the file; an ignored one
+    only if no other reaches the threshold. A crowd stays free.
 
     Args:
-        ious: float64 (D, G). ignored: bool (A, G), per area range. crowd: bool (G,). outside: bool (A, D), detections
-            outside of the area range. thresholds: float64 (T,). state: uint8 (A, T, D), filled with
-            FALSE_POSITIVE, TRUE_POSITIVE or IGNORED.
+        ious: float64 (D, G). ignored: bool (A, G), ground truths ignored in each area range. crowd: bool (G,).
+        outside: bool (A, D), detections outside of each area range. thresholds: float64 (T,).
+        state: uint8 (A, T, D), filled with FALSE_POSITIVE, TRUE_POSITIVE or IGNORED.
     """
     num_dets, num_gts = ious.shape
     taken = np.zeros(num_gts, dtype=np.bool_)
@@ -167,9 +157,10 @@ def precision_recall(state, rank, video, blocks, copies, max_dets, num_gts, reca
     come once per copy, as if the copies were videos of their own.
 
     Args:
-        state: uint8 (T, D), detections in order of descending score, ties in video order. rank: int64 (D,), position
-            within its own video. video: int64 (D,). blocks: int64 (B + 1,), bounds of the runs of equal score and
-            video. copies: int64 (videos,). max_dets: int, detections counted per video. num_gts: int, at least 1.
+        state: uint8 (T, D), detections in order of descending score, ties in video order.
+        rank: int64 (D,), position within its own video. video: int64 (D,), its index.
+        blocks: int64 (B + 1,), bounds of the runs of equal score and video. copies: int64 (V,).
+        max_dets: int, detections counted per video. num_gts: int, at least 1.
         precision: float64 (T, R), recall: float64 (T,), both filled.
     """
     size = 0
@@ -206,6 +197,7 @@ def precision_recall(state, rank, video, blocks, copies, max_dets, num_gts, reca
 
 def _compile(function: Callable) -> Callable:
     import numba
+
     try:
         return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba found no folder that it may write its cache to
@@ -226,8 +218,11 @@ def _numba_works() -> bool:
     try:
         import numba  # noqa: F401
     except ImportError as error:
-        warnings.warn(f'numba cannot be imported ({error}): video AP takes its slower NumPy form. '
-                      'Mend it with: pip install numba', stacklevel=2)
+        warnings.warn(
+            f'numba cannot be imported ({error}): video AP takes its slower NumPy form. '
+            'Mend it with: pip install numba',
+            stacklevel=2,
+        )
         return False
     return True
 

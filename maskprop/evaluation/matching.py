@@ -50,8 +50,9 @@ class CategoryMatches:
     num_gts: np.ndarray
 
 
-def video_ious(truth: TruthVideo, detections: VideoDetections, dets: np.ndarray, gts: np.ndarray,
-               bar=None) -> np.ndarray:
+def video_ious(
+    truth: TruthVideo, detections: VideoDetections, dets: np.ndarray, gts: np.ndarray, bar=None
+) -> np.ndarray:
     """IoU over the whole video of each detection and ground truth: float64 (D, G).
 
     Summed intersection / summed union over the frames, 0 if the union is empty; exact integers until the division.
@@ -86,8 +87,9 @@ def _outside(areas: np.ndarray) -> np.ndarray:
     return (areas < AREA_RANGES[:, :1]) | (areas > AREA_RANGES[:, 1:])
 
 
-def match_category(truth: GroundTruth, detections: list[VideoDetections], groups: list[_Group],
-                   bar=None) -> CategoryMatches:
+def match_category(
+    truth: GroundTruth, detections: list[VideoDetections], groups: list[_Group], bar=None
+) -> CategoryMatches:
     """Match the detections of one category in every video."""
     num_areas, num_thresholds = len(AREA_RANGES), IOU_THRESHOLDS.size
     kernel = get_kernels(truth.use_numba).match
@@ -115,12 +117,16 @@ def match_category(truth: GroundTruth, detections: list[VideoDetections], groups
     return CategoryMatches(scores, video, rank, state, blocks.astype(np.int64), num_gts)
 
 
-def match_all(truth: GroundTruth, detections: list[VideoDetections],
-              class_agnostic: bool = False) -> list[CategoryMatches]:
+def match_all(
+    truth: GroundTruth, detections: list[VideoDetections], class_agnostic: bool = False
+) -> list[CategoryMatches]:
     """Matches of every category of the file, by ascending id, or of all together."""
     names = [ALL_CATEGORIES] if class_agnostic else list(truth.categories)
     groups = [list(_groups(truth, detections, category)) for category in names]
-    work = sum(math.prod((group.dets.size, group.gts.size, truth.videos[group.index].length))
-               for of_category in groups for group in of_category)
+    work = sum(
+        math.prod((group.dets.size, group.gts.size, truth.videos[group.index].length))
+        for of_category in groups
+        for group in of_category
+    )
     with progress_bar(work, 'video IoU', 'mask pair') as bar:
         return [match_category(truth, detections, of_category, bar) for of_category in groups]

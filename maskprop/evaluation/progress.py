@@ -30,5 +30,6 @@ def progress_bar(total: int, title: str, unit: str = 'it'):
         from tqdm import tqdm
     except ImportError:
         return _Silent()
-    return tqdm(total=total, desc=title, unit=unit, unit_scale=total > 10_000, delay=DELAY, leave=False,
-                file=sys.stderr)
+    return tqdm(
+        total=total, desc=title, unit=unit, unit_scale=total > 10_000, delay=DELAY, leave=False, file=sys.stderr
+    )

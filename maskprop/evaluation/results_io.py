@@ -118,8 +118,13 @@ def read_results(path: str | Path) -> list[dict]:
         return load_json(path)
     with zipfile.ZipFile(path) as archive:
         if 'results.json' not in archive.namelist():
-            fail(str(path), '', '', f'holds {archive.namelist()[:5]}, but no results.json at its root',
-                 'Zip the file itself, without its folder')
+            fail(
+                str(path),
+                '',
+                '',
+                f'holds {archive.namelist()[:5]}, but no results.json at its root',
+                'Zip the file itself, without its folder',
+            )
         with archive.open('results.json') as file:
             try:
                 return json.load(file)

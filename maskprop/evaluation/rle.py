@@ -31,8 +31,8 @@ def decode_counts(counts: str | bytes) -> np.ndarray:
     Raises:
         ValueError: If the string has other characters than RLE's, ends within a number or has a negative run.
     """
-    # Characters outside of latin-1 become '?', which RLE does not have either.
-    text = counts.encode('latin-1', 'replace') if isinstance(counts, str) else counts
+    # Other characters become bytes above 127, which RLE does not have.
+    text = counts.encode('utf-8', 'surrogatepass') if isinstance(counts, str) else counts
     codes = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - 48
     if codes.size == 0:
         return codes
@@ -88,8 +88,13 @@ class VideoMasks:
         return self.areas.sum(axis=1) / np.maximum(frames, 1)
 
 
-def decode_masks(counts: Sequence[Sequence[str | bytes | None]], num_frames: int, size: tuple[int, int],
-                 keep: np.ndarray, use_numba: bool) -> VideoMasks:
+def decode_masks(
+    counts: Sequence[Sequence[str | bytes | None]],
+    num_frames: int,
+    size: tuple[int, int],
+    keep: np.ndarray,
+    use_numba: bool,
+) -> VideoMasks:
     """Decode the compressed masks of one video's tracks.
 
     Args:
@@ -122,32 +127,53 @@ def decode_masks(counts: Sequence[Sequence[str | bytes | None]], num_frames: int
 def _decode_numba(counts, num_frames: int, size: tuple[int, int], keep: np.ndarray) -> VideoMasks:
     strings = [text for track in counts for text in track]
     present = np.array([text is not None for text in strings], dtype=np.bool_)
-    encoded = [b'' if text is None else text if isinstance(text, bytes) else text.encode('latin-1', 'replace')
-               for text in strings]
+    encoded = [
+        b'' if text is None else text if isinstance(text, bytes) else text.encode('utf-8', 'surrogatepass')
+        for text in strings
+    ]
     bounds = np.zeros(len(strings) + 1, dtype=np.int64)
     np.cumsum(np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded)), out=bounds[1:])
     chars = np.frombuffer(b''.join(encoded), dtype=np.uint8)
     starts, ends = np.empty(chars.size, dtype=np.int32), np.empty(chars.size, dtype=np.int32)
     offsets = np.zeros(len(strings) + 1, dtype=np.int64)
     areas = np.zeros(len(strings), dtype=np.int64)
-    bad = get_kernels(True).decode_rle(chars, bounds, present, np.repeat(keep, num_frames), size[0] * size[1],
-                                       starts, ends, offsets, areas)
+    bad = get_kernels(True).decode_rle(
+        chars, bounds, present, np.repeat(keep, num_frames), size[0] * size[1], starts, ends, offsets, areas
+    )
     if bad >= 0:
         raise RLEError(bad, _problem(strings[bad], *size))
     used = int(offsets[-1])
-    return VideoMasks(areas.reshape(len(counts), num_frames), size, starts=starts[:used].copy(),
-                      ends=ends[:used].copy(), offsets=offsets)
+    return VideoMasks(
+        areas.reshape(len(counts), num_frames),
+        size,
+        starts=starts[:used].copy(),
+        ends=ends[:used].copy(),
+        offsets=offsets,
+    )
 
 
-def add_intersections(detections: VideoMasks, truths: VideoMasks, dets: np.ndarray, gts: np.ndarray,
-                      frames: range, total: np.ndarray) -> None:
-    """Add the pixels shared in ``frames`` by the rows ``dets`` (D,) and ``gts`` (G,) to ``total``, int64 (D, G)."""
+def add_intersections(
+    detections: VideoMasks, truths: VideoMasks, dets: np.ndarray, gts: np.ndarray, frames: range, total: np.ndarray
+) -> None:
+    """Add the pixels that rows ``dets`` (D,) and ``gts`` (G,) share in ``frames`` to ``total``, int64 (D, G)."""
     if detections.offsets is not None:
         get_kernels(True).add_intersections(
-            detections.starts, detections.ends, detections.offsets, truths.starts, truths.ends, truths.offsets,
-            dets, gts, detections.areas.shape[1], frames.start, frames.stop, total)
+            detections.starts,
+            detections.ends,
+            detections.offsets,
+            truths.starts,
+            truths.ends,
+            truths.offsets,
+            dets,
+            gts,
+            detections.areas.shape[1],
+            frames.start,
+            frames.stop,
+            total,
+        )
         return
     from pycocotools import mask as mask_api
+
     for frame in frames:
         d_rows = np.flatnonzero(detections.areas[dets, frame])
         g_rows = np.flatnonzero(truths.areas[gts, frame])
@@ -155,8 +181,9 @@ def add_intersections(detections: VideoMasks, truths: VideoMasks, dets: np.ndarr
             continue
         d_area = detections.areas[dets[d_rows], frame][:, None]
         g_area = truths.areas[gts[g_rows], frame][None, :]
-        iou = mask_api.iou(_rles(detections, dets[d_rows], frame), _rles(truths, gts[g_rows], frame),
-                           [0] * g_rows.size)
+        iou = mask_api.iou(
+            _rles(detections, dets[d_rows], frame), _rles(truths, gts[g_rows], frame), [0] * g_rows.size
+        )
         # iou = i / (a_d + a_g - i), solved for the integer i; the error is far below 1/2.
         total[np.ix_(d_rows, g_rows)] += np.rint(iou * (d_area + g_area) / (1 + iou)).astype(np.int64)
 

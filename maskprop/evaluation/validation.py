@@ -92,8 +92,13 @@ def require_list(record: dict, field: str, length: int, source: str, name: str, 
     if not isinstance(value, (list, tuple)):
         fail(source, name, field, f'found {shown(value)}', 'It must be a list with one entry per frame')
     if len(value) != length:
-        fail(source, name, field, f'{len(value)} entries, but video {video_id} has {length} frames',
-             'Give one entry per frame, null where the object is not in the frame')
+        fail(
+            source,
+            name,
+            field,
+            f'{len(value)} entries, but video {video_id} has {length} frames',
+            'Give one entry per frame, null where the object is not in the frame',
+        )
     return value
 
 

@@ -1,8 +1,8 @@
 """Video average precision of YouTube-VIS, equal to the reference code (youtubevos/cocoapi, ``ytvoseval.py``).
 
-    from maskprop.evaluation import evaluate_video_ap
-    result = evaluate_video_ap(json.load(open('gt.json')), json.load(open('results.json')))
-    print(result.table())
+from maskprop.evaluation import evaluate_video_ap
+result = evaluate_video_ap(json.load(open('gt.json')), json.load(open('results.json')))
+print(result.table())
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ class VideoAPResult:
         if self.per_category:
             width = max(8, *(len(name) for name in self.category_names.values()))
             lines += ['', f'{"id":>6}  {"category":<{width}}  {"AP":>6}']
-            lines += [f'{key:>6}  {self.category_names[key]:<{width}}  {_percent(ap):>6}'
-                      for key, ap in self.per_category.items()]
+            lines += [
+                f'{key:>6}  {self.category_names[key]:<{width}}  {_percent(ap):>6}'
+                for key, ap in self.per_category.items()
+            ]
         return '\n'.join(lines)
 
 
@@ -66,9 +68,16 @@ def _percent(value: float) -> str:
     return '-' if value < 0 else f'{100 * value:.1f}'
 
 
-def evaluate_video_ap(gt: dict | GroundTruth, results: list[dict], *, class_agnostic: bool = False,
-                      backend: str = 'auto', gt_name: str = 'ground truth', results_name: str = 'results',
-                      allow_empty: bool = False) -> VideoAPResult:
+def evaluate_video_ap(
+    gt: dict | GroundTruth,
+    results: list[dict],
+    *,
+    class_agnostic: bool = False,
+    backend: str = 'auto',
+    gt_name: str = 'ground truth',
+    results_name: str = 'results',
+    allow_empty: bool = False,
+) -> VideoAPResult:
     """Video AP of results against ground truth.
 
     Args:
@@ -88,8 +97,9 @@ def evaluate_video_ap(gt: dict | GroundTruth, results: list[dict], *, class_agno
     return summarize(truth, matches, class_agnostic)
 
 
-def curves(matches: list[CategoryMatches], area: int, max_dets: int, use_numba: bool,
-           copies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def curves(
+    matches: list[CategoryMatches], area: int, max_dets: int, use_numba: bool, copies: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Precision (T, R, K) and recall (T, K) in one area range; -1 for a category without ground truth to count.
 
     Args:
@@ -102,8 +112,18 @@ def curves(matches: list[CategoryMatches], area: int, max_dets: int, use_numba: 
     for k, category in enumerate(matches):
         num_gts = int(category.num_gts[area] @ copies)
         if num_gts:
-            kernel(category.state[area], category.rank, category.video, category.blocks, copies, max_dets, num_gts,
-                   RECALL_THRESHOLDS, precision[k], recall[k])
+            kernel(
+                category.state[area],
+                category.rank,
+                category.video,
+                category.blocks,
+                copies,
+                max_dets,
+                num_gts,
+                RECALL_THRESHOLDS,
+                precision[k],
+                recall[k],
+            )
     # The order (T, R, K) is the reference's: the mean of floats depends on it in the last bit.
     return np.ascontiguousarray(np.moveaxis(precision, 0, 2)), np.ascontiguousarray(recall.T)
 
@@ -124,8 +144,12 @@ def summarize(truth: GroundTruth, matches: list[CategoryMatches], class_agnostic
     numbers += [of_area[0] for of_area in by_area[1:]]
     numbers += [curves(matches, 0, max_dets, truth.use_numba, once)[1] for max_dets in (1, 10)]
     numbers += [of_area[1] for of_area in by_area]
-    per_category = {} if class_agnostic else {
-        category: mean_of_counted(overall[:, :, k]) for k, category in enumerate(truth.categories)}
+    per_category = (
+        {}
+        if class_agnostic
+        else {category: mean_of_counted(overall[:, :, k]) for k, category in enumerate(truth.categories)}
+    )
     metrics = {name: mean_of_counted(values) for name, values in zip(METRIC_NAMES, numbers, strict=True)}
-    return VideoAPResult(metrics, per_category, truth.categories, precision, matches, len(truth.videos),
-                         truth.use_numba)
+    return VideoAPResult(
+        metrics, per_category, truth.categories, precision, matches, len(truth.videos), truth.use_numba
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModule
 from torch import nn
 
 import maskprop
@@ -17,11 +18,14 @@ from maskprop.engine.config import ConfigError
 from tests.helpers import write_tiny_ytvis
 
 
-class TwoLayers(nn.Module):
+class TwoLayers(BaseModule):
     def __init__(self, bbox_head: dict) -> None:
         super().__init__()
         self.body = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
         self.head = nn.Linear(4, bbox_head['num_classes'])
+
+    def init_weights(self):
+        nn.init.constant_(self.head.weight, 7.0)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -69,9 +73,9 @@ def test_weights_and_classes_of_the_checkpoint(tmp_path, prefix):
 
 
 def test_classes_of_the_config_and_of_the_test_set(tmp_path):
-    assert init_model(_config(metainfo=dict(classes=['a', 'b', 'c']))).dataset_meta == dict(
-        classes=['a', 'b', 'c'], category_ids=[1, 2, 3]
-    )
+    model = init_model(_config(metainfo=dict(classes=['a', 'b', 'c'])))
+    assert model.dataset_meta == dict(classes=['a', 'b', 'c'], category_ids=[1, 2, 3])
+    assert (model.head.weight == 7).all()  # without a checkpoint: initialised
     root = write_tiny_ytvis(tmp_path, videos=1, frames=2)
     options = {'test_dataloader.dataset.ann_file': str(root / 'annotations' / 'val.json')}
     path = _save(tmp_path / 'a.pth', _weights(3))

@@ -70,7 +70,7 @@ def test_visible_regions_do_not_overlap(source_dir):
 
 
 def write_flat_source(root: Path, videos: tuple[str, ...] = ('stage', 'actor')) -> SourceSet:
-    """Videos of even colour: a grey one without objects, a black one with a white block."""
+    """Videos of even colour: a grey one without objects, a black one with a white block, its left half blue."""
     pictures = root / 'JPEGImages'
     pictures.mkdir(parents=True)
     mask = np.zeros((40, 60), bool)
@@ -79,6 +79,7 @@ def write_flat_source(root: Path, videos: tuple[str, ...] = ('stage', 'actor')) 
         picture = np.full((40, 60, 3), base, np.uint8)
         if name == 'actor':
             picture[mask] = 255
+            picture[10:30, 20:30] = (255, 0, 0)
         cv2.imwrite(str(pictures / f'{name}.png'), picture)
     track = {'id': 1, 'video_id': len(videos), 'category_id': 7, 'iscrowd': 0, **encode_track([mask])}
     video = {'height': 40, 'width': 60, 'length': 1}
@@ -115,6 +116,8 @@ def test_object_lands_where_its_path_says_and_the_mask_fits_its_pixels(tmp_path,
     inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5)))
     outer = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5)))
     assert (frame[inner == 1] == 255).all() and (frame[outer == 0] == 128).all()
+    blue_side = slice(17, 22) if flip else slice(8, 13)
+    assert (clip.frames[0][15:25, blue_side] == (255, 0, 0)).all()
     assert clip.category_ids == [7] and clip.visibility == [[1.0]]
 
 

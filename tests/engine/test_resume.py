@@ -7,7 +7,6 @@ import logging
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 import maskprop
@@ -15,25 +14,8 @@ import maskprop
 maskprop.register_all()
 
 from maskprop.engine.config import find_last_checkpoint  # noqa: E402
-from tests.engine.tiny_config import tiny_config  # noqa: E402
+from tests.engine.tiny_config import Killed, KillHook, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
-
-
-class Killed(Exception):
-    pass
-
-
-class KillHook(Hook):
-    """Ends the training after so many iterations, checkpoint and all."""
-
-    priority = 'LOWEST'
-
-    def __init__(self, iterations: int) -> None:
-        self.iterations = iterations
-
-    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
-        if runner.iter + 1 == self.iterations:
-            raise Killed
 
 
 @pytest.fixture(scope='module')

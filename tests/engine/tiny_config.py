@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
-CONFIG = Path(__file__).parent / 'tiny.py'
+CONFIGS = Path(__file__).parents[1] / 'configs'
+STAND_IN = CONFIGS / 'tiny_stand_in.py'
+MASKPROP = CONFIGS / 'tiny_maskprop.py'
 _runs = itertools.count()
 
 
-def tiny_config(root: str | Path, work_dir: str | Path, **options: Any) -> Config:
-    """tests/engine/tiny.py on the set at ``root``, with other keys overridden (``train_cfg__max_epochs=3``)."""
-    cfg = Config.fromfile(str(CONFIG))
+def tiny_config(root: str | Path, work_dir: str | Path, file: str | Path = STAND_IN, **options: Any) -> Config:
+    """A config on the set at ``root``, with other keys overridden (``train_cfg__max_epochs=3``)."""
+    cfg = Config.fromfile(str(file))
     cfg.merge_from_dict({key.replace('__', '.'): value for key, value in options.items()})
     for split in ('train', 'val', 'test'):
         cfg[f'{split}_dataloader'].dataset.data_root = f'{root}/'
@@ -24,3 +28,20 @@ def tiny_config(root: str | Path, work_dir: str | Path, **options: Any) -> Confi
     # mmengine keeps loggers and message hubs by this name and by the second of the start
     cfg.experiment_name = f'tiny_{next(_runs)}'
     return cfg
+
+
+class Killed(Exception):
+    pass
+
+
+class KillHook(Hook):
+    """Ends the training after so many iterations, checkpoint and all."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, iterations: int) -> None:
+        self.iterations = iterations
+
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        if runner.iter + 1 == self.iterations:
+            raise Killed

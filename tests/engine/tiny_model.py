@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from mmdet.registry import MODELS
+from mmdet.registry import DATA_SAMPLERS, MODELS
 from mmengine.model import BaseModel
 from pycocotools import mask as mask_api
 from torch import Tensor, nn
@@ -57,6 +57,20 @@ class TinyVideoModel(BaseModel):
         return TinyStream(self)
 
 
+@DATA_SAMPLERS.register_module()
+class ShuffledFrames:
+    """The first frame of each video (of the first ``last`` videos)."""
+
+    def __init__(self, dataset, seed=None, last: int | None = None) -> None:
+        self.indices = [(video, 0) for video in range(len(dataset))][:last]
+
+    def __iter__(self):
+        return iter(self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
 class TinyStream:
     """Gives one object per class: where its map is above its mean."""
 
@@ -68,7 +82,8 @@ class TinyStream:
     def step(self, image: Tensor, meta: dict) -> list:
         assert not self.model.training and not torch.is_grad_enabled() and image.shape[:2] == (1, 3)
         height, width = meta['img_shape'][:2]
-        maps = self.model.predict_maps(image)[0, :, :height, :width].float()
+        maps = self.model.predict_maps(image)[:, :, :height, :width].float()
+        maps = nn.functional.interpolate(maps, meta['ori_shape'][:2], mode='bilinear')[0]
         self.masks.append((maps > maps.mean()).cpu().numpy())
         return []
 

@@ -8,7 +8,7 @@ from pycocotools import mask as mask_api
 
 def encode(mask: np.ndarray) -> dict:
     """A compressed RLE whose counts are text, as in a JSON file."""
-    rle = mask_api.encode(np.asfortranarray(mask.astype(np.uint8)))
+    rle = mask_api.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {'size': list(rle['size']), 'counts': rle['counts'].decode()}
 
 
@@ -16,7 +16,7 @@ def blob(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """A rectangle, sometimes with noise, sometimes empty or full."""
     mask = np.zeros((height, width), dtype=bool)
     y, x = rng.integers(height), rng.integers(width)
-    mask[y:y + rng.integers(1, height + 1), x:x + rng.integers(1, width + 1)] = True
+    mask[y : y + rng.integers(1, height + 1), x : x + rng.integers(1, width + 1)] = True
     kind = rng.random()
     if kind < 0.2:
         mask &= rng.random(mask.shape) < 0.8
@@ -29,8 +29,10 @@ def blob(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 def _track(rng: np.random.Generator, length: int, height: int, width: int) -> list:
     mask = blob(rng, height, width)
-    return [None if rng.random() < 0.2 else encode(np.roll(mask, frame, axis=int(rng.integers(2))))
-            for frame in range(length)]
+    return [
+        None if rng.random() < 0.2 else encode(np.roll(mask, frame, axis=int(rng.integers(2))))
+        for frame in range(length)
+    ]
 
 
 def _perturbed(rng: np.random.Generator, track: list, height: int, width: int) -> list:
@@ -59,21 +61,40 @@ def random_case(seed: int, num_videos: int = 3, large: bool = False) -> tuple[di
     for video in rng.permutation(np.arange(1, 3 * num_videos))[:num_videos].tolist():
         height, width = (rng.integers(120, 400, 2) if large else rng.integers(1, 24, 2)).tolist()
         length = int(rng.integers(1, 5))
-        videos.append({'id': video, 'height': height, 'width': width, 'length': length,
-                       'file_names': [f'{video}/{frame}.jpg' for frame in range(length)]})
+        videos.append(
+            {
+                'id': video,
+                'height': height,
+                'width': width,
+                'length': length,
+                'file_names': [f'{video}/{frame}.jpg' for frame in range(length)],
+            }
+        )
         for _ in range(rng.integers(0, 6)):
             track = _track(rng, length, height, width)
             copies = 2 if rng.random() < 0.2 else 1
             for _ in range(copies):
                 areas = [area_of(mask) for mask in track]
-                annotations.append({
-                    'id': len(annotations) + 1, 'video_id': video, 'category_id': int(rng.choice([4, 2, 9])),
-                    'iscrowd': int(rng.random() < 0.2), 'segmentations': track, 'areas': areas})
+                annotations.append(
+                    {
+                        'id': len(annotations) + 1,
+                        'video_id': video,
+                        'category_id': int(rng.choice([4, 2, 9])),
+                        'iscrowd': int(rng.random() < 0.2),
+                        'segmentations': list(track),
+                        'areas': areas,
+                    }
+                )
             for _ in range(rng.integers(0, 4)):
                 score = float(rng.choice([0.1, 0.5, 0.9, 1, 0, -2, rng.random()]))
-                results.append({'video_id': video, 'category_id': int(rng.choice([4, 2, 9])), 'score': score,
-                                'segmentations': _perturbed(rng, track, height, width)})
+                results.append(
+                    {
+                        'video_id': video,
+                        'category_id': int(rng.choice([4, 2, 9])),
+                        'score': score,
+                        'segmentations': _perturbed(rng, track, height, width),
+                    }
+                )
     order = rng.permutation(len(results))
     annotations = [annotations[i] for i in rng.permutation(len(annotations))]
-    return ({'videos': videos, 'categories': categories, 'annotations': annotations},
-            [results[i] for i in order])
+    return ({'videos': videos, 'categories': categories, 'annotations': annotations}, [results[i] for i in order])

@@ -66,7 +66,7 @@ def curve(verdicts: list, num_gts: int) -> tuple[list[float], float]:
     precision = []
     for recall in RECALLS:
         reached = [k for k, point in enumerate(points) if point[0] >= recall]
-        precision.append(max(point[1] for point in points[reached[0]:]) if reached else 0.0)
+        precision.append(max(point[1] for point in points[reached[0] :]) if reached else 0.0)
     return precision, points[-1][0] if points else 0.0
 
 
@@ -81,8 +81,9 @@ def literal_video_ap(gt: dict, results: list[dict], class_agnostic: bool = False
     for k, members in enumerate(categories):
         groups = []
         for video in videos:
-            gts = [g for c in members for g in gt['annotations']
-                   if (g['video_id'], g['category_id']) == (video, c)]
+            gts = [
+                g for c in members for g in gt['annotations'] if (g['video_id'], g['category_id']) == (video, c)
+            ]
             dets = [d for c in members for d in results if (d['video_id'], d['category_id']) == (video, c)]
             dets = sorted(dets, key=lambda det: -det['score'])[:100]
             ious = np.array([[video_iou(d['segmentations'], g['segmentations']) for g in gts] for d in dets])
@@ -98,11 +99,23 @@ def literal_video_ap(gt: dict, results: list[dict], class_agnostic: bool = False
                     setup = area, max_dets
                     precision[setup][t, :, k], recall[setup][t, k] = curve(verdicts, num_gts)
     overall = precision[0, 100]
-    numbers = [overall, overall[0], overall[5], precision[1, 100], precision[2, 100], precision[3, 100], recall[0, 1],
-               recall[0, 10], recall[0, 100], recall[1, 100], recall[2, 100], recall[3, 100]]
+    numbers = [
+        overall,
+        overall[0],
+        overall[5],
+        precision[1, 100],
+        precision[2, 100],
+        precision[3, 100],
+        recall[0, 1],
+        recall[0, 10],
+        recall[0, 100],
+        recall[1, 100],
+        recall[2, 100],
+        recall[3, 100],
+    ]
     names = 'AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl'.split()
     metrics = {name: _mean(values) for name, values in zip(names, numbers, strict=True)}
-    return metrics, {category: _mean(overall[:, :, k]) for k, category in enumerate(listed[:len(categories)])}
+    return metrics, {category: _mean(overall[:, :, k]) for k, category in enumerate(listed[: len(categories)])}
 
 
 def _mean(values: np.ndarray) -> float:

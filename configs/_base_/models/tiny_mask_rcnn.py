@@ -43,7 +43,7 @@ detector = dict(
             in_channels=32,
             fc_out_channels=128,
             roi_feat_size=7,
-            num_classes=5,
+            num_classes=None,
             bbox_coder=dict(
                 type='DeltaXYWHBBoxCoder', target_means=[0.0, 0.0, 0.0, 0.0], target_stds=[0.1, 0.1, 0.2, 0.2]
             ),
@@ -63,7 +63,7 @@ detector = dict(
             num_convs=2,
             in_channels=32,
             conv_out_channels=32,
-            num_classes=5,
+            num_classes=None,
             loss_mask=dict(type='CrossEntropyLoss', use_mask=True, loss_weight=1.0),
         ),
     ),

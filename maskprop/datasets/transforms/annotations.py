@@ -32,8 +32,8 @@ class LoadVideoAnnotations(LoadTrackAnnotations):
         if tuple(results['ori_shape']) != expected:
             height, width = results['ori_shape']
             raise AnnotationError(
-                f'{results["img_path"]}: video {results["video_id"]}, frame {results["frame_id"]}: the image is {width} '
-                f'x {height}, but its annotation file says width x height = {expected[1]} x {expected[0]}; '
+                f'{results["img_path"]}: video {results["video_id"]}, frame {results["frame_id"]}: the image is '
+                f'{width} x {height}, but its annotations say {expected[1]} x {expected[0]} (width x height); '
                 'tools/check_dataset.py GT.json --images DIR lists all such frames'
             )
         return super().transform(results)

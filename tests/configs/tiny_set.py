@@ -1,21 +1,7 @@
-"""A stand-in model on the set that tests/helpers.py writes. Run: see tests/engine and tests/tools."""
+"""Data, schedule and hooks of the test configs, for the set that tests/helpers.py writes."""
 
 custom_imports = dict(imports=['maskprop.registration', 'tests.engine.tiny_model'], allow_failed_imports=False)
 default_scope = 'mmdet'
-
-model = dict(
-    type='TinyVideoModel',
-    norm='train',
-    bbox_head=dict(type='Shared2FCBBoxHead', num_classes=3),
-    data_preprocessor=dict(
-        type='TrackDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_mask=True,
-        pad_size_divisor=16,
-    ),
-)
 
 load_frame = dict(type='LoadImageFromFile')
 train_pipeline = [
@@ -33,7 +19,9 @@ train_pipeline = [
     dict(type='PackTrackInputs'),
 ]
 test_pipeline = [
-    dict(type='TransformBroadcaster', transforms=[load_frame, dict(type='Resize', scale=(80, 60), keep_ratio=True)]),
+    dict(
+        type='TransformBroadcaster', transforms=[load_frame, dict(type='Resize', scale=(80, 60), keep_ratio=True)]
+    ),
     dict(type='PackTrackInputs'),
 ]
 dataset = dict(type='YouTubeVISJsonDataset', data_root='unset/')

@@ -1,0 +1,19 @@
+"""Your own videos, in YouTube-VIS format: an example to copy (docs/data.md, "Your own videos").
+
+Check first:  python tools/check_dataset.py data/my_videos/train.json --images data/my_videos/images
+Classes come from the file; train and val must list the same categories. Here both sets have annotations, so
+tools/test.py scores the validation set. If you have one file only, tools/split_dataset.py makes two.
+"""
+
+_base_ = './youtube_vis_2019.py'
+
+data_root = 'data/my_videos/'
+train_ann, val_ann = 'train.json', 'val.json'
+images = dict(img_path='images')
+
+train_dataloader = dict(dataset=dict(data_root=data_root, ann_file=train_ann, data_prefix=images))
+val_dataloader = dict(dataset=dict(data_root=data_root, ann_file=val_ann, data_prefix=images))
+test_dataloader = val_dataloader
+
+val_evaluator = dict(ann_file=data_root + val_ann)
+test_evaluator = dict(_delete_=True, type='YTVISMetric', ann_file=data_root + val_ann)

@@ -1,0 +1,54 @@
+"""Several trackers on the same detections: one detector pass, as many linkings as wanted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from mmengine.dataset import pseudo_collate
+
+Results = list[dict]
+
+
+@torch.no_grad()
+def run_variants(
+    model: torch.nn.Module,
+    dataset: torch.utils.data.Dataset,
+    variants: Mapping[str, dict],
+    frame_strides: Sequence[int] = (1,),
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[tuple[str, int], Results]:
+    """Track every video of a set with several variants of a model, on the same detections.
+
+    A frame goes through backbone and detector once, whatever the number of variants and strides.
+
+    Args:
+        model: a ``VideoMaskRCNN`` in evaluation mode.
+        dataset: a ``YouTubeVISJsonDataset`` in test mode with ``frame_stride=1``.
+        variants: what each replaces, as keyword arguments of ``model.start_video``.
+        frame_strides: each variant is run on every s-th frame, for all of these.
+        progress: called with (videos done, videos in all).
+
+    Returns:
+        ``{(variant, stride): results}`` in the YouTube-VIS format.
+    """
+    results: dict[tuple[str, int], Results] = defaultdict(list)
+    category_ids = dataset.metainfo['category_ids']
+    for video in range(len(dataset)):
+        frames = []
+        for index in range(dataset.get_len_per_video(video)):
+            batch = model.data_preprocessor(pseudo_collate([dataset[video, index]]), False)
+            meta = batch['data_samples'][0][0].metainfo
+            frames.append(model.encode_frame(batch['inputs'][0], meta))
+        for stride in frame_strides:
+            for name, overrides in variants.items():
+                stream = model.start_video(**overrides)
+                for frame in frames[::stride]:
+                    stream.push(frame)
+                stream.finish()
+                tracked = stream.video_instances().to_results(meta['video_id'], category_ids)
+                results[name, stride] += tracked
+        if progress is not None:
+            progress(video + 1, len(dataset))
+    return dict(results)

@@ -1,0 +1,146 @@
+"""Video AP as an mmengine metric, and the writing of submissions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from mmdet.registry import METRICS
+from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger, print_log
+
+from .ground_truth import load_ground_truth, read_videos
+from .results_io import write_results, write_submission
+from .validation import fail, load_json
+from .video_ap import evaluate_video_ap
+
+
+@METRICS.register_module()
+class YTVISMetric(BaseMetric):
+    """Scores whole videos with video AP, and writes results files and submissions.
+
+    ``process`` takes one dict per finished video: ``video_id`` and ``results``, that video's records of a
+    YouTube-VIS submission. Videos may be spread over the ranks in any way, unevenly too; the outcome is that of a
+    single process. ``ann_file`` is read and checked when the metric is built, before any inference.
+
+    Args:
+        ann_file: Annotation file in YouTube-VIS format.
+        frame_stride: The data set's key: only frames 0, s, 2s, ... are evaluated.
+        frame_range: The data set's key: only this part of every video is evaluated.
+        class_agnostic: Take all categories as one.
+        format_only: Write results, do not score them: for sets without annotations.
+        outfile_prefix: Results go to ``{outfile_prefix}.json``.
+        submission: Path of a zip for the YouTube-VIS server.
+        prefix: Put before the names of the metrics, with a slash; None for none.
+
+    Raises:
+        EvalInputError: If ``ann_file`` cannot be evaluated; without annotations, the message says what to do.
+        ValueError: If ``format_only`` comes without a file to write.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        frame_stride: int = 1,
+        frame_range: tuple[float, float] = (0.0, 1.0),
+        class_agnostic: bool = False,
+        format_only: bool = False,
+        outfile_prefix: str | None = None,
+        submission: str | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix or 'video AP')
+        self.prefix = prefix  # the base class would warn of None, but the names need no prefix
+        if format_only and not (outfile_prefix or submission):
+            raise ValueError('format_only=True writes results and nothing else: give outfile_prefix or submission')
+        self.ann_file = str(ann_file)
+        self.class_agnostic = class_agnostic
+        self.format_only = format_only
+        self.outfile_prefix = outfile_prefix
+        self.submission = submission
+        if format_only:
+            self._truth, order = None, list(read_videos(load_json(ann_file), self.ann_file))
+        else:
+            truth = load_ground_truth(ann_file, frame_stride, frame_range)
+            self._truth, order = truth if is_main_process() else None, truth.file_order
+        self._order = {video: index for index, video in enumerate(order)}
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Take finished videos: dicts with ``video_id`` and ``results``."""
+        self.results.extend((sample['video_id'], list(sample['results'])) for sample in data_samples)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Gather the videos of all ranks, write and score them.
+
+        mmengine's own collection zips the ranks' lists and cuts them to ``size``, which loses videos when ranks
+        have unequal numbers of them; ``size`` is not used here.
+        """
+        parts = all_gather_object(self.results)
+        self.results = []
+        outcome: list[Any] = [None]
+        if is_main_process():
+            try:
+                outcome = [self.compute_metrics([video for part in parts for video in part])]
+            except Exception as error:  # told to all ranks: they would wait for this one for ever
+                outcome = [error]
+        broadcast_object_list(outcome)
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return {f'{self.prefix}/{name}' if self.prefix else name: value for name, value in outcome[0].items()}
+
+    def compute_metrics(self, results: list[tuple[int, list[dict]]]) -> dict[str, float]:
+        """Write the files asked for; the 12 numbers (0..1), or nothing with ``format_only``.
+
+        Args:
+            results: (video id, records) of every video, in any order.
+        """
+        records = self._in_file_order(results)
+        if self.outfile_prefix:
+            path = f'{self.outfile_prefix}.json'
+            write_results(path, records)
+            print_log(f'results written to {path}', logger='current')
+        if self.submission:
+            write_submission(self.submission, records)
+            print_log(f'submission written to {self.submission}', logger='current')
+        if self.format_only:
+            return {}
+        if not records:
+            _warn('no object was found in any video: video AP is 0')
+        result = evaluate_video_ap(
+            self._truth,
+            records,
+            class_agnostic=self.class_agnostic,
+            results_name="the model's results",
+            allow_empty=True,
+        )
+        MMLogger.get_current_instance().info('\n' + result.table())
+        return dict(result.metrics)
+
+    def _in_file_order(self, results: list[tuple[int, list[dict]]]) -> list[dict]:
+        """All records, videos in the order of the annotation file whatever rank they come from."""
+        by_video: dict[int, list[dict]] = {}
+        for video, records in results:
+            if video not in self._order:
+                fail(
+                    self.ann_file,
+                    '',
+                    'videos',
+                    f'the model was run on video {video}, which is not in this file',
+                    'Give the metric the ann_file of the test data set',
+                )
+            by_video.setdefault(video, records)  # a sampler may pad with videos seen before
+        missing = len(self._order) - len(by_video)
+        if missing:
+            _warn(
+                f'{missing} of the {len(self._order)} videos of {self.ann_file} were not processed: they count as '
+                'videos in which nothing was found'
+            )
+        ordered = sorted(by_video, key=self._order.__getitem__)
+        return [record for video in ordered for record in by_video[video]]
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)

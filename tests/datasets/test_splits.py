@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskprop.datasets.splits import split_videos, write_split
+from maskprop.datasets.ytvis_json import AnnotationError, find_problems, load_ytvis
+
+ROOT = Path(__file__).parents[2]
+
+
+def many_videos(count: int = 200, categories: int = 12, seed: int = 0) -> dict:
+    """Videos of one frame with 0 to 3 objects; categories are as unequal as in YouTube-VIS."""
+    rng = np.random.default_rng(seed)
+    share = 1 / np.arange(1, categories + 1)
+    annotations = []
+    for video in range(count):
+        for category in rng.choice(categories, rng.integers(0, 4), p=share / share.sum()):
+            mask = dict(size=[2, 2], counts=[0, 4])
+            annotations.append(
+                dict(id=len(annotations) + 1, video_id=video, category_id=int(category), iscrowd=0,
+                     segmentations=[mask], bboxes=[[0, 0, 2, 2]], areas=[4])
+            )  # fmt: skip
+    return dict(
+        info=dict(year=2019),
+        videos=[dict(id=v, width=2, height=2, length=1, file_names=[f'{v}.jpg']) for v in range(count)],
+        categories=[dict(id=c, name=f'class {c}', supercategory='x') for c in range(categories)],
+        annotations=annotations,
+    )
+
+
+def videos_of(gt: dict, category: int) -> set[int]:
+    return {a['video_id'] for a in gt['annotations'] if a['category_id'] == category}
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_whole_videos_and_shares(seed):
+    gt = many_videos()
+    train, val = split_videos(gt, 40, seed)
+    ids = [{v['id'] for v in part['videos']} for part in (train, val)]
+    assert len(ids[1]) == 40 and not ids[0] & ids[1] and ids[0] | ids[1] == set(range(200))
+    for part, own in zip((train, val), ids, strict=True):
+        assert [a for a in gt['annotations'] if a['video_id'] in own] == part['annotations']
+        assert part['categories'] == gt['categories'] and part['info'] == gt['info']
+    for category in range(12):
+        wanted = len(videos_of(gt, category)) * 0.2
+        assert abs(len(videos_of(val, category)) - wanted) <= 1
+        assert videos_of(train, category)
+    empty = 200 - len({a['video_id'] for a in gt['annotations']})
+    assert abs((40 - len({a['video_id'] for a in val['annotations']})) - 0.2 * empty) <= 1
+
+
+def test_better_than_chance():
+    gt = many_videos(seed=1)
+
+    def imbalance(val: set[int]) -> float:
+        return sum(
+            (len(shown & val) - 0.2 * len(shown)) ** 2 / len(shown)
+            for shown in (videos_of(gt, c) for c in range(12))
+        )
+
+    split = imbalance({v['id'] for v in split_videos(gt, 40, 0)[1]['videos']})
+    rng = np.random.default_rng(0)
+    assert split < 0.4 * min(imbalance(set(rng.permutation(200)[:40].tolist())) for _ in range(100))
+
+
+def test_the_seed_decides():
+    gt = many_videos()
+    first, again, other = (split_videos(gt, 40, seed)[1]['videos'] for seed in (0, 0, 1))
+    assert first == again and first != other
+
+
+@pytest.mark.parametrize('count', [0, -1, 200, 201])
+def test_sizes_that_leave_a_side_empty(count):
+    with pytest.raises(ValueError, match=rf'val_videos: found {count}; expected 1 to 199'):
+        split_videos(many_videos(), count, 0)
+
+
+def test_files_are_written_whole_and_valid(write, tmp_path):
+    path = write(many_videos())
+    before = path.read_bytes()
+    train, val, table = write_split(path, 40, 0, tmp_path / 'out')
+    assert [p.name for p in sorted((tmp_path / 'out').iterdir())] == ['mini_train.json', 'mini_val.json']
+    assert path.read_bytes() == before
+    assert [len(load_ytvis(p)['videos']) for p in (train, val)] == [160, 40]
+    assert all(p.severity == 'warning' for p in find_problems(val))
+    assert json.loads(train.read_text())['categories'] == many_videos()['categories']
+    lines = table.splitlines()
+    assert len(lines) == 14 and lines[-1].split()[:5] == ['all', '200', '160', '40', '20.0%']
+
+
+def test_a_split_does_not_replace_its_source(write):
+    path = write(many_videos(), 'mini_train.json')
+    with pytest.raises(ValueError, match='replaced by its own split'):
+        write_split(path, 40, 0)
+
+
+def test_a_file_without_annotations_cannot_be_split(write):
+    data = many_videos()
+    data['annotations'] = None
+    with pytest.raises(AnnotationError, match='annotations: none in this file'):
+        write_split(write(data), 40, 0)
+
+
+def run(tool: str, *args: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, f'tools/{tool}.py', *map(str, args)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={'PYTHONPATH': str(ROOT)})
+
+
+def test_split_tool(write, tmp_path):
+    path = write(many_videos())
+    done = run('split_dataset', path, '--val-videos', 40, '--seed', 3)
+    assert done.returncode == 0 and 'mini_val.json' in done.stdout and 'class 11' in done.stdout
+    assert len(load_ytvis(tmp_path / 'mini_val.json')['videos']) == 40
+    failed = run('split_dataset', path, '--val-videos', 400)
+    assert failed.returncode == 1 and 'error: val_videos: found 400' in failed.stderr
+
+
+def test_check_tool(gt, write, tiny_set):
+    good = run('check_dataset', write(gt), '--images', tiny_set / 'images')
+    assert good.returncode == 0, good.stdout
+    assert '4 videos, 20 frames, 3 categories' in good.stdout and '0 errors, 0 warnings' in good.stdout
+    for annotation in gt['annotations'] + gt['annotations'][:2]:
+        annotation['areas'] = None
+    gt['annotations'][0]['segmentations'][2] = dict(size=[48, 80], counts=[1])
+    gt['annotations'][1]['category_id'] = 99
+    bad = run('check_dataset', write(gt))
+    assert bad.returncode == 1
+    assert bad.stdout.count('error [') == 2 and '2 errors, 5 warnings' in bad.stdout
+    assert run('check_dataset', write('{')).returncode == 1

@@ -1,0 +1,167 @@
+"""Two gloo processes on the CPU: training equals one process that averages; test equals one process."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
+
+import maskprop
+
+maskprop.register_all()
+
+from maskprop.engine import cli  # noqa: E402
+from maskprop.engine.checkpoint import load_checkpoint_file  # noqa: E402
+from maskprop.engine.launch import setup_distributed  # noqa: E402
+from maskprop.engine.random_state import get_random_state, seed_all, set_random_state  # noqa: E402
+from tests.engine.ranks import run_ranks  # noqa: E402
+from tests.engine.tiny_config import MASKPROP, STAND_IN, Killed, KillHook, tiny_config  # noqa: E402
+from tests.helpers import write_tiny_ytvis  # noqa: E402
+
+RANKS, ITERATIONS = 2, 4
+Weights = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    """A set whose frames have, in order, two objects and none in turn, and later two and one."""
+    root = write_tiny_ytvis(tmp_path_factory.mktemp('set'), videos=3, frames=6)
+    path = root / 'annotations' / 'train.json'
+    content = json.loads(path.read_text())
+    first = dict(content['annotations'][0], video_id=1)
+    second = dict(content['annotations'][1], video_id=1, category_id=2)
+    for annotation, present in ((first, (1, 0, 1, 0, 1, 1)), (second, (1, 0, 1, 0, 1, 0))):
+        pool = {key: next(v for v in annotation[key] if v) for key in ('segmentations', 'bboxes', 'areas')}
+        for key, value in pool.items():
+            annotation[key] = [value if p else None for p in present]
+    others = [a for a in content['annotations'] if a['video_id'] != 1]
+    content['annotations'] = [dict(a, id=i + 1) for i, a in enumerate([first, second, *others])]
+    path.write_text(json.dumps(content))
+    return root
+
+
+def config(file: Path, root: Path, work_dir: Path) -> Config:
+    cfg = tiny_config(root, work_dir, file=file)
+    cfg.merge_from_dict(
+        {
+            'train_dataloader.batch_size': 1,
+            'train_dataloader.sampler': dict(
+                type='SeededFrameSampler', shuffle=False, samples_per_epoch=RANKS * ITERATIONS
+            ),
+            'train_dataloader.dataset.keep_empty_frames': True,
+            'train_cfg.max_epochs': 1,
+            'train_cfg.val_begin': 100,
+            # plain SGD: Adam's first steps turn a difference of 1e-9 in a gradient near 0 into one of the
+            # step size
+            'optim_wrapper': dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
+            'default_hooks.checkpoint': dict(type='CheckpointHook', by_epoch=False, interval=ITERATIONS),
+            'param_scheduler': [],
+        }
+    )
+    cfg.optim_wrapper.clip_grad = dict(max_norm=10)
+    # norms in eval mode: in training mode each process would normalise by its own batch
+    if 'norm' in cfg.model:
+        cfg.model.norm = 'eval'
+    else:
+        cfg.model.detector.backbone.norm_eval = True
+    return cfg
+
+
+def train_averaging_ranks(cfg: Config) -> tuple[Weights, Weights, list[tuple[int, ...]]]:
+    """One process that plays the ranks in turn: their batches, their random numbers, their gradients averaged.
+
+    Returns:
+        The weights before and after, and for each iteration the number of objects in each rank's key frame.
+    """
+    runner = Runner.from_cfg(cfg)
+    loader = runner.build_dataloader(cfg.train_dataloader, seed=runner.seed)
+    runner._init_model_weights()
+    model = runner.model.train()
+    before = copy.deepcopy(model.state_dict())
+    optim_wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
+    requests = []
+    loader.sampler.world_size = RANKS
+    for rank in range(RANKS):
+        loader.sampler.rank = rank
+        requests.append(list(loader.sampler))
+    states = []
+    for rank in range(RANKS):
+        seed_all(runner.seed, rank, 0)
+        states.append(get_random_state())
+    counts = []
+    for i in range(ITERATIONS):
+        optim_wrapper.zero_grad()
+        objects = []
+        for rank in range(RANKS):
+            batch = model.data_preprocessor(pseudo_collate([loader.dataset[requests[rank][i]]]), True)
+            objects.append(len(batch['data_samples'][0][0].gt_instances))
+            set_random_state(states[rank])
+            loss, _ = model.parse_losses(model(**batch, mode='loss'))
+            (loss / RANKS).backward()
+            states[rank] = get_random_state()
+        optim_wrapper.step()
+        counts.append(tuple(objects))
+    return before, model.state_dict(), counts
+
+
+@pytest.mark.parametrize('file', [STAND_IN, MASKPROP], ids=lambda path: path.stem)
+def test_two_processes_equal_one_that_averages(root, tmp_path, file):
+    cfg = config(file, root, tmp_path / 'two')
+    cfg.dump(str(tmp_path / 'config.py'))
+    args = cli.train_parser().parse_args([str(tmp_path / 'config.py'), '--launcher', 'pytorch'])
+    run_ranks(cli.train, args, folder=tmp_path, ranks=RANKS)
+    found = load_checkpoint_file(tmp_path / 'two' / f'iter_{ITERATIONS}.pth')
+    assert len(found['random_states']) == RANKS
+
+    before, expected, counts = train_averaging_ranks(config(file, root, tmp_path / 'one'))
+    assert any(0 in c and max(c) > 0 for c in counts) and any(len(set(c)) > 1 and min(c) > 0 for c in counts)
+    for name, value in expected.items():
+        difference = (found['state_dict'][name] - value).abs().max()
+        assert difference <= 1e-6, f'{name}: {difference}'
+    assert max((value - before[name]).abs().max() for name, value in expected.items()) > 1e-3
+
+
+def train_and_kill(cfg: Config, iterations: int) -> None:
+    setup_distributed('pytorch', cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(KillHook(iterations))
+    with pytest.raises(Killed):
+        runner.train()
+
+
+def test_two_processes_resume_with_their_own_random_states(root, tmp_path, caplog):
+    def files(name: str) -> str:
+        cfg = tiny_config(root, tmp_path / name, train_cfg__val_begin=100)
+        cfg.dump(str(tmp_path / f'{name}.py'))
+        return str(tmp_path / f'{name}.py')
+
+    def train(*args: str) -> None:
+        run_ranks(cli.train, cli.train_parser().parse_args([*args, '--launcher', 'pytorch']), folder=tmp_path)
+
+    train(files('whole'))
+    expected = load_checkpoint_file(tmp_path / 'whole' / 'iter_6.pth')
+
+    # an epoch has 3 iterations of 2 x 2 samples; the checkpoint is saved inside the second
+    options = ['--cfg-options', 'default_hooks.checkpoint.interval=4']
+    cfg = Config.fromfile(files('killed'))
+    cfg.default_hooks.checkpoint.interval = 4
+    run_ranks(train_and_kill, cfg, 5, folder=tmp_path)
+    train(files('killed'), '--resume', *options)
+    found = load_checkpoint_file(tmp_path / 'killed' / 'iter_6.pth')
+    assert all(torch.equal(found['state_dict'][name], value) for name, value in expected['state_dict'].items())
+    states = found['random_states']
+    assert len(states) == 2 and not torch.equal(states[0]['torch'], states[1]['torch'])
+
+    # with another number of processes it goes on, and says what that means
+    path = str(tmp_path / 'killed' / 'iter_4.pth')
+    runner = cli.train(cli.train_parser().parse_args([files('alone'), '--resume', path]))
+    log = next((tmp_path / 'alone').glob('*/*.log')).read_text()
+    assert 'random states of 2 process(es), this training has 1' in log
+    assert 'An epoch had 3 iterations' in log and 'epoch 2 goes on at iteration 1' in log
+    assert runner.iter == 10

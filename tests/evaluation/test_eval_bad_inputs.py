@@ -1,0 +1,228 @@
+"""Every bad input gets one clear error that names record, field, what was found and the fix."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from eval_cases import encode, random_case
+
+from maskprop.evaluation import EvalInputError, GroundTruth, evaluate_video_ap, load_ground_truth, read_results
+
+
+@pytest.fixture
+def case() -> tuple[dict, list[dict]]:
+    gt, results = random_case(1)
+    results = [r for r in results if any(r['segmentations'])]
+    gt['annotations'] = [a for a in gt['annotations'] if any(a['segmentations'])]
+    assert results and gt['annotations']
+    return copy.deepcopy((gt, results))
+
+
+def some_mask(record: dict) -> int:
+    return next(i for i, mask in enumerate(record['segmentations']) if mask)
+
+
+def set_mask(**values):
+    def change(record):
+        frame = some_mask(record)
+        record['segmentations'][frame] = {**record['segmentations'][frame], **values}
+
+    return change
+
+
+def put(field, value):
+    return lambda record: record.__setitem__(field, value)
+
+
+def drop(field):
+    return lambda record: record.pop(field)
+
+
+BAD_RESULTS = {
+    'unknown video': (put('video_id', 999), r'"video_id": gt.json has no video 999'),
+    'video id missing': (drop('video_id'), r'"video_id": is missing'),
+    'video id text': (put('video_id', 'a'), r'"video_id": found \'a\''),
+    'category id null': (put('category_id', None), r'"category_id": is null'),
+    'category id fraction': (put('category_id', 1.5), r'"category_id": found 1.5'),
+    'score missing': (drop('score'), r'"score": is missing'),
+    'score text': (put('score', '0.5'), r'"score": found \'0.5\''),
+    'score nan': (put('score', float('nan')), r'"score": found nan'),
+    'score infinite': (put('score', float('-inf')), r'"score": found -inf'),
+    'masks missing': (drop('segmentations'), r'"segmentations": is missing'),
+    'masks not a list': (put('segmentations', 'x'), r'"segmentations": found \'x\''),
+    'fewer frames': (lambda r: r['segmentations'].pop(), r'"segmentations": \d+ entries, but video \d+ has \d+'),
+    'more frames': (lambda r: r['segmentations'].append(None), r'"segmentations": \d+ entries, but video'),
+    'mask a number': (lambda r: r['segmentations'].__setitem__(some_mask(r), 5), r'found 5'),
+    'polygon': (
+        lambda r: r['segmentations'].__setitem__(some_mask(r), [[1, 1, 2, 2, 3, 1]]),
+        r'found \[\[1, 1',
+    ),
+    'uncompressed': (set_mask(counts=[1, 2]), 'uncompressed RLE'),
+    'counts missing': (set_mask(counts=None), r'segmentation: "counts": is null'),
+    'size missing': (set_mask(size=None), r'segmentation: "size": is null'),
+    'other size': (set_mask(size=[7000, 9]), r'mask size \[7000, 9\], but the video is \[\d+, \d+\]'),
+    'wrong sum': (set_mask(counts='11'), r'RLE counts sum to 2, but the frame has \d+ x \d+ ='),
+    'damaged string': (set_mask(counts='1 1'), r'compressed RLE holds a character'),
+}
+
+
+@pytest.mark.parametrize('backend', ['numba', 'numpy'])
+@pytest.mark.parametrize('name', BAD_RESULTS)
+def test_bad_result(case, name, backend):
+    gt, results = case
+    change, message = BAD_RESULTS[name]
+    change(results[1])
+    with pytest.raises(EvalInputError, match=rf'^res.json: results\[1\].*{message}.*\. \w') as caught:
+        evaluate_video_ap(gt, results, gt_name='gt.json', results_name='res.json', backend=backend)
+    assert '\n' not in str(caught.value)
+    evaluate_video_ap(gt, results[:1])  # it was the change that was refused
+
+
+@pytest.mark.parametrize('value, message', [({}, 'must be a list'), (None, 'must be a list'), ([], 'is empty')])
+def test_results_that_are_no_list_or_empty(case, value, message):
+    with pytest.raises(EvalInputError, match=f'^res.json: .*{message}|^res.json: .*{message}'):
+        evaluate_video_ap(case[0], value, results_name='res.json')
+
+
+def test_result_that_is_no_object(case):
+    with pytest.raises(EvalInputError, match=r'results\[0\]: found 7'):
+        evaluate_video_ap(case[0], [7])
+
+
+def test_results_of_unlisted_categories_are_dropped_with_a_warning(case):
+    gt, results = case
+    expected = evaluate_video_ap(gt, results).metrics
+    extra = {**results[0], 'category_id': 77, 'score': 5.0}
+    with pytest.warns(UserWarning, match=r'left out: 77 \(2\)'):
+        assert evaluate_video_ap(gt, [extra, *results, extra]).metrics == expected
+
+
+BAD_ANNOTATIONS = {
+    'id missing': (drop('id'), r'"id": is missing'),
+    'id zero': (put('id', 0), r'"id": found 0'),
+    'unknown video': (put('video_id', 999), r'"video_id": no video has id 999'),
+    'category missing': (drop('category_id'), r'"category_id": is missing'),
+    'iscrowd missing': (drop('iscrowd'), r'"iscrowd": is missing'),
+    'iscrowd text': (put('iscrowd', 'no'), r'"iscrowd": found \'no\''),
+    'areas missing': (drop('areas'), r'"areas": is missing'),
+    'fewer areas': (lambda r: r['areas'].pop(), r'"areas": \d+ entries, but video \d+ has'),
+    'area text': (lambda r: r['areas'].__setitem__(0, 'x'), r'frame 0: "areas": found \'x\''),
+    'masks null': (put('segmentations', None), r'"segmentations": is null'),
+    'fewer frames': (lambda r: r['segmentations'].pop(), r'"segmentations": \d+ entries, but video'),
+    'other size': (set_mask(size=[7000, 9]), r'mask size \[7000, 9\]'),
+    'wrong sum': (set_mask(counts='11'), r'RLE counts sum to 2'),
+    'wrong sum uncompressed': (set_mask(counts=[3, 4]), r'RLE counts sum to 7'),
+    'negative run': (set_mask(counts=[-1, 4]), r'RLE counts \[-1, 4\]'),
+    'counts null': (set_mask(counts=None), r'RLE counts None'),
+    'polygon of two points': (
+        lambda r: r['segmentations'].__setitem__(some_mask(r), [[1, 1, 2, 2]]),
+        r'polygon \[1, 1, 2, 2\]',
+    ),
+    'polygon of an odd length': (
+        lambda r: r['segmentations'].__setitem__(some_mask(r), [[1, 1, 2, 2, 3, 3, 4]]),
+        r'polygon \[',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', BAD_ANNOTATIONS)
+def test_bad_annotation(case, name):
+    gt, _ = case
+    change, message = BAD_ANNOTATIONS[name]
+    change(gt['annotations'][1])
+    with pytest.raises(EvalInputError, match=rf'^gt.json: annotations\[1\].*{message}.*\. \w') as caught:
+        GroundTruth.from_dict(gt, 'gt.json')
+    assert '\n' not in str(caught.value)
+
+
+def test_duplicate_ids(case):
+    gt, _ = case
+    for field in ('annotations', 'videos', 'categories'):
+        broken = copy.deepcopy(gt)
+        broken[field][1]['id'] = broken[field][0]['id']
+        with pytest.raises(EvalInputError, match=rf'{field}\[1\].*already'):
+            GroundTruth.from_dict(broken)
+
+
+@pytest.mark.parametrize(
+    'field, value', [('height', None), ('width', 0), ('length', -1), ('id', 'x'), ('length', 99)]
+)
+def test_bad_video(case, field, value):
+    gt, _ = case
+    gt['videos'][1][field] = value
+    if (field, value) == ('length', -1):
+        gt['videos'][1]['file_names'] = None
+    with pytest.raises(EvalInputError, match=rf'videos\[1\].*"{field}"'):
+        GroundTruth.from_dict(gt)
+
+
+def test_length_may_come_from_the_file_names(case):
+    gt, results = case
+    expected = evaluate_video_ap(gt, results).metrics
+    for video in gt['videos']:
+        del video['length']
+    assert evaluate_video_ap(gt, results).metrics == expected
+
+
+@pytest.mark.parametrize('annotations', [None, [], 'missing'])
+def test_ground_truth_without_annotations(case, annotations):
+    gt, results = case
+    gt['annotations'] = annotations
+    if annotations == 'missing':
+        del gt['annotations']
+    with pytest.raises(EvalInputError, match='no annotations.*format_only.*--submission.*split_dataset'):
+        evaluate_video_ap(gt, results)
+
+
+@pytest.mark.parametrize('field', ['videos', 'categories'])
+@pytest.mark.parametrize('value', [None, [], {}])
+def test_ground_truth_without_videos_or_categories(case, field, value):
+    gt, _ = case
+    gt[field] = value
+    with pytest.raises(EvalInputError, match=f'"{field}"'):
+        GroundTruth.from_dict(gt)
+
+
+def test_ground_truth_that_is_no_object():
+    with pytest.raises(EvalInputError, match=r'gt.json: found \[\]'):
+        GroundTruth.from_dict([], 'gt.json')
+
+
+def test_annotations_of_unlisted_categories_warn(case):
+    gt, _ = case
+    gt['annotations'][0]['category_id'] = 55
+    with pytest.warns(UserWarning, match=r'categories \[55\] are left out'):
+        GroundTruth.from_dict(gt)
+
+
+@pytest.mark.parametrize('read', [load_ground_truth, read_results])
+def test_bad_files(tmp_path, read):
+    with pytest.raises(EvalInputError, match=r'missing.json: no such file'):
+        read(tmp_path / 'missing.json')
+    path = tmp_path / 'cut.json'
+    path.write_text(json.dumps([{'a': 1}])[:-3])
+    with pytest.raises(EvalInputError, match=r'cut.json: not valid JSON .*line 1'):
+        read(path)
+    path.write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(EvalInputError, match=r'cut.json: not valid JSON'):
+        read(path)
+
+
+def test_unknown_backend_is_refused(case):
+    with pytest.raises(ValueError, match="found 'cuda'"):
+        evaluate_video_ap(*case, backend='cuda')
+
+
+def test_one_pixel_frames_are_fine():
+    masks = [encode([[1]])]
+    gt = {
+        'videos': [{'id': 1, 'height': 1, 'width': 1, 'length': 1}],
+        'categories': [{'id': 1}],
+        'annotations': [
+            {'id': 1, 'video_id': 1, 'category_id': 1, 'iscrowd': 0, 'areas': [1], 'segmentations': masks}
+        ],
+    }
+    result = evaluate_video_ap(gt, [{'video_id': 1, 'category_id': 1, 'score': 1, 'segmentations': masks}])
+    assert result['AP'] == pytest.approx(1)

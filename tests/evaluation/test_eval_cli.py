@@ -1,0 +1,92 @@
+"""tools/eval_results.py end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from eval_cases import random_case
+
+from maskprop.datasets.ytvis_json import subsample_frames
+from maskprop.evaluation import METRIC_NAMES, evaluate_video_ap, write_results, write_submission
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: object, prefix: tuple[str, ...] = ('tools/eval_results.py',)) -> subprocess.CompletedProcess:
+    command = [sys.executable, *prefix, *map(str, arguments)]
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=300)
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory) -> tuple[Path, Path, dict, list[dict]]:
+    folder = tmp_path_factory.mktemp('eval')
+    gt, results = random_case(8)
+    (folder / 'gt.json').write_text(json.dumps(gt))
+    write_results(folder / 'results.json', results)
+    return folder / 'gt.json', folder / 'results.json', gt, results
+
+
+def test_table_and_metrics_file(files, tmp_path):
+    gt_file, results_file, gt, results = files
+    done = run(gt_file, results_file, '--out', tmp_path / 'm.json')
+    assert done.returncode == 0, done.stderr
+    expected = evaluate_video_ap(gt, results)
+    assert done.stdout.rstrip() == expected.table()
+    written = json.loads((tmp_path / 'm.json').read_text())
+    assert list(written) == [*METRIC_NAMES, 'per_category']
+    assert written == {**expected.metrics, 'per_category': {str(k): v for k, v in expected.per_category.items()}}
+
+
+def test_class_agnostic(files, tmp_path):
+    gt_file, results_file, gt, results = files
+    done = run(gt_file, results_file, '--class-agnostic', '--out', tmp_path / 'm.json')
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / 'm.json').read_text())
+    expected = evaluate_video_ap(gt, results, class_agnostic=True)
+    assert written == {**expected.metrics, 'per_category': {}}
+    assert written['AP'] != evaluate_video_ap(gt, results)['AP']
+
+
+def test_frame_stride_on_a_submission_zip(files, tmp_path):
+    gt_file, _, gt, results = files
+    kept = [{**r, 'segmentations': r['segmentations'][::2]} for r in results]
+    write_submission(tmp_path / 's.zip', kept)
+    done = run(gt_file, tmp_path / 's.zip', '--frame-stride', 2, '--out', tmp_path / 'm.json')
+    assert done.returncode == 0, done.stderr
+    expected = evaluate_video_ap(subsample_frames(gt, 2), kept).metrics
+    assert {name: json.loads((tmp_path / 'm.json').read_text())[name] for name in METRIC_NAMES} == expected
+
+
+def test_needs_neither_torch_nor_mmengine(files):
+    code = (
+        'import sys\n'
+        'for name in ("torch", "mmengine", "mmdet", "mmcv", "cv2"): sys.modules[name] = None\n'
+        'import runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name="__main__")'
+    )
+    done = run('tools/eval_results.py', files[0], files[1], '--frame-stride', 1, prefix=('-c', code))
+    assert done.returncode == 0, done.stderr
+    assert 'Video AP' in done.stdout
+
+
+@pytest.mark.parametrize(
+    'gt_text, results_text, message',
+    [
+        ('{', '[]', 'gt.json: not valid JSON'),
+        (None, '[]', 'results.json: the list of results is empty'),
+        (None, '[{"video_id": 99}]', 'results.json: results[0] (video 99): "video_id": '),
+        ('{"videos": [], "categories": [], "annotations": null}', '[]', 'gt.json: no annotations'),
+    ],
+)
+def test_bad_input_is_one_line_and_status_1(files, tmp_path, gt_text, results_text, message):
+    (tmp_path / 'gt.json').write_text(files[0].read_text() if gt_text is None else gt_text)
+    (tmp_path / 'results.json').write_text(results_text)
+    done = run(tmp_path / 'gt.json', tmp_path / 'results.json', '--out', tmp_path / 'm.json')
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.count('\n') == 1 and f'error: {tmp_path}/{message}' in done.stderr
+    assert not (tmp_path / 'm.json').exists()

@@ -1,0 +1,122 @@
+"""YTVISMetric: equal to the plain evaluation, however the videos are spread over the ranks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from eval_cases import random_case
+from mmdet.registry import METRICS
+
+import maskprop.ops  # noqa: F401  before anything imports mmcv.ops
+from maskprop.datasets.ytvis_json import subsample_frames
+from maskprop.evaluation import EvalInputError, evaluate_video_ap, read_results
+from maskprop.evaluation.metric import YTVISMetric
+
+
+@pytest.fixture
+def case(tmp_path) -> tuple[str, dict, list[dict]]:
+    gt, results = random_case(8, num_videos=5)
+    path = tmp_path / 'gt.json'
+    path.write_text(json.dumps(gt))
+    return str(path), gt, results
+
+
+def samples(gt: dict, results: list[dict]) -> list[dict]:
+    """One sample per video, in reverse file order."""
+    return [
+        {'video_id': v['id'], 'results': [r for r in results if r['video_id'] == v['id']]}
+        for v in reversed(gt['videos'])
+    ]
+
+
+def test_equals_the_plain_evaluation(case):
+    path, gt, results = case
+    metric = METRICS.build({'type': 'YTVISMetric', 'ann_file': path})
+    for _ in range(2):  # as in two validations of one training
+        for sample in samples(gt, results):
+            metric.process({}, [sample])
+        assert metric.evaluate(size=1) == evaluate_video_ap(gt, results).metrics
+
+
+def test_options(case, tmp_path):
+    path, gt, results = case
+    kept = [{**r, 'segmentations': r['segmentations'][::2]} for r in results]
+    metric = YTVISMetric(
+        path,
+        frame_stride=2,
+        class_agnostic=True,
+        outfile_prefix=str(tmp_path / 'out' / 'r'),
+        submission=str(tmp_path / 's.zip'),
+        prefix='val',
+    )
+    metric.process({}, samples(gt, kept))
+    expected = evaluate_video_ap(subsample_frames(gt, 2), kept, class_agnostic=True).metrics
+    assert metric.evaluate(1) == {f'val/{name}': value for name, value in expected.items()}
+    order = [v['id'] for v in gt['videos']]
+    assert read_results(tmp_path / 'out' / 'r.json') == sorted(kept, key=lambda r: order.index(r['video_id']))
+    assert read_results(tmp_path / 's.zip') == read_results(tmp_path / 'out' / 'r.json')
+
+
+def test_nothing_found_is_zero_and_no_crash(case):
+    path, gt, _ = case
+    metric = YTVISMetric(path)
+    metric.process({}, samples(gt, []))
+    assert metric.evaluate(1)['AP'] == 0
+
+
+def test_set_without_annotations(case, tmp_path):
+    path, gt, results = case
+    Path(path).write_text(json.dumps({**gt, 'annotations': None}))
+    with pytest.raises(EvalInputError, match='no annotations.*format_only=True.*--submission'):
+        YTVISMetric(path)
+    metric = YTVISMetric(path, format_only=True, submission=str(tmp_path / 's.zip'))
+    metric.process({}, samples(gt, results))
+    assert metric.evaluate(1) == {}
+    assert len(read_results(tmp_path / 's.zip')) == len(results)
+
+
+def test_format_only_without_a_file(case):
+    with pytest.raises(ValueError, match='give outfile_prefix or submission'):
+        YTVISMetric(case[0], format_only=True)
+
+
+def test_video_of_another_set(case):
+    metric = YTVISMetric(case[0])
+    metric.process({}, [{'video_id': 12345, 'results': []}])
+    with pytest.raises(EvalInputError, match='video 12345, which is not in this file'):
+        metric.evaluate(1)
+
+
+def _rank(rank: int, folder: str, path: str, shares: list[list[list[dict]]]) -> None:
+    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    for number, share in enumerate(shares):
+        metric = YTVISMetric(path, outfile_prefix=f'{folder}/results_{number}')
+        metric.process({}, share[rank])
+        outcome = metric.evaluate(size=1)
+        Path(folder, f'metrics_{number}_{rank}.json').write_text(json.dumps(outcome))
+    metric = YTVISMetric(path)
+    metric.process({}, [{'video_id': 12345, 'results': []}] * rank)
+    try:
+        metric.evaluate(1)
+    except EvalInputError:
+        Path(folder, f'refused_{rank}').touch()
+    dist.destroy_process_group()
+
+
+def test_two_ranks_equal_one(case, tmp_path):
+    path, gt, results = case
+    one = YTVISMetric(path, outfile_prefix=str(tmp_path / 'one'))
+    one.process({}, samples(gt, results))
+    expected = one.evaluate(1)
+    videos = samples(gt, results)
+    shares = [[videos[:1], videos[1:]], [[], videos], [videos[::2], videos[1::2]]]
+    mp.spawn(_rank, args=(str(tmp_path), path, shares), nprocs=2)
+    for number in range(len(shares)):
+        for rank in range(2):
+            assert json.loads((tmp_path / f'metrics_{number}_{rank}.json').read_text()) == expected
+        assert (tmp_path / f'results_{number}.json').read_bytes() == (tmp_path / 'one.json').read_bytes()
+    assert (tmp_path / 'refused_0').exists() and (tmp_path / 'refused_1').exists()  # an error reaches every rank

@@ -1,0 +1,80 @@
+"""Decoding compressed RLE equals pycocotools; strings that aren't masks are refused, not waited for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from eval_cases import blob, encode
+from pycocotools import mask as mask_api
+
+from maskprop.evaluation.rle import RLEError, decode_counts, decode_masks
+
+
+def compress(runs: list[int], height: int, width: int) -> str:
+    return mask_api.frPyObjects({'size': [height, width], 'counts': runs}, height, width)['counts'].decode()
+
+
+def intervals(masks, index: int) -> list[tuple[int, int]]:
+    rows = slice(masks.offsets[index], masks.offsets[index + 1])
+    return list(zip(masks.starts[rows].tolist(), masks.ends[rows].tolist(), strict=True))
+
+
+def test_runs_equal_the_mask():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        mask = blob(rng, *rng.integers(1, 60, 2).tolist())
+        runs = decode_counts(encode(mask)['counts'])
+        values = np.repeat(np.arange(runs.size) % 2, runs)
+        assert np.array_equal(values, mask.ravel(order='F'))
+
+
+def test_large_runs_and_differences():
+    for runs in ([0, 10**6], [999_999, 1], [3, 500_000, 1, 2, 499_994], [10**6]):
+        assert decode_counts(compress(runs, 1000, 1000)).tolist() == runs
+
+
+def test_numba_intervals_and_areas_equal_the_masks():
+    rng = np.random.default_rng(1)
+    dense = [blob(rng, 9, 14) for _ in range(40)]
+    tracks = [
+        [encode(a)['counts'], None, encode(b)['counts']] for a, b in zip(dense[::2], dense[1::2], strict=True)
+    ]
+    keep = np.arange(20) % 3 != 0
+    for use_numba in (True, False):
+        masks = decode_masks(tracks, 3, (9, 14), keep, use_numba)
+        expected = [[a.sum(), 0, b.sum()] for a, b in zip(dense[::2], dense[1::2], strict=True)]
+        assert np.array_equal(masks.areas, expected)
+    masks = decode_masks(tracks, 3, (9, 14), keep, True)
+    for row in range(20):
+        flat = np.zeros(9 * 14, dtype=bool)
+        for start, end in intervals(masks, row * 3):
+            flat[start:end] = True
+        assert np.array_equal(flat, dense[2 * row].ravel(order='F') if keep[row] else np.zeros_like(flat))
+
+
+def test_zero_runs_are_legal():
+    masks = decode_masks([[compress([2, 3, 0, 4, 3], 3, 4)]], 1, (3, 4), np.ones(1, bool), True)
+    assert intervals(masks, 0) == [(2, 5), (5, 9)]
+    assert masks.areas.tolist() == [[7]]
+
+
+BAD = {
+    'short': (compress([3, 4], 3, 4), 'sum to 7.*3 x 4 = 12'),
+    'long': (compress([3, 40], 3, 4), 'sum to 43.*3 x 4 = 12'),
+    'empty': ('', 'sum to 0'),
+    'character': ('1 2', 'character'),
+    'foreign character': ('12\u20ac', 'character'),
+    'cut within a number': (compress([0, 1000], 10, 100)[:-1], 'ends within a number'),
+    'negative run': ('3O', 'negative'),
+    'endless number': ('o' * 20 + '0', 'too large'),
+}
+
+
+@pytest.mark.parametrize('use_numba', [True, False])
+@pytest.mark.parametrize('name', BAD)
+def test_bad_strings_are_refused(name, use_numba):
+    text, message = BAD[name]
+    good = compress([12], 3, 4)
+    with pytest.raises(RLEError, match=message) as caught:
+        decode_masks([[good, None], [good, text]], 2, (3, 4), np.ones(2, bool), use_numba)
+    assert caught.value.index == 3

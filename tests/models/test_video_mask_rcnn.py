@@ -1,0 +1,191 @@
+"""Training losses of the video model on every kind of frame pair, and its detector interface."""
+
+import copy
+
+import pytest
+import torch
+from builders import HEIGHT, WIDTH, build_model, make_batch, make_detections
+from mmdet.structures.bbox import bbox2roi
+
+from maskprop.models.detectors.frame_detector import detect, detection_loss, predict_roi_masks
+from maskprop.models.detectors.video_mask_rcnn import _match_instances, _stride_masks, group_duplicates
+
+PAIRS = {
+    'two frames, same objects': [([1, 2], [1, 2])],
+    'one leaves, one enters': [([1, 2], [2, 3])],
+    'all absent from the other': [([1, 2], [])],
+    'no object at all': [([], [])],
+    'mixed batch': [([1, 2], [1]), ([], [3])],
+}
+
+
+def total(losses):
+    flat = [v for value in losses.values() for v in (value if isinstance(value, list) else [value])]
+    return sum(v.mean() for v in flat if v.requires_grad)
+
+
+@pytest.mark.parametrize('detector', ['mask_rcnn', 'htc'])
+@pytest.mark.parametrize('autocast', [False, True], ids=['fp32', 'bf16'])
+@pytest.mark.parametrize('name', PAIRS)
+def test_every_pair_trains(name, autocast, detector):
+    """Finite losses, and gradients for every parameter (DDP needs no search for unused ones)."""
+    model = build_model(detector).train()
+    inputs, samples = make_batch(*PAIRS[name])
+    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=autocast):
+        losses = model.loss(inputs, samples)
+        loss = total(losses)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert 'loss_prop' in losses
+    missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missing
+    bad = [n for n, p in model.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
+    assert not bad
+
+
+def test_instance_in_the_padding_trains():
+    model = build_model().train()
+    loss = total(model.loss(*make_batch(([1], [1]), in_padding=True)))
+    assert torch.isfinite(loss)
+
+
+def test_propagation_loss_is_the_mean_over_images_of_the_sum_over_instances():
+    """Eq. 2 written out, with ground-truth masks as sources."""
+    from maskprop.ops.soft_iou import soft_iou
+
+    model = build_model(mask_source='ground_truth').eval()
+    inputs, samples = make_batch(([1, 2], [2, 3]), ([5], [5]))
+    head = model.propagation_head
+    feats = model.detector.extract_feat(inputs.flatten(0, 1))
+    flat = [s for t in samples for s in t.video_data_samples]
+    found = model._propagation_loss(feats, flat, (HEIGHT, WIDTH))
+    expected = 0
+    for b, track in enumerate(samples):
+        key, other = track.video_data_samples
+        source = _stride_masks(key, head.stride, 'cpu')
+        for frame, sample in enumerate((key, other)):
+            codes = head.encode([level[2 * b : 2 * b + 2] for level in feats])
+            masks = head(codes.frame(0), codes.frame(frame), source)[0]
+            ids = sample.gt_instances.instances_ids.tolist()
+            for row, i in enumerate(key.gt_instances.instances_ids.tolist()):
+                if i in ids:
+                    target = _stride_masks(sample, head.stride, 'cpu')[ids.index(i)]
+                    expected = expected + 1 - soft_iou(masks[row], target)
+    torch.testing.assert_close(found, expected / 2)
+
+
+def test_match_instances_by_id():
+    _, samples = make_batch(([4, 7, 9], [9, 4]))
+    key, other = samples[0].video_data_samples
+    masks = _stride_masks(other, 4, 'cpu')
+    matched = _match_instances(key, other, masks)
+    assert torch.equal(matched[0], masks[1])
+    assert torch.equal(matched[2], masks[0])
+    assert not matched[1].any()
+
+
+def test_detection_loss_equals_mmdet():
+    """The same losses as the detector's own ``loss`` on images, with the same random samples."""
+    model = build_model().train()
+    inputs, samples = make_batch(([1, 2], [1, 2]))
+    key = [samples[0].video_data_samples[0]]
+    torch.manual_seed(3)
+    expected = copy.deepcopy(model.detector).loss(inputs[:, 0], copy.deepcopy(key))
+    torch.manual_seed(3)
+    found = detection_loss(model.detector, model.detector.extract_feat(inputs[:, 0]), copy.deepcopy(key))
+    assert found.keys() == expected.keys()
+    for name in found:
+        torch.testing.assert_close(found[name], expected[name])
+
+
+def test_rpn_positives_do_not_depend_on_the_category():
+    model = build_model().train()
+    inputs, samples = make_batch(([1, 2], [1, 2]))
+    key = samples[0].video_data_samples[0]
+    feats = model.detector.extract_feat(inputs[:, 0])
+    losses = []
+    for label in (0, 2):
+        sample = copy.deepcopy(key)
+        sample.gt_instances.labels.fill_(label)
+        torch.manual_seed(0)
+        losses.append(detection_loss(model.detector, feats, [sample]))
+        assert sample.gt_instances.labels.eq(label).all(), 'the RoI head must keep its labels'
+    torch.testing.assert_close(losses[0]['loss_rpn_cls'], losses[1]['loss_rpn_cls'])
+    torch.testing.assert_close(losses[0]['loss_rpn_bbox'], losses[1]['loss_rpn_bbox'])
+
+
+@pytest.mark.parametrize('detector', ['mask_rcnn', 'htc'])
+def test_detections_equal_mmdet(detector):
+    """Boxes, scores and pasted masks as the detector's own ``predict`` has them."""
+    from maskprop.ops.masks import paste_binary_masks
+    from pycocotools import mask as mask_utils
+
+    model = build_model(detector).eval()
+    model.detector.roi_head.test_cfg.score_thr = 0.0
+    image = torch.randn(1, 3, HEIGHT, WIDTH)
+    sample = make_batch(([1], [1]))[1][0].video_data_samples[0]
+    with torch.no_grad():
+        expected = model.detector.predict(image, [copy.deepcopy(sample)], rescale=True)[0].pred_instances
+        found = detect(model.detector, model.detector.extract_feat(image), [sample.metainfo])[0]
+    assert len(expected) > 3
+    torch.testing.assert_close(found.boxes, expected.bboxes)
+    torch.testing.assert_close(found.scores, expected.scores)
+    rles = paste_binary_masks(found.roi_masks, found.boxes, HEIGHT, WIDTH)
+    masks = torch.from_numpy(mask_utils.decode(rles)).permute(2, 0, 1).bool()
+    assert (masks != expected.masks).sum() == 0
+
+
+def test_mask_gradient_is_detached_by_default():
+    for detach, expected in ((True, False), (False, True)):
+        model = build_model(detach_masks=detach).train()
+        model.loss(*make_batch(([1, 2], [1, 2])))['loss_prop'].backward()
+        grads = [p.grad for p in model.detector.roi_head.mask_head.parameters()]
+        assert any(g is not None and g.abs().sum() > 0 for g in grads) is expected
+
+
+def test_frozen_detector_keeps_its_weights_and_statistics():
+    model = build_model(freeze_detector=True).train()
+    losses = model.loss(*make_batch(([1, 2], [1, 2])))
+    assert set(losses) == {'loss_prop'}
+    assert not model.detector.backbone.bn1.training
+    losses['loss_prop'].backward()
+    assert all(p.grad is None for p in model.detector.parameters())
+
+
+def test_group_duplicates_ignores_class():
+    boxes = torch.tensor([[0, 0, 10, 10], [0, 0, 10, 11], [30, 0, 40, 10.0]])
+    assert group_duplicates(boxes, torch.tensor([0.3, 0.9, 0.5]), 0.7).tolist() == [1, 1, 2]
+    assert group_duplicates(boxes, torch.tensor([0.3, 0.9, 0.5]), None).tolist() == [0, 1, 2]
+
+
+def test_merged_detections_keep_both_classes():
+    model = build_model(merge_iou=0.7).eval()
+    detections = make_detections(2)
+    detections = detections._replace(
+        boxes=detections.boxes[:1].repeat(2, 1), labels=torch.tensor([0, 2]), scores=torch.tensor([0.4, 0.6])
+    )
+    image = torch.randn(1, 3, HEIGHT, WIDTH)
+    meta = make_batch(([1], [1]))[1][0].video_data_samples[0].metainfo
+    with torch.no_grad():
+        feats = model.detector.extract_feat(image)
+        frame = model.frame_from_detections(feats, detections, meta, (HEIGHT, WIDTH))
+    assert len(frame) == 1
+    assert frame.class_scores == [pytest.approx({0: 0.4, 2: 0.6})]
+
+
+def test_no_box_has_no_mask():
+    model = build_model('htc').eval()
+    feats = model.detector.extract_feat(torch.randn(2, 3, HEIGHT, WIDTH))
+    masks = predict_roi_masks(model.detector, feats, [torch.zeros(0, 4)] * 2, [torch.zeros(0).long()] * 2)
+    assert [len(m) for m in masks] == [0, 0]
+    assert bbox2roi([torch.zeros(0, 4)] * 2).shape == (0, 5)
+
+
+def test_bad_keys_say_what_to_do():
+    with pytest.raises(ValueError, match='ground_truth'):
+        build_model(mask_source='gt')
+    with pytest.raises(ValueError, match='both'):
+        build_model(detect_on='all')
+    with pytest.raises(ValueError, match='pairs of frames'):
+        inputs, samples = make_batch(([1], [1]))
+        build_model().train().loss(inputs[:, :1], samples)

@@ -1,0 +1,292 @@
+"""tools/train.py, tools/test.py and their scripts, on a tiny set."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import maskprop
+
+maskprop.register_all()
+
+from maskprop.engine import cli  # noqa: E402
+from maskprop.engine.checkpoint import CheckpointError  # noqa: E402
+from maskprop.engine.config import ConfigError, find_last_checkpoint  # noqa: E402
+from maskprop.engine.launch import LaunchError  # noqa: E402
+from tests.engine.ranks import run_ranks  # noqa: E402
+from tests.engine.tiny_config import MASKPROP, STAND_IN, tiny_config  # noqa: E402
+from tests.helpers import write_tiny_ytvis  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+TABLE = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR1', 'AR10', 'AR100', 'ARs', 'ARm', 'ARl')
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    return write_tiny_ytvis(tmp_path_factory.mktemp('set'))
+
+
+def write_config(root: Path, folder: Path, base: Path = STAND_IN, **options) -> str:
+    """A config file in ``folder`` with its work folder beside it."""
+    cfg = tiny_config(root, folder / 'work', file=base, **options)
+    cfg.pop('experiment_name')
+    path = folder / f'{folder.name}.py'
+    cfg.dump(str(path))
+    return str(path)
+
+
+def write_weights(config: str, folder: Path) -> str:
+    """A checkpoint of an untrained model."""
+    from mmdet.registry import MODELS
+    from mmengine.config import Config
+
+    torch.manual_seed(3)
+    path = folder / 'weights.pth'
+    torch.save(dict(state_dict=MODELS.build(Config.fromfile(config).model).state_dict(), meta={}), path)
+    return str(path)
+
+
+def train(*args: str):
+    return cli.train(cli.train_parser().parse_args(args))
+
+
+def test(*args: str) -> dict:
+    return cli.test(cli.test_parser().parse_args(args))
+
+
+test.__test__ = False
+
+
+def run(*command: str, **env: str) -> str:
+    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'PYTHON': sys.executable, **env}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def tool(name: str, *args: str) -> str:
+    return run(sys.executable, str(ROOT / 'tools' / name), *args)
+
+
+def test_train_test_and_eval_end_to_end(root, tmp_path):
+    config = write_config(root, tmp_path, MASKPROP, log_level='INFO')
+    log = tool('train.py', config)
+    assert 'eta:' in log and 'loss_prop' in log and 'AP50' in log and 'a frame)' in log
+    checkpoint = str(find_last_checkpoint(tmp_path / 'work'))
+    assert checkpoint.endswith('iter_10.pth')
+
+    out, metrics, shown = tmp_path / 'out' / 'results.json', tmp_path / 'metrics.json', tmp_path / 'shown'
+    files = ['--out', str(out), '--metrics', str(metrics), '--submission', str(tmp_path / 'results.zip')]
+    log = tool('test.py', config, checkpoint, *files, '--show-dir', str(shown))
+    assert 'eta:' in log and 'AP50' in log
+    found = json.loads(metrics.read_text())
+    assert set(TABLE) <= set(found) and set(found['per_category']) == {'1', '2', '4'}
+    with zipfile.ZipFile(tmp_path / 'results.zip') as archive:
+        assert archive.namelist() == ['results.json']
+        assert json.loads(archive.read('results.json')) == json.loads(out.read_text())
+    assert len(list(shown.glob('*.mp4'))) == len(list(shown.glob('*_strip.png'))) == 3
+
+    again = tmp_path / 'again.json'
+    log = tool('eval_results.py', f'{root}/annotations/val.json', str(out), '--out', str(again))
+    assert json.loads(again.read_text()) == found
+
+
+@pytest.mark.parametrize('videos', [3, 1])
+def test_two_processes_write_the_results_of_one(tmp_path, videos):
+    """With 3 videos a process has two and one has one; with 1 video one has none."""
+    root = write_tiny_ytvis(tmp_path / 'set', videos=videos)
+    config = write_config(root, tmp_path)
+    checkpoint = write_weights(config, tmp_path)
+    found = {}
+    for name in ('one', 'two'):
+        args = [config, checkpoint, '--out', f'{tmp_path}/{name}.json', '--metrics', f'{tmp_path}/{name}_m.json']
+        if name == 'one':
+            test(*args)
+        else:
+            run_ranks(test, *args, '--launcher', 'pytorch', folder=tmp_path)
+        found[name] = [Path(f'{tmp_path}/{name}{suffix}.json').read_text() for suffix in ('', '_m')]
+    assert len(json.loads(found['one'][0])) == 3 * videos
+    assert found['one'] == found['two']
+
+
+def test_resume_goes_on_from_the_last_checkpoint(root, tmp_path, capsys):
+    config = write_config(root, tmp_path)
+    options = ['--cfg-options', 'train_cfg.max_epochs=1']
+    first = train(config, '--resume', *options)  # nothing to resume from: begins anew
+    assert first.iter == 5 and 'begins anew' in capsys.readouterr().out
+    last = find_last_checkpoint(tmp_path / 'work')
+    assert last.name == 'iter_5.pth'
+    second = train(config, '--resume')
+    assert second.iter == 10 and second.cfg.load_from == str(last)
+    third = train(config, '--resume', str(tmp_path / 'work' / 'iter_6.pth'))
+    for name, value in second.model.state_dict().items():
+        assert torch.equal(value, third.model.state_dict()[name]), name
+
+
+def test_resume_keeps_initial_weights_until_there_is_a_checkpoint(root, tmp_path):
+    config = write_config(root, tmp_path, param_scheduler=[])
+    weights = write_weights(config, tmp_path)
+    runner = train(config, '--resume', '--cfg-options', f'load_from={weights}', 'train_cfg.max_epochs=0')
+    loaded = torch.load(weights, weights_only=True)['state_dict']
+    assert all(torch.equal(value, loaded[name]) for name, value in runner.model.state_dict().items())
+
+
+def test_seed_and_learning_rate_scale(root, tmp_path):
+    config = write_config(root, tmp_path, param_scheduler=[])
+    options = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_dataloader.sampler.seed=0']
+    runner = train(config, '--auto-scale-lr', '--seed', '11', *options)
+    assert runner.optim_wrapper.get_lr()['lr'] == [pytest.approx(0.01 * 2 / 4)]
+    assert runner.seed == runner.train_dataloader.sampler.seed == 11
+
+
+def test_default_work_dir_is_named_after_the_config(tmp_path):
+    path = tmp_path / 'my_config.py'
+    path.write_text('model = dict()')
+    from maskprop.engine.config import load_config
+
+    assert Path(load_config(str(path)).work_dir) == Path('work_dirs/my_config')
+
+
+def test_classes_are_taken_from_the_data_set(tmp_path):
+    root = write_tiny_ytvis(tmp_path / 'set', num_categories=2)
+    config = write_config(root, tmp_path, model__bbox_head__num_classes=None)
+    runner = train(config, '--cfg-options', 'train_cfg.max_epochs=1')
+    assert runner.model.last.out_channels == 2
+
+
+BAD_TRAINING = {
+    'no config': (['nowhere.py'], ConfigError, 'nowhere.py: no such file'),
+    'number of classes': (
+        ['--cfg-options', 'model.bbox_head.num_classes=40'],
+        ConfigError,
+        r'model.bbox_head.num_classes is 40, but train_dataloader.dataset .*train.json\) has 3 classes: set it to 3',
+    ),
+    'no annotations': (
+        ['--cfg-options', 'train_dataloader.dataset.ann_file=annotations/none.json'],
+        ValueError,
+        'none.json',
+    ),
+    'no images': (
+        ['--cfg-options', 'train_dataloader.dataset.data_prefix.img_path=elsewhere'],
+        ConfigError,
+        'video 1: its first frame .*elsewhere/0000/00000.jpg does not exist',
+    ),
+    'nothing to resume from': (['--resume', 'nowhere.pth'], FileNotFoundError, 'nowhere.pth'),
+    'no base batch size': (
+        ['--auto-scale-lr', '--cfg-options', 'auto_scale_lr=None'],
+        ConfigError,
+        'base_batch_size',
+    ),
+    'launcher': (['--launcher', 'pytorch'], LaunchError, 'RANK.* not set.*torchrun'),
+    'slurm': (['--launcher', 'slurm'], LaunchError, 'SLURM_PROCID'),
+    'no training': (['--cfg-options', 'train_cfg=None'], ConfigError, 'train_cfg is not set'),
+}
+
+
+@pytest.mark.parametrize('case', BAD_TRAINING)
+def test_bad_training_is_refused_before_it_begins(root, tmp_path, case, monkeypatch):
+    for name in ('RANK', 'SLURM_PROCID'):
+        monkeypatch.delenv(name, raising=False)
+    args, error, message = BAD_TRAINING[case]
+    config = write_config(root, tmp_path)
+    args = args if args[0].endswith('.py') else [config, *args]
+    with pytest.raises(error, match=message):
+        train(*args)
+    assert not list((tmp_path / 'work').glob('*.pth'))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_amp_without_a_gpu_is_refused(root, tmp_path):
+    with pytest.raises(ConfigError, match='--amp.*GPU'):
+        train(write_config(root, tmp_path), '--amp')
+
+
+def test_val_classes_must_be_those_of_train(root, tmp_path):
+    other = write_tiny_ytvis(tmp_path / 'other', num_categories=2)
+    config = write_config(root, tmp_path, val_dataloader__dataset__data_root=f'{other}/')
+    with pytest.raises(ConfigError, match='val_dataloader.dataset .* has 2 classes .*, but train_dataloader'):
+        train(config, '--cfg-options', f'val_dataloader.dataset.data_root={other}/')
+
+
+def test_bad_tests_are_refused(root, tmp_path):
+    config = write_config(root, tmp_path)
+    with pytest.raises(FileNotFoundError, match='nowhere.pth: no such file.*tools/train.py'):
+        test(config, 'nowhere.pth')
+    weights = write_weights(config, tmp_path)
+    with pytest.raises(ConfigError, match=r'--out results.txt: .*\.json'):
+        test(config, weights, '--out', 'results.txt')
+    with pytest.raises(ConfigError, match='--metrics .*format_only'):
+        test(
+            config, weights, '--metrics', f'{tmp_path}/m.json', '--cfg-options', 'test_evaluator.format_only=True'
+        )
+
+
+def test_weights_that_do_not_fit_are_refused(root, tmp_path):
+    """mmengine would warn and test random weights."""
+    config = write_config(root, tmp_path)
+    weights = write_weights(config, tmp_path)
+    content = torch.load(weights, weights_only=True)
+    content['state_dict']['last.weight'] = torch.zeros(41, 8, 1, 1)
+    del content['state_dict']['first.bias']
+    torch.save(content, weights)
+    with pytest.raises(
+        CheckpointError, match=r'first.bias is missing; last.weight is \(41, 8, 1, 1\), the model has'
+    ):
+        test(config, weights)
+
+
+def test_errors_of_users_are_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / 'tools' / 'test.py'), 'nowhere.py', 'x.pth'],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith('test.py: error: config nowhere.py')
+
+
+def test_fp16_test_runs(root, tmp_path):
+    config = write_config(root, tmp_path)
+    metrics = test(config, write_weights(config, tmp_path), '--amp')
+    assert np.isfinite(metrics['AP'])
+
+
+def test_dist_scripts_pass_their_arguments(tmp_path):
+    """With a stand-in for python that prints its arguments."""
+    (tmp_path / 'python').write_text('#!/bin/sh\necho "threads=$OMP_NUM_THREADS" "$@"\n')
+    (tmp_path / 'python').chmod(0o755)
+    env = dict(PYTHON=f'{tmp_path}/python', PORT='29999', NNODES='2', NODE_RANK='1', MASTER_ADDR='node0')
+    printed = run('bash', f'{ROOT}/tools/dist_train.sh', 'c.py', '4', '--cfg-options', 'a=[1,2]', **env)
+    launched = '--nnodes=2 --node_rank=1 --nproc_per_node=4 --master_addr=node0 --master_port=29999'
+    assert f'threads=1 -m torch.distributed.run {launched} {ROOT}/tools/train.py' in printed
+    assert printed.split('tools/train.py ')[1].strip() == 'c.py --launcher pytorch --cfg-options a=[1,2]'
+    printed = run('bash', f'{ROOT}/tools/dist_test.sh', 'c.py', 'x.pth', '4', '--out', 'r.json', **env)
+    assert printed.split('tools/test.py ')[1].strip() == 'c.py x.pth --launcher pytorch --out r.json'
+    usage = subprocess.run(['bash', f'{ROOT}/tools/dist_train.sh'], capture_output=True, text=True)
+    assert usage.returncode == 2 and 'dist_train.sh CONFIG NPROC' in usage.stdout
+
+
+def test_slurm_script_resumes_and_passes_arguments(tmp_path):
+    """With a stand-in for srun that prints its arguments."""
+    (tmp_path / 'srun').write_text('#!/bin/sh\necho "$MASTER_PORT" "$@"\n')
+    (tmp_path / 'srun').chmod(0o755)
+    path = f'{tmp_path}:{os.environ["PATH"]}'
+    script = f'{ROOT}/tools/slurm_train.sh'
+    printed = run('bash', script, 'part', 'job', 'config.py', '--amp', PATH=path, GPUS='16')
+    assert '--ntasks=16' in printed and '--gres=gpu:8' in printed and '--partition=part' in printed
+    assert printed.split('tools/train.py ')[1].strip() == 'config.py --launcher slurm --resume --amp'
+    printed = run('bash', script, 'part', 'job', 'config.py', '--resume', 'x.pth', PATH=path, GPUS_PER_NODE='0')
+    assert '--gres' not in printed and printed.count('--resume') == 1
+    printed = run(
+        'bash', f'{ROOT}/tools/slurm_test.sh', 'part', 'job', 'c.py', 'x.pth', '--out', 'r.json', PATH=path
+    )
+    assert printed.split('tools/test.py ')[1].strip() == 'c.py x.pth --launcher slurm --out r.json'

@@ -1,0 +1,176 @@
+"""The main job on data that the project makes itself: generate, train, track, score, draw.
+
+Run:  python tools/demo.py [--out work_dirs/demo] [--seed S]      (make demo sets up first)
+
+Rows of the table, on the same detections: ``maskprop``; ``box_iou``, ids by greedy box IoU; ``copy``, masks copied
+unchanged in place of propagation. Writes ``summary.json`` ({"rows": [{"name", "frame_stride", "AP", ...}],
+"seconds": {stage: s}}), the pictures, an mp4 and a strip per video.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
+BOOTSTRAPS = 1000
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--config', default='configs/demo/maskprop_tiny_synthetic.py')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'))
+    parser.add_argument('--data', type=Path, default=Path('data/synthetic'))
+    parser.add_argument('--seed', type=int, default=2026, help='of the set and of the training')
+    parser.add_argument('--videos', type=int, default=300, help='training clips')
+    parser.add_argument('--val-videos', type=int, default=80)
+    parser.add_argument('--processes', type=int, default=2, help='training processes; the batch is split')
+    parser.add_argument('--show', type=int, default=4, help='videos to draw')
+    parser.add_argument('--cfg-options', nargs='+', default=[], help='as in tools/train.py')
+    return parser.parse_args()
+
+
+class Stages:
+    """Says what is done and keeps the time of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, name: str, what: str) -> Iterator[None]:
+        print(f'\n== {what}', flush=True)
+        start = time.time()
+        yield
+        self.seconds[name] = round(time.time() - start, 1)
+        print(f'== {name}: {self.seconds[name]} s', flush=True)
+
+
+def run(*command: str | Path) -> None:
+    """Run a command of this environment, as printed, from the root of the repository."""
+    shown = ' '.join(['python', *map(str, command)])
+    print(f'$ {shown}', flush=True)
+    # one thread a process: small convolutions gain nothing from more
+    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'PYTHONWARNINGS': 'ignore'}
+    if subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, env=env).returncode:
+        raise SystemExit(f'demo: this command failed: {shown}')
+
+
+def generate(args: argparse.Namespace) -> None:
+    """Make the set, unless this very set is there."""
+    stamp = args.data / 'made_by.json'
+    recipe = dict(videos=args.videos, val_videos=args.val_videos, seed=args.seed)
+    if stamp.is_file() and json.loads(stamp.read_text()) == recipe:
+        print(f'{args.data} holds this set already')
+        return
+    numbers = [f'--{key.replace("_", "-")}={value}' for key, value in recipe.items()]
+    run('tools/make_synthetic.py', args.data, *numbers)
+    stamp.write_text(json.dumps(recipe))
+
+
+def train(args: argparse.Namespace, options: list[str]) -> Path:
+    """Train on several processes; the last checkpoint."""
+    work_dir = args.out / 'train'
+    command = ['tools/train.py', args.config, '--work-dir', work_dir, '--seed', args.seed, *options]
+    if args.processes > 1:
+        launcher = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={args.processes}']
+        command = [*launcher, *command, '--launcher', 'pytorch']
+    run(*command)
+    return Path((work_dir / 'last_checkpoint').read_text().strip())
+
+
+def compare(args: argparse.Namespace, checkpoint: Path) -> list[dict]:
+    """All rows of the table, and their paired bootstraps over the videos."""
+    import torch
+
+    torch.set_num_threads(max(1, min(2, os.cpu_count() or 1)))
+    from mmengine.config import Config
+
+    import maskprop
+    from maskprop.apis import init_model
+    from maskprop.apis.variants import run_variants
+
+    maskprop.register_all()
+    from mmdet.registry import DATASETS
+
+    cfg = Config.fromfile(args.config)
+    cfg.test_dataloader.dataset.update(data_root=str(args.data), frame_stride=1)
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    model = init_model(cfg, checkpoint, device='cpu')
+    strides = (cfg.frame_stride, 1)
+
+    def progress(done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            print(f'tracked {done} of {total} videos', flush=True)
+
+    results = run_variants(model, dataset, cfg.variants, strides, progress)
+    return score(args, results, list(cfg.variants), strides)
+
+
+def score(args: argparse.Namespace, results: dict, names: list[str], strides: tuple[int, ...]) -> list[dict]:
+    """Print the table; rows for summary.json."""
+    from maskprop.datasets.ytvis_json import load_ytvis, subsample_frames
+    from maskprop.evaluation import GroundTruth, evaluate_video_ap, paired_bootstrap
+
+    ground_truth = load_ytvis(args.data / 'annotations/val.json')
+    rows = []
+    print(f'\n{"row":10s} stride ' + ' '.join(f'{m:>6s}' for m in METRICS) + '   maskprop is better by (95 %)')
+    for stride in strides:
+        truth = GroundTruth.from_dict(subsample_frames(ground_truth, stride))
+        scored = {name: evaluate_video_ap(truth, results[name, stride]) for name in names}
+        for name in names:
+            row = dict(name=name, frame_stride=stride, **{m: scored[name][m] for m in METRICS})
+            note = ''
+            if name != names[0]:
+                paired = paired_bootstrap(truth, scored[names[0]], scored[name], BOOTSTRAPS)
+                low, high = paired.interval()
+                row.update(
+                    gain=paired.observed, gain_interval=[low, high], share_positive=paired.share_positive
+                )
+                note = f'   {100 * paired.observed:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})'
+                note += f', in {100 * paired.share_positive:.1f} % of {BOOTSTRAPS} bootstraps'
+            rows.append(row)
+            print(f'{name:10s} {stride:6d} ' + ' '.join(f'{100 * row[m]:6.1f}' for m in METRICS) + note, flush=True)
+    return rows
+
+
+def main() -> None:
+    args = parse_args()
+    os.chdir(ROOT)
+    # everything is written where it ends up only when it is whole
+    args.out.mkdir(parents=True, exist_ok=True)
+    stages = Stages()
+    options = [f'{split}_dataloader.dataset.data_root={args.data}' for split in ('train', 'val', 'test')]
+    options += [f'{split}_evaluator.ann_file={args.data}/annotations/val.json' for split in ('val', 'test')]
+    options = ['--cfg-options', *options, *args.cfg_options]
+    with stages('generate', 'Making a synthetic set of video clips'):
+        generate(args)
+    with stages('train', f'Training MaskProp from scratch on {args.processes} processes'):
+        checkpoint = train(args, options)
+    with stages('test', 'Testing by tools/test.py: video AP, pictures, mp4, strips'):
+        run(
+            'tools/test.py', args.config, checkpoint, '--work-dir', args.out / 'test',
+            '--out', args.out / 'results.json', '--submission', args.out / 'submission.zip',
+            '--metrics', args.out / 'metrics.json', '--show-dir', args.out / 'show',
+            *options, f'visualization.max_videos={args.show}',
+        )  # fmt: skip
+    with stages('compare', 'Comparing trackers on the same detections'):
+        rows = compare(args, checkpoint)
+    summary = args.out / 'summary.json'
+    temporary = summary.with_suffix('.tmp')
+    temporary.write_text(json.dumps(dict(rows=rows, seconds=stages.seconds), indent=1))
+    temporary.replace(summary)
+    print(f'\nPictures, videos and strips: {args.out}/show   Table and times: {summary}')
+
+
+if __name__ == '__main__':
+    main()

@@ -5,8 +5,8 @@
     bash tools/dist_train.sh CONFIG.py 8 --auto-scale-lr          # 8 processes on this machine
     python tools/train.py CONFIG.py --cfg-options optim_wrapper.optimizer.lr=0.01
 
-Checkpoints and logs go to work_dirs/CONFIG. What was interrupted inside an epoch resumes at the next batch and reaches
-the weights of an uninterrupted training, bit for bit, where checkpoints are saved by iteration.
+Checkpoints and logs go to work_dirs/CONFIG. What was interrupted inside an epoch resumes at the next batch and
+reaches the weights of an uninterrupted training, bit for bit, where checkpoints are saved by iteration.
 """
 
 from __future__ import annotations

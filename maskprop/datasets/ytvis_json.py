@@ -235,7 +235,7 @@ def summarize(gt: GroundTruth) -> dict[str, Any]:
 
 
 def _keep_frames(annotation: Annotation, frames: range, length: int) -> Annotation:
-    """Some frames of every list with one entry a frame, also of lists that a set has of its own (OVIS: occlusion)."""
+    """Some frames of every list with one entry a frame, also of a set's own lists (OVIS: occlusion)."""
     chosen = dict(annotation)
     for key, value in annotation.items():
         if not isinstance(value, list):
@@ -244,8 +244,8 @@ def _keep_frames(annotation: Annotation, frames: range, length: int) -> Annotati
             chosen[key] = [value[i] for i in frames]
         elif key in PER_FRAME_FIELDS:
             raise AnnotationError(
-                f'annotation {annotation["id"]}, {key}: {len(value)} entries; expected one for each of the {length} '
-                'frames of its video'
+                f'annotation {annotation["id"]}, {key}: {len(value)} entries; expected one for each of the '
+                f'{length} frames of its video'
             )
     return chosen
 

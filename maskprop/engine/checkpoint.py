@@ -23,8 +23,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 
 MapLocation = str | torch.device | Callable | None
 
-_DTYPES = ('bool', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64',
-           'float16', 'float32', 'float64')  # yapf: disable
+_DTYPES = 'bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64'.split()
 
 
 class CheckpointError(RuntimeError):
@@ -35,8 +34,8 @@ def _history_buffer_method(owner: type, name: str) -> Callable:
     """Stands in for ``getattr``, by which mmengine's HistoryBuffer pickles its own statistics methods."""
     if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
         raise UnpicklingError(
-            f'Unsupported global: GLOBAL {getattr(owner, "__name__", owner)}.{name} '
-            'was not an allowed global by default.'
+            f'Unsupported global: GLOBAL {getattr(owner, "__name__", owner)}.{name} was not an allowed global '
+            'by default.'
         )
     return getattr(owner, name)
 
@@ -64,33 +63,23 @@ def load_checkpoint_file(file: str | os.PathLike | BinaryIO, map_location: MapLo
         map_location: as in :func:`torch.load`.
 
     Raises:
-        FileNotFoundError: no such file. CheckpointError: the file is damaged or not a checkpoint, or holds a
-        class that isn't allowed; nothing of
-            the file has been run.
+        FileNotFoundError: no such file.
+        CheckpointError: the file is damaged or not a checkpoint, or holds a class that isn't allowed; nothing
+            of it has been run.
     """
     _check_torch_version()
     name = str(file) if isinstance(file, str | os.PathLike) else getattr(file, 'name', 'the checkpoint')
     if isinstance(file, str | os.PathLike) and not Path(file).is_file():
         raise FileNotFoundError(
-            f'checkpoint {name}: no such file. Check the path '
-            '(work_dirs/<config>/last_checkpoint names the last one that a training '
-            'wrote)'
+            f'checkpoint {name}: no such file. Check the path (work_dirs/<config>/last_checkpoint names the '
+            'last one that a training wrote)'
         )
     try:
         with torch.serialization.safe_globals(allowed_classes()):
             return torch.load(file, map_location=map_location, weights_only=True)
     except UnpicklingError as error:
         raise CheckpointError(_explain(name, str(error))) from None
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        OSError,
-        TypeError,
-        AttributeError,
-        IndexError,
-    ) as error:
+    except Exception as error:  # what a damaged file raises is anything: RuntimeError, EOFError, KeyError, ...
         raise CheckpointError(_damaged(name, f'{type(error).__name__}: {error}')) from error
 
 
@@ -98,8 +87,8 @@ def _check_torch_version() -> None:
     # Before 2.6 weights_only=True could be broken out of (CVE-2025-32434).
     if tuple(int(part) for part in re.findall(r'\d+', torch.__version__)[:2]) < (2, 6):
         raise CheckpointError(
-            f'torch {torch.__version__} cannot read checkpoints safely (CVE-2025-32434); '
-            'install torch 2.6 or later'
+            f'torch {torch.__version__} cannot read checkpoints safely (CVE-2025-32434); install torch 2.6 or '
+            'later'
         )
 
 
@@ -108,10 +97,8 @@ def _explain(name: str, message: str) -> str:
     if found is None:
         return _damaged(name, message.splitlines()[-1])
     return (
-        f'checkpoint {name}: refused, it holds {found[1]}, which is not among the classes that a '
-        'checkpoint of '
-        'mmengine may hold. Loading it could run code hidden in the file. If you trust where it comes '
-        'from, '
+        f'checkpoint {name}: refused, it holds {found[1]}, which is not among the classes that a checkpoint of '
+        'mmengine may hold. Loading it could run code hidden in the file. If you trust where it comes from, '
         'load it yourself, keep its weights only and save them again: '
         "torch.save(dict(state_dict=checkpoint['state_dict']), NEW)"
     )
@@ -119,9 +106,8 @@ def _explain(name: str, message: str) -> str:
 
 def _damaged(name: str, reason: str) -> str:
     return (
-        f'checkpoint {name}: cannot be read, it is damaged (cut short while it was written or copied?) '
-        'or not '
-        f'a checkpoint. Use another one or copy it again. ({reason})'
+        f'checkpoint {name}: cannot be read, it is damaged (cut short while it was written or copied?) or not a '
+        f'checkpoint. Use another one or copy it again. ({reason})'
     )
 
 
@@ -151,8 +137,7 @@ def load_url(
         except OSError as error:  # URLError, HTTPError, timeouts, a refused connection
             raise ConnectionError(
                 f'cannot download the weights {url} ({error}). Without network access, download that file '
-                f'elsewhere and put it at {target}, or train from scratch: in the config set load_from=None '
-                'and '
+                f'elsewhere and put it at {target}, or train from scratch: in the config set load_from=None and '
                 "init_cfg=None in the model's backbone"
             ) from error
     return load_checkpoint_file(target, map_location)

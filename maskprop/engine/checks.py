@@ -19,9 +19,8 @@ def check_datasets(cfg: Config, splits: tuple[str, ...]) -> dict[str, Any]:
 
     Args:
         cfg: the config; ``num_classes`` of ``bbox_head`` and ``mask_head`` is filled in where it is missing.
-        splits: of 'train', 'val', 'test'; the first one's classes are the model's. Those without a data
-        loader in
-            the config are passed over.
+        splits: of 'train', 'val', 'test'; the first one's classes are the model's. Those without a data loader
+            in the config are passed over.
 
     Returns:
         The data sets by split.
@@ -40,9 +39,8 @@ def check_datasets(cfg: Config, splits: tuple[str, ...]) -> dict[str, Any]:
             fit_num_classes(cfg.model, len(classes), source)
         elif found != classes:
             raise ConfigError(
-                f'{source} has {_list_classes(found)}, but {first} has '
-                f'{_list_classes(classes)}. '
-                'Give both sets the same categories, in the same order of their ids'
+                f'{source} has {_list_classes(found)}, but {first} has {_list_classes(classes)}. Give both sets '
+                'the same categories, in the same order of their ids'
             )
     return datasets
 
@@ -55,8 +53,8 @@ def build_dataset(cfg: Config, split: str) -> Any:
         dataset = DATASETS.build(dataset_cfg)
     except FileNotFoundError as error:
         raise ConfigError(
-            f'{key}: {error}. Set {key}.data_root and {key}.ann_file, in the config or by '
-            f'--cfg-options {key}.data_root=PATH'
+            f'{key}: {error}. Set {key}.data_root and {key}.ann_file, in the config or by --cfg-options '
+            f'{key}.data_root=PATH'
         ) from error
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
@@ -67,11 +65,9 @@ def build_dataset(cfg: Config, split: str) -> Any:
         frame = info['images'][0]['img_path']
         if not Path(frame).is_file():
             raise ConfigError(
-                f'{key} ({describe(dataset)}): video {info["video_id"]}: its first frame '
-                f'{frame} does '
-                f'not exist. Set {key}.data_prefix.img_path to the folder that the file names '
-                'of the '
-                'annotation file start from'
+                f'{key} ({describe(dataset)}): video {info["video_id"]}: its first frame {frame} does not '
+                f'exist. Set {key}.data_prefix.img_path to the folder that the file names of the annotation '
+                'file start from'
             )
     return dataset
 
@@ -98,9 +94,8 @@ def fit_num_classes(model_cfg: dict, num_classes: int, source: str = 'the data s
             head['num_classes'] = wanted
         elif found < wanted if semantic else found != wanted:
             raise ConfigError(
-                f'{key}.num_classes is {found}, but {source} has {num_classes} classes: set '
-                'it to '
-                f'{wanted}, or to None, and it is taken from the data set'
+                f'{key}.num_classes is {found}, but {source} has {num_classes} classes: set it to {wanted}, or '
+                'to None, and it is taken from the data set'
             )
 
 

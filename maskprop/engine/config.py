@@ -51,10 +51,8 @@ def prepare_training(cfg: Config, args: Namespace) -> None:
         scale = cfg.get('auto_scale_lr') or {}
         if 'base_batch_size' not in scale:
             raise ConfigError(
-                f'config {cfg.filename}: --auto-scale-lr needs '
-                'auto_scale_lr=dict(base_batch_size=N), '
-                'the batch size over all processes that the learning rate of the config is '
-                'meant for'
+                f'config {cfg.filename}: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N), the batch '
+                'size over all processes that the learning rate of the config is meant for'
             )
         cfg.auto_scale_lr = {**scale, 'enable': True}
     if args.resume:
@@ -100,9 +98,8 @@ def _set_outputs(cfg: Config, args: Namespace) -> None:
         return
     if args.metrics and metric.get('format_only'):
         raise ConfigError(
-            f'--metrics {args.metrics}: test_evaluator.format_only is set, for a set without annotations, '
-            'so there '
-            'are no metrics. Leave --metrics out'
+            f'--metrics {args.metrics}: test_evaluator.format_only is set, for a set without annotations, so '
+            'there are no metrics. Leave --metrics out'
         )
     if args.out:
         metric.outfile_prefix = str(Path(args.out).with_suffix(''))
@@ -147,9 +144,7 @@ def find_last_checkpoint(work_dir: str | Path) -> Path | None:
         if path.is_file():
             return path
     raise CheckpointError(
-        f'{note} names {named}, which is not there (removed, or the training was killed '
-        'while it '
-        'replaced its only checkpoint: use max_keep_ckpts of 2 or more). Give a '
-        'checkpoint by '
-        '--resume PATH, or delete that note to begin anew'
+        f'{note} names {named}, which is not there (removed, or the training was killed while it replaced its '
+        'only checkpoint: use max_keep_ckpts of 2 or more). Give a checkpoint by --resume PATH, or delete that '
+        'note to begin anew'
     )

@@ -70,13 +70,11 @@ class RandomStateHook(Hook):
         if states is not None and len(states) == world_size:
             set_random_state(states[rank])
             return
-        found = 'no random states' if states is None else f'random states of {len(states)} process(es)'
+        found = f'random states of {len(states or ())} process(es)'
         runner.logger.warning(
-            f'The checkpoint holds {found}, this training has {world_size}: it goes on with random numbers '
-            'seeded '
-            f'from (seed {runner.seed}, rank, iteration {runner.iter}), so its weights will not equal those '
-            'of an '
-            'uninterrupted training. To have that, resume with as many processes as before.'
+            f'The checkpoint holds {found}, this training has {world_size}. It goes on with random numbers '
+            f'seeded from (seed {runner.seed}, rank, iteration {runner.iter}), so its weights will not equal '
+            'those of an uninterrupted training. To have that, resume with as many processes as before.'
         )
         seed_all(runner.seed, rank, runner.iter)
 
@@ -110,15 +108,10 @@ class CheckpointFitHook(Hook):
         problems = _misfits(model.state_dict(), found)
         self._compare_classes(runner, checkpoint)
         if problems:
-            more = f' ... and {len(problems) - 5} more' if len(problems) > 5 else ''
+            listed = '; '.join(problems[:5]) + (f' ... and {len(problems) - 5} more' if len(problems) > 5 else '')
             raise CheckpointError(
-                'the checkpoint does not fit the model of this config: '
-                + '; '.join(problems[:5])
-                + more
-                + '. Use '
-                'the config that it was trained with (its text is in the checkpoint, under meta/cfg) and a '
-                'data set '
-                'with the same classes'
+                f'the checkpoint does not fit the model of this config: {listed}. Use the config that it was '
+                'trained with (its text is in the checkpoint, under meta/cfg) and a data set with the same classes'
             )
 
     @staticmethod

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+DDP = 'MMDistributedDataParallel'
 
 
 class LaunchError(RuntimeError):
@@ -26,8 +27,8 @@ def setup_distributed(launcher: str, cfg: Any) -> None:
     model is wrapped without device ids.
 
     Args:
-        launcher: 'none', 'pytorch' (torchrun), 'slurm' (srun) or 'mpi' (mpirun). cfg: the config; its
-        ``launcher`` and ``model_wrapper_cfg`` are set, keys that it has already are kept.
+        launcher: 'none', 'pytorch' (torchrun), 'slurm' (srun) or 'mpi' (mpirun).
+        cfg: the config; its ``launcher`` and ``model_wrapper_cfg`` are set, keys that it has already are kept.
 
     Raises:
         LaunchError: not started by that launcher.
@@ -38,15 +39,17 @@ def setup_distributed(launcher: str, cfg: Any) -> None:
     if launcher == 'none':
         return
     _check_environment(launcher)
+    if launcher == 'mpi':
+        os.environ['LOCAL_RANK'] = os.environ['OMPI_COMM_WORLD_LOCAL_RANK']  # mmengine reads it but doesn't set it
     wrapper = dict(cfg.get('model_wrapper_cfg') or {})
-    wrapper.setdefault('type', 'MMDistributedDataParallel')
-    wrapper.setdefault('broadcast_buffers', False)
-    wrapper.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
-    if not torch.cuda.is_available():
-        wrapper.setdefault('device_ids', None)
-        timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
-        _init_gloo(launcher, timeout)
+    if wrapper.setdefault('type', DDP) == DDP:
+        wrapper.setdefault('broadcast_buffers', False)
+        wrapper.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
+        if not torch.cuda.is_available():
+            wrapper.setdefault('device_ids', None)
     cfg.model_wrapper_cfg = wrapper
+    if not torch.cuda.is_available():
+        _init_gloo(launcher, cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800))
 
 
 _NEEDED = dict(
@@ -55,7 +58,7 @@ _NEEDED = dict(
     mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
 )
 _HOW = dict(
-    pytorch='torchrun --nproc_per_node N tools/train.py CONFIG --launcher pytorch (or tools/dist_train.sh CONFIG N)',
+    pytorch='bash tools/dist_train.sh CONFIG N, or torchrun --nproc_per_node N tools/train.py CONFIG ...',
     slurm='srun python tools/train.py CONFIG --launcher slurm (or tools/slurm_train.sh)',
     mpi='mpirun -np N python tools/train.py CONFIG --launcher mpi, with MASTER_ADDR set',
 )
@@ -65,14 +68,13 @@ def _check_environment(launcher: str) -> None:
     missing = [name for name in _NEEDED[launcher] if name not in os.environ]
     if missing:
         raise LaunchError(
-            f'--launcher {launcher}: {", ".join(missing)} not set, so this was not started by '
-            'that '
-            f'launcher. Start it by: {_HOW[launcher]}'
+            f'--launcher {launcher}: {", ".join(missing)} not set, so this was not started by that launcher. '
+            f'Start it by: {_HOW[launcher]}'
         )
 
 
 def _init_gloo(launcher: str, timeout: float) -> None:
-    """Make the gloo process group; sets RANK, LOCAL_RANK, WORLD_SIZE and MASTER_* from the launcher's variables."""
+    """Make the gloo process group; sets RANK, WORLD_SIZE, MASTER_ADDR ... from the launcher's variables."""
     if dist.is_available() and dist.is_initialized():
         return
     env = os.environ
@@ -82,7 +84,6 @@ def _init_gloo(launcher: str, timeout: float) -> None:
         env.setdefault('MASTER_ADDR', _first_slurm_host())
     elif launcher == 'mpi':
         env['RANK'], env['WORLD_SIZE'] = env['OMPI_COMM_WORLD_RANK'], env['OMPI_COMM_WORLD_SIZE']
-        env['LOCAL_RANK'] = env['OMPI_COMM_WORLD_LOCAL_RANK']
         if env['OMPI_COMM_WORLD_SIZE'] == env.get('OMPI_COMM_WORLD_LOCAL_SIZE'):
             env.setdefault('MASTER_ADDR', '127.0.0.1')
     env.setdefault('MASTER_PORT', '29500')
@@ -99,6 +100,6 @@ def _first_slurm_host() -> str:
     if os.environ.get('SLURM_NNODES', os.environ.get('SLURM_JOB_NUM_NODES')) == '1':
         return '127.0.0.1'
     raise LaunchError(
-        '--launcher slurm: scontrol is not found, which tells the first host of '
-        f'SLURM_NODELIST={nodes}. Set MASTER_ADDR to that host name'
+        f'--launcher slurm: scontrol is not found, which tells the first host of SLURM_NODELIST={nodes}. Set '
+        'MASTER_ADDR to that host name'
     )

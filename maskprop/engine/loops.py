@@ -41,9 +41,8 @@ class VideoTrainLoop(EpochBasedTrainLoop):
         length = len(self.dataloader)
         if length == 0:
             raise ValueError(
-                'the training set gives no batch: it has no frames, or fewer than one batch '
-                'for each '
-                'process with drop_last=True. Lower batch_size or set drop_last=False'
+                'the training set gives no batch: it has no frames, or fewer than one batch for each process '
+                'with drop_last=True. Lower batch_size or set drop_last=False'
             )
         hub = self.runner.message_hub
         sampler = self.dataloader.sampler
@@ -64,11 +63,9 @@ class VideoTrainLoop(EpochBasedTrainLoop):
             return
         done = int(min(max(done / old_length, 0), 1) * length)
         self.runner.logger.warning(
-            f'An epoch had {old_length} iterations when the checkpoint was saved and has {length} now '
-            '(another '
+            f'An epoch had {old_length} iterations when the checkpoint was saved and has {length} now (another '
             f'number of processes, batch size or data set): epoch {self._epoch + 1} goes on at iteration '
-            f'{done}, '
-            'the same share of it, and some of its samples may come twice or not at all.'
+            f'{done}, the same share of it, and some of its samples may come twice or not at all.'
         )
         self._iter = self._epoch * length + done
 
@@ -161,9 +158,8 @@ class _VideoLoop:
             inputs, samples = data['inputs'], data['data_samples']
             if len(inputs) != 1 or inputs.shape[1] != 1:
                 raise ValueError(
-                    f'videos are processed one frame at a time, but a batch has {len(inputs)} '
-                    'samples '
-                    f'of {inputs.shape[1]} frames: set batch_size=1 in {self.mode}_dataloader'
+                    f'videos are processed one frame at a time, but a batch has {len(inputs)} samples of '
+                    f'{inputs.shape[1]} frames: set batch_size=1 in {self.mode}_dataloader'
                 )
             meta = samples[0][0].metainfo
             if self._video is None:
@@ -187,10 +183,8 @@ class _VideoLoop:
         video = self._video
         if video is not None:
             raise ValueError(
-                f'video {video.video_id}: {len(video.img_paths)} of its {video.length} frames '
-                'came, '
-                f'{then}. A video must come whole: use VideoFrameSampler in '
-                f'{self.mode}_dataloader'
+                f'video {video.video_id}: {len(video.img_paths)} of its {video.length} frames came, {then}. A '
+                f'video must come whole: use VideoFrameSampler in {self.mode}_dataloader'
             )
 
 

@@ -12,7 +12,7 @@ T = TypeVar('T')
 
 
 class StageClock:
-    """Adds up wall-clock time by stage.
+    """Adds up wall-clock time by stage. A GPU's work counts towards the stage that waits for its result.
 
     Example:
         >>> clock = StageClock()

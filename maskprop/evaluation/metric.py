@@ -116,6 +116,7 @@ class YTVISMetric(BaseMetric):
             results_name="the model's results",
             allow_empty=True,
         )
+        self.last_result = result  # tools/test.py takes the per-category AP from here
         MMLogger.get_current_instance().info('\n' + result.table())
         return dict(result.metrics)
 

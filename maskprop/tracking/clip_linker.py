@@ -49,6 +49,9 @@ class ClipLinker:
             loser takes its best remaining id above the threshold, else a new one.
         skip_empty: leave frames in which both masks are empty out of the mean of Eq. 4, instead of counting
             them as 0 (the letter).
+        recent: q of an id is the mean over its latest this many tracks only; ``None`` (the letter): over all that
+            overlap. Under fast motion the mean over all favours a newly made id, which has only near tracks, over
+            the established one, whose far tracks match badly, and objects fall to pieces (``docs/maskprop.md``).
         empty_below: a mask is empty for ``skip_empty`` if its area is below this many cells.
     """
 
@@ -59,11 +62,15 @@ class ClipLinker:
         threshold: float = 0.3,
         unique: bool = True,
         skip_empty: bool = False,
+        recent: int | None = None,
         empty_below: float = 0.5,
     ) -> None:
         self.threshold = threshold
         self.unique = unique
+        if recent is not None and recent < 1:
+            raise ValueError(f'recent={recent} must be 1 or more, or None for all overlapping tracks')
         self.skip_empty = skip_empty
+        self.recent = recent
         self.empty_below = empty_below
         self._clips: deque[ClipTracks] = deque()
         self._ids: deque[list[int]] = deque()
@@ -98,6 +105,9 @@ class ClipLinker:
         column = {track_id: c for c, track_id in enumerate(known)}
         columns = torch.tensor([column[i] for i in flat_ids], device=match.device)
         member = torch.nn.functional.one_hot(columns, len(known)).to(match)
+        if self.recent is not None:
+            newer = member.flip(0).cumsum(0).flip(0)  # tracks of the same id from this one on
+            member = member * (newer <= self.recent)
         return (match @ member) / member.sum(0), known
 
     def _match_scores(self, clip: ClipTracks) -> Tensor:

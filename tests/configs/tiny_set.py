@@ -30,7 +30,7 @@ train_dataloader = dict(
     batch_size=2,
     num_workers=0,
     persistent_workers=False,
-    sampler=dict(type='SeededFrameSampler', samples_per_epoch=10),
+    sampler=dict(type='SeededFrameSampler', samples_per_epoch=9),
     dataset=dict(
         **dataset,
         ann_file='annotations/train.json',

@@ -1,4 +1,4 @@
-"""A stand-in model (tests/engine/tiny_model.py) that trains in milliseconds. Used by tests/engine and tests/tools."""
+"""A stand-in model (tests/engine/tiny_model.py) that trains in milliseconds, for tests/engine and tests/tools."""
 
 _base_ = ['tiny_set.py']
 

@@ -300,6 +300,14 @@ def test_masks_decode_alike_in_every_encoding(gt):
             assert decode_mask(mask, height, width).sum() == (area or 0)
 
 
+def test_the_docs_list_every_rule():
+    docs = (Path(__file__).parents[2] / 'docs/data.md').read_text()
+    rules = {rule for rule, *_ in ERRORS + WARNINGS} | {'json', 'image-missing', 'image-size'}
+    assert [rule for rule in sorted(rules) if f'`{rule}`' not in docs] == []
+    source = (Path(__file__).parents[2] / 'maskprop/datasets/ytvis_checks.py').read_text()
+    assert set(re.findall(r"self\.add\('([a-z-]+)'", source)) <= rules  # and each is tested
+
+
 def test_reading_needs_no_deep_learning_library():
     code = (
         'import sys, maskprop.datasets.ytvis_json; '

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
+
+from tests.engine.tiny_config import quick_runs
 
 
-@pytest.fixture(autouse=True, scope='session')
-def one_thread():
-    """Models this small are faster on one thread, much faster on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture(autouse=True, scope='module')
+def quick():
+    with quick_runs():
+        yield

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from yapf.yapflib import yapf_api
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 STAND_IN = CONFIGS / 'tiny_stand_in.py'
@@ -28,6 +32,19 @@ def tiny_config(root: str | Path, work_dir: str | Path, file: str | Path = STAND
     # mmengine keeps loggers and message hubs by this name and by the second of the start
     cfg.experiment_name = f'tiny_{next(_runs)}'
     return cfg
+
+
+@contextmanager
+def quick_runs() -> Iterator[None]:
+    """One thread, which is faster for models this small, and config texts that yapf has not made pretty."""
+    threads, pretty = torch.get_num_threads(), yapf_api.FormatCode
+    torch.set_num_threads(1)
+    yapf_api.FormatCode = lambda text, **kwargs: (text, False)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        yapf_api.FormatCode = pretty
 
 
 class Killed(Exception):

@@ -114,6 +114,7 @@ BAD_ANNOTATIONS = {
     'other size': (set_mask(size=[7000, 9]), r'mask size \[7000, 9\]'),
     'wrong sum': (set_mask(counts='11'), r'RLE counts sum to 2'),
     'wrong sum uncompressed': (set_mask(counts=[3, 4]), r'RLE counts sum to 7'),
+    'huge uncompressed': (set_mask(counts=[2**40]), r'RLE counts sum to 1099511627776'),
     'negative run': (set_mask(counts=[-1, 4]), r'RLE counts \[-1, 4\]'),
     'counts null': (set_mask(counts=None), r'RLE counts None'),
     'polygon of two points': (

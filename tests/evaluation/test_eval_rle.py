@@ -64,9 +64,10 @@ BAD = {
     'empty': ('', 'sum to 0'),
     'character': ('1 2', 'character'),
     'foreign character': ('12\u20ac', 'character'),
+    'character one bit off': ('|', 'character'),  # '<' is the empty mask
     'cut within a number': (compress([0, 1000], 10, 100)[:-1], 'ends within a number'),
     'negative run': ('3O', 'negative'),
-    'endless number': ('o' * 20 + '0', 'too large'),
+    'endless number': ('\\' + 'P' * 20 + '0', 'too large'),  # 12 with leading zeros
 }
 
 

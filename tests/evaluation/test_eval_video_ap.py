@@ -104,6 +104,33 @@ def test_file_areas_are_used_as_they_are():
     assert area_of(gt['annotations'][0]['segmentations'][0]) == 6
 
 
+def square(side: int) -> dict:
+    mask = np.zeros((300, 300), dtype=bool)
+    mask[:side, :side] = True
+    return encode(mask)
+
+
+@pytest.mark.parametrize('backend', ['numba', 'numpy'])
+def test_area_ranges_include_their_ends_and_average_present_frames(backend):
+    gt, _ = small_case()
+    gt['videos'] = [{'id': 1, 'height': 300, 'width': 300, 'length': 3}]
+    found = {'video_id': 1, 'category_id': 1, 'score': 0.5, 'segmentations': [square(128), None, square(0)]}
+    gt['annotations'][0].update(segmentations=found['segmentations'], areas=[128**2, None, 0])
+    result = evaluate_video_ap(gt, [found], backend=backend)
+    assert result['APs'] == result['APm'] == pytest.approx(1)
+    assert result['APl'] == -1
+    # A wrong one of the same area, ranked first, costs precision in both ranges; one pixel more, in the second.
+    corner = np.zeros((300, 300), dtype=bool)
+    corner[-128:, -128:] = True
+    wrong = {**found, 'score': 0.9, 'segmentations': [encode(corner), None, None]}
+    result = evaluate_video_ap(gt, [wrong, found], backend=backend)
+    assert result['APs'] == result['APm'] == pytest.approx(0.5)
+    corner[0, 0] = True
+    wrong['segmentations'] = [encode(corner), None, None]
+    result = evaluate_video_ap(gt, [wrong, found], backend=backend)
+    assert result['APs'] == pytest.approx(1) and result['APm'] == pytest.approx(0.5)
+
+
 def test_inputs_are_not_changed():
     gt, results = random_case(3)
     before = copy.deepcopy((gt, results))

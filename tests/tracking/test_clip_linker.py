@@ -15,7 +15,7 @@ def soft_iou(a, b):
     return intersection / union if union > 0 else 0.0
 
 
-def literal_ids(clips, threshold, unique):
+def literal_ids(clips, threshold, unique, recent=None):
     """Eq. 4 and 5 as written: clips is a list over t of {frame: [N masks]}."""
     ids, newest = [], 0
     for t, clip in enumerate(clips):
@@ -23,10 +23,10 @@ def literal_ids(clips, threshold, unique):
         q = [{} for _ in range(count)]
         for i in range(count):
             sums, numbers = {}, {}
-            for s in range(t):
+            for s in reversed(range(t)):
                 overlap = sorted(set(clip) & set(clips[s]))
                 for j, other_id in enumerate(ids[s]):
-                    if not overlap:
+                    if not overlap or (recent and numbers.get(other_id, 0) >= recent):
                         continue
                     m = sum(soft_iou(clip[f][i], clips[s][f][j]) for f in overlap) / len(overlap)
                     sums[other_id] = sums.get(other_id, 0) + m
@@ -73,15 +73,15 @@ def to_tracks(clip):
     return ClipTracks.from_masks(frames[0], torch.stack(masks))
 
 
-@pytest.mark.parametrize('unique', [True, False])
+@pytest.mark.parametrize(('unique', 'recent'), [(True, None), (False, None), (True, 1), (True, 3)])
 @pytest.mark.parametrize('threshold', [0.1, 0.22, 0.3])
 @pytest.mark.parametrize('length', [1, 3, 12])
-def test_equals_literal_equations(unique, threshold, length):
+def test_equals_literal_equations(unique, recent, threshold, length):
     for seed in range(4):
         clips = random_video(length, seed)
-        linker = ClipLinker(threshold=threshold, unique=unique)
+        linker = ClipLinker(threshold=threshold, unique=unique, recent=recent)
         found = [linker.link(to_tracks(clip)) for clip in clips]
-        assert found == literal_ids(clips, threshold, unique)
+        assert found == literal_ids(clips, threshold, unique, recent)
 
 
 def test_memory_is_the_overlapping_clips():

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+from mmengine.config import ConfigDict
+
+import maskprop
+
+maskprop.register_all()
+
+from maskprop.engine.checks import fit_num_classes  # noqa: E402
+from maskprop.engine.config import ConfigError  # noqa: E402
+
+
+def htc(bbox=(None, None, None), mask=(None, None, None), semantic=None) -> ConfigDict:
+    """Shaped as VideoMaskRCNN around mmdet's HTC: lists of heads inside a nested detector."""
+    return ConfigDict(
+        type='VideoMaskRCNN',
+        detector=dict(
+            type='HybridTaskCascade',
+            rpn_head=dict(type='RPNHead', num_classes=1),
+            roi_head=dict(
+                type='HybridTaskCascadeRoIHead',
+                bbox_head=[dict(type='Shared2FCBBoxHead', num_classes=n) for n in bbox],
+                mask_head=[dict(type='HTCMaskHead', num_classes=n) for n in mask],
+                semantic_head=dict(type='FusedSemanticHead', num_classes=semantic),
+            ),
+        ),
+    )
+
+
+def test_every_head_of_htc_is_filled_in():
+    cfg = htc(bbox=(None, 7, None))
+    del cfg.detector.roi_head.mask_head[2]['num_classes']
+    fit_num_classes(cfg, 7)
+    roi_head = cfg.detector.roi_head
+    assert [head.num_classes for head in (*roi_head.bbox_head, *roi_head.mask_head)] == [7] * 6
+    assert roi_head.semantic_head.num_classes == 8 and cfg.detector.rpn_head.num_classes == 1
+
+
+@pytest.mark.parametrize(
+    ('heads', 'key'),
+    [
+        (
+            dict(bbox=(7, 7, 40)),
+            r'model.detector.roi_head.bbox_head\[2\].num_classes is 40.* 7 classes: set it to 7',
+        ),
+        (dict(mask=(7, 80, 7)), r'model.detector.roi_head.mask_head\[1\].num_classes is 80'),
+        (dict(semantic=7), r'model.detector.roi_head.semantic_head.num_classes is 7.*set it to 8'),
+    ],
+)
+def test_a_head_of_another_size_is_named(heads, key):
+    with pytest.raises(ConfigError, match=key):
+        fit_num_classes(htc(**heads), 7, 'the set')
+
+
+def test_stuff_classes_of_the_semantic_head_are_its_own():
+    cfg = htc(semantic=183)
+    fit_num_classes(cfg, 7)
+    assert cfg.detector.roi_head.semantic_head.num_classes == 183

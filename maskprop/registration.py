@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-
+from mmdet.utils import register_all_modules  # noqa: E402
 
 import maskprop.ops  # noqa: F401  before anything imports mmcv.ops
-from mmdet.utils import register_all_modules  # noqa: E402
 
 register_all_modules(init_default_scope=True)
 

@@ -5,6 +5,6 @@ import os
 for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):  # inherited by the processes that tests start
     os.environ[name] = '1'
 
-import torch
+import torch  # noqa: E402  after the environment is set
 
 torch.set_num_threads(1)

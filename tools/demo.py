@@ -133,13 +133,13 @@ def score(args: argparse.Namespace, results: dict, names: list[str], strides: tu
             if name != names[0]:
                 paired = paired_bootstrap(truth, scored[names[0]], scored[name], BOOTSTRAPS)
                 low, high = paired.interval()
-                row.update(
-                    gain=paired.observed, gain_interval=[low, high], share_positive=paired.share_positive
-                )
+                row.update(gain=paired.observed, gain_interval=[low, high], share_positive=paired.share_positive)
                 note = f'   {100 * paired.observed:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})'
                 note += f', in {100 * paired.share_positive:.1f} % of {BOOTSTRAPS} bootstraps'
             rows.append(row)
-            print(f'{name:10s} {stride:6d} ' + ' '.join(f'{100 * row[m]:6.1f}' for m in METRICS) + note, flush=True)
+            print(
+                f'{name:10s} {stride:6d} ' + ' '.join(f'{100 * row[m]:6.1f}' for m in METRICS) + note, flush=True
+            )
     return rows
 
 

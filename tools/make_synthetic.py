@@ -34,9 +34,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     defaults = SceneSettings()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', nargs='?', help='folder of the set')
     parser.add_argument('--videos', type=int, default=300, help='training videos (default 300)')
     parser.add_argument('--val-videos', type=int, default=80, help='validation videos (default 80)')

@@ -1,4 +1,4 @@
-"""Tensor mathematics without state. Importing it puts torchvision's kernels in the place of mmcv's missing ones."""
+"""Tensor mathematics without state; importing it puts torchvision's kernels in place of mmcv's missing ones."""
 
 from maskprop.ops.mmcv_kernels import install_torchvision_kernels
 

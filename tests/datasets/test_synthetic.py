@@ -251,8 +251,4 @@ def test_tool_writes_and_reports(tmp_path):
     again = run_tool('--report-only', tmp_path / 'set', '--strides', 1)
     assert again.stdout.strip() and again.stdout.strip() in done.stdout
     clash = run_tool(tmp_path / 'set', *keys, '--seed', 4)
-    assert (
-        clash.returncode == 1
-        and clash.stderr.startswith('make_synthetic: ')
-        and '--overwrite' in clash.stderr
-    )
+    assert clash.returncode == 1 and clash.stderr.startswith('make_synthetic: ') and '--overwrite' in clash.stderr

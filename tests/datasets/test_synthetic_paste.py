@@ -84,9 +84,7 @@ def write_flat_source(root: Path, videos: tuple[str, ...] = ('stage', 'actor')) 
     track = {'id': 1, 'video_id': len(videos), 'category_id': 7, 'iscrowd': 0, **encode_track([mask])}
     video = {'height': 40, 'width': 60, 'length': 1}
     content = {
-        'videos': [
-            {'id': i, 'file_names': [f'{name}.png'], **video} for i, name in enumerate(videos, start=1)
-        ],
+        'videos': [{'id': i, 'file_names': [f'{name}.png'], **video} for i, name in enumerate(videos, start=1)],
         'annotations': [track],
         'categories': [{'id': 7, 'name': 'block'}],
     }

@@ -97,9 +97,7 @@ def literal_copy_links(seen: list[Observation], threshold: float, radius: int, l
 def test_copying_equals_the_literal_equations(seed, radius):
     gt = random_gt(seed)
     seen = observations(gt)
-    assert link_by_copying(seen, 0.1, radius) == literal_copy_links(
-        seen, 0.1, radius, gt['videos'][0]['length']
-    )
+    assert link_by_copying(seen, 0.1, radius) == literal_copy_links(seen, 0.1, radius, gt['videos'][0]['length'])
 
 
 def test_slow_objects_keep_their_ids_under_both_linkers():

@@ -117,8 +117,9 @@ def test_rpn_positives_do_not_depend_on_the_category():
 @pytest.mark.parametrize('detector', ['mask_rcnn', 'htc'])
 def test_detections_equal_mmdet(detector):
     """Boxes, scores and pasted masks as the detector's own ``predict`` has them."""
-    from maskprop.ops.masks import paste_binary_masks
     from pycocotools import mask as mask_utils
+
+    from maskprop.ops.masks import paste_binary_masks
 
     model = build_model(detector).eval()
     model.detector.roi_head.test_cfg.score_thr = 0.0

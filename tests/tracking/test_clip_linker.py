@@ -34,7 +34,7 @@ def literal_ids(clips, threshold, unique, recent=None):
             q[i] = {y: sums[y] / numbers[y] for y in sums}
         chosen = [None] * count
         if unique:
-            pairs = sorted(((-q[i][y], i, y) for i in range(count) for y in q[i] if q[i][y] > threshold))
+            pairs = sorted((-q[i][y], i, y) for i in range(count) for y in q[i] if q[i][y] > threshold)
             used = set()
             for _, i, y in pairs:
                 if chosen[i] is None and y not in used:

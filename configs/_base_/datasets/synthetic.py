@@ -5,7 +5,7 @@ data_root = 'data/synthetic/'
 frame_stride = 3
 
 train_pipeline = [
-    dict(type='SampleFramePair', max_gap=18),  # 6 frames at the test's stride
+    dict(type='SampleFramePair', max_gap=12),  # 4 frames at the test's stride
     dict(
         type='TransformBroadcaster',
         share_random_params=True,
@@ -32,8 +32,9 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=4,
-    num_workers=0,  # decoding such frames takes a hundredth of a step; no process is worth it
-    sampler=dict(type='SeededFrameSampler', seed=0, samples_per_epoch=1600),
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='SeededFrameSampler', seed=0, samples_per_epoch=1200),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

@@ -33,7 +33,7 @@ detector = dict(
         type='StandardRoIHead',
         bbox_roi_extractor=dict(
             type='SingleRoIExtractor',
-            roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=2),
+            roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=1),
             out_channels=32,
             featmap_strides=[4, 8, 16, 32],
             finest_scale=28,
@@ -53,7 +53,7 @@ detector = dict(
         ),
         mask_roi_extractor=dict(
             type='SingleRoIExtractor',
-            roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=2),
+            roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=1),
             out_channels=32,
             featmap_strides=[4, 8, 16, 32],
             finest_scale=28,

@@ -145,9 +145,7 @@ def render_pasted(
         frames=[],
         category_ids=[tracks[i].category_id for i in numbers],
         masks=[[at[i][0] if _present(at, i, min_area) else None for at in masks] for i in numbers],
-        visibility=[
-            [round(at[i][1], 3) if _present(at, i, min_area) else 0.0 for at in masks] for i in numbers
-        ],
+        visibility=[[round(at[i][1], 3) if _present(at, i, min_area) else 0.0 for at in masks] for i in numbers],
         blur=[],
     )
     for time in range(len(stage.frames)):

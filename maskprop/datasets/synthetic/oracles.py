@@ -52,10 +52,7 @@ def link_by_box_iou(seen: list[Observation], threshold: float = 0.3) -> list[int
     for current in _frames(seen):
         previous = [i for i in range(len(ids)) if seen[i].frame == seen[current[0]].frame - 1]
         scores = {
-            (i, ids[j]): affinity[i, j]
-            for i in current
-            for j in previous
-            if seen[i].category == seen[j].category
+            (i, ids[j]): affinity[i, j] for i in current for j in previous if seen[i].category == seen[j].category
         }
         ids += _assign(current, scores, threshold, first_new=max(ids, default=-1) + 1)
     return ids

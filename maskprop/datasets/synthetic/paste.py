@@ -183,9 +183,7 @@ def _cut(
     frames = play(rng, available, settings.frames)
     if not track.is_seen_in(frames):
         frames = play(rng, [f for f in available if track.segmentations[f] is not None], settings.frames)
-    masks = [
-        mask for mask in (source.mask(track, frame) for frame in sorted(set(frames))) if mask is not None
-    ]
+    masks = [mask for mask in (source.mask(track, frame) for frame in sorted(set(frames))) if mask is not None]
     area = float(np.mean([mask.sum() for mask in masks]))
     scale = rng.uniform(*settings.object_size) * settings.height / np.sqrt(max(area, 1.0))
     speed = settings.speed * settings.height * rng.uniform(0.4, 1.6)

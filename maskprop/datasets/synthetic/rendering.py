@@ -65,9 +65,7 @@ def draw_layer(item: SceneObject, time: float, height: int, width: int, colour: 
     """One object at one moment, or None where it is outside the picture."""
     pose = item.motion.pose(time)
     pose[:, :2] *= item.radius
-    contours = [
-        item.motion.deform(points, time) @ pose[:, :2].T + pose[:, 2] for points in outline(item.category)
-    ]
+    contours = [item.motion.deform(points, time) @ pose[:, :2].T + pose[:, 2] for points in outline(item.category)]
     low = np.floor(contours[0].min(axis=0)).astype(int)
     high = np.ceil(contours[0].max(axis=0)).astype(int)
     x0, y0 = max(low[0], 0), max(low[1], 0)
@@ -83,9 +81,7 @@ def draw_layer(item: SceneObject, time: float, height: int, width: int, colour: 
     return Layer(x0, y0, coverage, _warp_texture(item.texture, pose, x0, y0, size) if colour else None)
 
 
-def _warp_texture(
-    texture: np.ndarray, pose: np.ndarray, x0: int, y0: int, size: tuple[int, int]
-) -> np.ndarray:
+def _warp_texture(texture: np.ndarray, pose: np.ndarray, x0: int, y0: int, size: tuple[int, int]) -> np.ndarray:
     matrix = pose @ _TEXTURE_TO_OBJECT
     matrix[:, 2] -= (x0 + 0.5, y0 + 0.5)
     return cv2.warpAffine(texture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
@@ -147,9 +143,7 @@ def render_clip(rng: np.random.Generator, scene: Scene, settings: SceneSettings,
         moments, travel = _moments(scene, order, time)
         picture = np.mean([_draw_moment(scene, order, moment, settings) for moment in moments], axis=0)
         top, left = rng.integers(0, NOISE_SLACK + 1, 2)
-        picture = (
-            picture + scene.noise * noise[top : top + settings.height, left : left + settings.width, None]
-        )
+        picture = picture + scene.noise * noise[top : top + settings.height, left : left + settings.width, None]
         clip.frames.append(np.clip(np.round(picture), 0, 255).astype(np.uint8))
         clip.blur.append(round(travel, 2))
     return clip
@@ -194,6 +188,4 @@ def _draw_moment(scene: Scene, order: tuple[int, ...], time: float, settings: Sc
 
 
 def _noise_tile(rng: np.random.Generator, settings: SceneSettings) -> np.ndarray:
-    return rng.standard_normal(
-        (settings.height + NOISE_SLACK, settings.width + NOISE_SLACK), dtype=np.float32
-    )
+    return rng.standard_normal((settings.height + NOISE_SLACK, settings.width + NOISE_SLACK), dtype=np.float32)

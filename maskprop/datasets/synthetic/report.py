@@ -79,9 +79,7 @@ def _overlap(a: list[float], b: list[float]) -> float:
 
 
 def _occluded_frame_share(gt: dict) -> float | None:
-    occluded = {
-        (video['id'], frame): False for video in gt['videos'] for frame in range(len(video['file_names']))
-    }
+    occluded = {(video['id'], frame): False for video in gt['videos'] for frame in range(len(video['file_names']))}
     for annotation in gt['annotations']:
         if 'visibility' not in annotation:
             return None
@@ -103,9 +101,7 @@ def oracle_ap(gt: dict, stride: int) -> dict[str, float]:
     """Video AP (0 to 100) of ground-truth masks under each linker, every `stride`-th frame."""
     gt = subsample_frames(gt, stride)
     box_iou = oracles.oracle_results(gt, oracles.link_by_box_iou)
-    copies = [
-        oracles.oracle_results(gt, oracles.link_by_copying, threshold=value) for value in COPY_THRESHOLDS
-    ]
+    copies = [oracles.oracle_results(gt, oracles.link_by_copying, threshold=value) for value in COPY_THRESHOLDS]
     return {'box_iou': _ap(gt, box_iou), 'copy': max(_ap(gt, results) for results in copies)}
 
 
@@ -129,7 +125,7 @@ def motion_figures(gt: dict, videos: int) -> dict:
         for t, later, gap in _pairs(masks):
             if later == t + 1:
                 steps.append(float(np.hypot(*(centres[later] - centres[t]))))
-            moved = _moved(masks[t], np.round(centres[later] - centres[t]).astype(int))
+            moved = move_mask(masks[t], np.round(centres[later] - centres[t]).astype(int))
             copy[gap].append(_iou(masks[t], masks[later]))
             shift[gap].append(_iou(moved, masks[later]))
     return {
@@ -151,7 +147,7 @@ def _pairs(masks: list) -> list[tuple[int, int, tuple[int, int]]]:
     ]
 
 
-def _moved(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:
+def move_mask(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """`mask` moved by whole pixels (rows, columns); what leaves the picture is lost."""
     moved = np.zeros_like(mask)
     rows, columns = np.nonzero(mask)
@@ -188,8 +184,7 @@ def format_report(report: dict) -> str:
     ]
     if report['mean_step_pixels'] is not None:
         lines.append(
-            f'mean move a frame {report["mean_step_pixels"]:.1f} px, '
-            f'mean area {report["mean_area_pixels"]:.0f} px'
+            f'mean move a frame {report["mean_step_pixels"]:.1f} px, mean area {report["mean_area_pixels"]:.0f} px'
         )
     lines += [
         f'IoU of a mask copied over a gap: {by_gap(report["copy_iou"])}',

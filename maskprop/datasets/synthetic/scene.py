@@ -25,10 +25,10 @@ class SceneSettings:
     width: int = 160
     frames: int = 36
     categories: int = 5
-    colour_correlation: float = 0.95
-    objects: tuple[int, int] = (2, 5)
+    colour_correlation: float = 1.0
+    objects: tuple[int, int] = (2, 4)
     radius: tuple[float, float] = (0.14, 0.30)
-    speed: float = 0.028
+    speed: float = 0.02
     fast_share: float = 0.25
     crossing_share: float = 0.35
     transit_share: float = 0.2
@@ -43,9 +43,7 @@ class SceneSettings:
         if not 1 <= self.categories <= len(CATEGORY_NAMES):
             raise ValueError(f'categories: expected 1 to {len(CATEGORY_NAMES)}, found {self.categories}')
         if not 0 <= self.colour_correlation <= 1:
-            raise ValueError(
-                f'colour_correlation: expected a number in [0, 1], found {self.colour_correlation}'
-            )
+            raise ValueError(f'colour_correlation: expected a number in [0, 1], found {self.colour_correlation}')
         if not 1 <= self.objects[0] <= self.objects[1]:
             raise ValueError(f'objects: expected 1 <= fewest <= most, found {self.objects}')
 
@@ -102,9 +100,7 @@ def sample_scene(rng: np.random.Generator, settings: SceneSettings) -> Scene:
         )
         for category, radius, path in zip(categories, radii, paths, strict=True)
     ]
-    return Scene(
-        objects=objects, orders=_sample_orders(rng, settings, count), **_sample_camera(rng, settings)
-    )
+    return Scene(objects=objects, orders=_sample_orders(rng, settings, count), **_sample_camera(rng, settings))
 
 
 def _sample_path(

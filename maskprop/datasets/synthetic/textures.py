@@ -13,9 +13,7 @@ TEXTURE_REACH = 1.8  # an object texture covers [-reach, reach] squared, in unit
 def value_noise(rng: np.random.Generator, height: int, width: int, cells: int) -> np.ndarray:
     """Smooth noise (height, width) in [0, 1], about `cells` bumps along the shorter side."""
     shorter = min(height, width)
-    grid = rng.random(
-        (max(2, round(cells * height / shorter)) + 1, max(2, round(cells * width / shorter)) + 1)
-    )
+    grid = rng.random((max(2, round(cells * height / shorter)) + 1, max(2, round(cells * width / shorter)) + 1))
     return np.clip(cv2.resize(grid.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
 
 

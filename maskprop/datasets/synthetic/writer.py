@@ -71,9 +71,7 @@ def write_set(
         for split, count in counts.items()
         if count
     }
-    todo = [
-        split for split, info in infos.items() if _stored_info(out, split) != json.loads(json.dumps(info))
-    ]
+    todo = [split for split, info in infos.items() if _stored_info(out, split) != json.loads(json.dumps(info))]
     for split in todo:
         _make_room(out, split, overwrite)
     for split in todo:
@@ -82,9 +80,7 @@ def write_set(
             records.append(record)
             if progress:
                 progress(split, len(records), counts[split])
-        _write_json(
-            out / 'annotations' / f'{split}.json', _assemble(infos[split], source.categories, records)
-        )
+        _write_json(out / 'annotations' / f'{split}.json', _assemble(infos[split], source.categories, records))
     return bool(todo)
 
 
@@ -129,9 +125,7 @@ def _make_clip(job: tuple[str, ClipSource, str, int]) -> dict:
     folder = Path(out) / 'JPEGImages' / name
     folder.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(clip.frames):
-        if not cv2.imwrite(
-            str(folder / f'{number:05d}.jpg'), frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        ):
+        if not cv2.imwrite(str(folder / f'{number:05d}.jpg'), frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
             raise OSError(f'cannot write {folder / f"{number:05d}.jpg"}')
     height, width = clip.frames[0].shape[:2]
     shape = {'height': height, 'width': width, 'length': len(clip.frames)}

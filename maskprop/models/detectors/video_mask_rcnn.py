@@ -83,9 +83,7 @@ class VideoMaskRCNN(BaseMOTModel):
         self.detect_on = detect_on
         self.freeze_detector = freeze_detector
         self.merge_iou = merge_iou
-        self.stream_cfg = dict(
-            clip_radius=clip_radius, fill=fill, output_mask=output_mask, score_rule=score_rule
-        )
+        self.stream_cfg = dict(clip_radius=clip_radius, fill=fill, output_mask=output_mask, score_rule=score_rule)
         if freeze_detector:
             self.freeze_module('detector')
 
@@ -154,9 +152,7 @@ class VideoMaskRCNN(BaseMOTModel):
             semantic = semantic_feature(self.detector, key_feats)
             roi_masks = predict_roi_masks(self.detector, key_feats, boxes, labels, semantic)
             height, width = (side // stride for side in input_shape)
-            return [
-                paste_soft_masks(m, b / stride, height, width) for m, b in zip(roi_masks, boxes, strict=True)
-            ]
+            return [paste_soft_masks(m, b / stride, height, width) for m, b in zip(roi_masks, boxes, strict=True)]
 
     # -- test
 

@@ -1,0 +1,50 @@
+"""MaskProp from scratch on 12 real videos (DAVIS 2016 in YouTube-VIS layout), small enough for a CPU.
+
+Run:  python tools/train.py configs/davis16/maskprop_tiny_davis16.py
+      python tools/test.py configs/davis16/maskprop_tiny_davis16.py CHECKPOINT.pth --show-dir work_dirs/davis16_show
+Data: ../shared/davis16_vis; for a copy elsewhere edit data_root, or override it in each data loader and evaluator.
+
+Trains on the first 60 % of every video's frames, tests on the last 30 %.
+"""
+
+_base_ = ['../demo/maskprop_tiny_synthetic.py']
+
+data_root = '../shared/davis16_vis/'
+ann_file = 'annotations/all.json'
+train_range, test_range = (0.0, 0.6), (0.7, 1.0)
+
+train_pipeline = [
+    dict(type='SampleFramePair', max_gap=12),
+    dict(
+        type='TransformBroadcaster',
+        share_random_params=True,
+        transforms=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadVideoAnnotations'),
+            dict(type='RandomResize', scale=[(224, 126), (320, 180)], keep_ratio=True),
+            dict(type='RandomCrop', crop_size=(144, 256), crop_type='absolute', allow_negative_crop=True),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PhotoMetricDistortion'),
+            dict(type='FilterVideoAnnotations', min_mask_area=16),
+        ],
+    ),
+    dict(type='PackTrackInputs'),
+]
+test_pipeline = [
+    dict(
+        type='TransformBroadcaster',
+        transforms=[dict(type='LoadImageFromFile'), dict(type='Resize', scale=(256, 144), keep_ratio=True)],
+    ),
+    dict(type='PackTrackInputs'),
+]
+train_dataloader = dict(
+    dataset=dict(data_root=data_root, ann_file=ann_file, frame_range=train_range, pipeline=train_pipeline)
+)
+val_dataloader = dict(
+    dataset=dict(
+        data_root=data_root, ann_file=ann_file, frame_range=test_range, frame_stride=1, pipeline=test_pipeline
+    )
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + ann_file, frame_range=test_range, frame_stride=1)
+test_evaluator = val_evaluator

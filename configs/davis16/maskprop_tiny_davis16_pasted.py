@@ -1,0 +1,19 @@
+"""The same, on clips of several real objects: masked objects of one video pasted, moving, onto another.
+
+Run:  python tools/make_synthetic.py data/davis16_pasted --videos 120 --val-videos 24 --seed 0 --size 144x256 \
+          --from ../shared/davis16_vis --train-range 0 0.6 --val-range 0.7 1.0
+      python tools/train.py configs/davis16/maskprop_tiny_davis16_pasted.py
+"""
+
+_base_ = ['./maskprop_tiny_davis16.py']
+
+data_root = 'data/davis16_pasted/'
+train_dataloader = dict(
+    dataset=dict(data_root=data_root, ann_file='annotations/train.json', frame_range=(0.0, 1.0))
+)
+val_dataloader = dict(
+    dataset=dict(data_root=data_root, ann_file='annotations/val.json', frame_range=(0.0, 1.0), frame_stride=2)
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'annotations/val.json', frame_range=(0.0, 1.0), frame_stride=2)
+test_evaluator = val_evaluator

@@ -1,0 +1,60 @@
+"""Variants on shared detections equal the model run alone; propagation quality of a head that copies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import maskprop
+from maskprop.apis import inference_video, init_model
+from maskprop.apis.propagation_quality import propagation_quality
+from maskprop.apis.variants import run_variants
+from tests.engine.tiny_config import MASKPROP, tiny_config
+from tests.helpers import write_tiny_ytvis
+
+COPYING = dict(mask_channel=True, copy_gain=10.0)
+
+
+@pytest.fixture(scope='module')
+def setting(tmp_path_factory):
+    """A model of random weights that copies masks, and the tiny set."""
+    maskprop.register_all()
+    from mmdet.registry import DATASETS
+
+    root = write_tiny_ytvis(tmp_path_factory.mktemp('tiny'), videos=2, frames=7, size=(50, 70))
+    rcnn = 'model__detector__test_cfg__rcnn'
+    head = {f'model__propagation_head__{key}': value for key, value in COPYING.items()}
+    options = {f'{rcnn}__score_thr': 0.0, f'{rcnn}__max_per_img': 4, **head}
+    cfg = tiny_config(root, tmp_path_factory.mktemp('work'), MASKPROP, **options)
+    torch.manual_seed(0)
+    model = init_model(cfg, device='cpu')
+    model.init_weights()
+    return model, DATASETS.build(cfg.test_dataloader.dataset)
+
+
+def test_variants_equal_the_model_alone(setting):
+    model, dataset = setting
+    variants = dict(plain={}, filled=dict(fill=True, clip_radius=1), boxes=dict(linker=dict(type='BoxIoULinker')))
+    found = run_variants(model, dataset, variants, frame_strides=(1, 3))
+    assert set(found) == {(name, stride) for name in variants for stride in (1, 3)}
+    for stride in (1, 3):
+        expected = []
+        for video in range(len(dataset)):
+            info = dataset.get_data_info(video)
+            folder = Path(info['images'][0]['img_path']).parent
+            expected += inference_video(model, folder, frame_stride=stride, video_id=info['video_id'])
+        assert found['plain', stride] == expected
+    assert found['boxes', 1] != found['plain', 1]
+
+
+def test_a_copying_head_scores_as_copying(setting):
+    """Still objects of the tiny set's stride: propagated and copied masks differ by no more than the cells."""
+    model, dataset = setting
+    quality = propagation_quality(model, dataset, gaps=(1, 2), every=1)
+    assert set(quality) == {'propagated', 'copied', 'shifted'}
+    for gap in (1, 2):
+        assert abs(quality['propagated'][gap] - quality['copied'][gap]) < 0.15
+        assert quality['shifted'][gap] > 0.95  # rectangles that move: a shift is all there is to know
+        assert quality['copied'][gap] < quality['shifted'][gap]

@@ -20,10 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
-BOOTSTRAPS = 1000
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,14 +63,8 @@ def run(*command: str | Path) -> None:
 
 def generate(args: argparse.Namespace) -> None:
     """Make the set, unless this very set is there."""
-    stamp = args.data / 'made_by.json'
-    recipe = dict(videos=args.videos, val_videos=args.val_videos, seed=args.seed)
-    if stamp.is_file() and json.loads(stamp.read_text()) == recipe:
-        print(f'{args.data} holds this set already')
-        return
-    numbers = [f'--{key.replace("_", "-")}={value}' for key, value in recipe.items()]
-    run('tools/make_synthetic.py', args.data, *numbers)
-    stamp.write_text(json.dumps(recipe))
+    numbers = [f'--videos={args.videos}', f'--val-videos={args.val_videos}', f'--seed={args.seed}']
+    run('tools/make_synthetic.py', args.data, *numbers, '--overwrite')
 
 
 def train(args: argparse.Namespace, options: list[str]) -> Path:
@@ -86,61 +76,6 @@ def train(args: argparse.Namespace, options: list[str]) -> Path:
         command = [*launcher, *command, '--launcher', 'pytorch']
     run(*command)
     return Path((work_dir / 'last_checkpoint').read_text().strip())
-
-
-def compare(args: argparse.Namespace, checkpoint: Path) -> list[dict]:
-    """All rows of the table, and their paired bootstraps over the videos."""
-    import torch
-
-    torch.set_num_threads(max(1, min(2, os.cpu_count() or 1)))
-    from mmengine.config import Config
-
-    import maskprop
-    from maskprop.apis import init_model
-    from maskprop.apis.variants import run_variants
-
-    maskprop.register_all()
-    from mmdet.registry import DATASETS
-
-    cfg = Config.fromfile(args.config)
-    cfg.test_dataloader.dataset.update(data_root=str(args.data), frame_stride=1)
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    model = init_model(cfg, checkpoint, device='cpu')
-    strides = (cfg.frame_stride, 1)
-
-    def progress(done: int, total: int) -> None:
-        if done % 10 == 0 or done == total:
-            print(f'tracked {done} of {total} videos', flush=True)
-
-    results = run_variants(model, dataset, cfg.variants, strides, progress)
-    return score(args, results, list(cfg.variants), strides)
-
-
-def score(args: argparse.Namespace, results: dict, names: list[str], strides: tuple[int, ...]) -> list[dict]:
-    """Print the table; rows for summary.json."""
-    from maskprop.datasets.ytvis_json import load_ytvis, subsample_frames
-    from maskprop.evaluation import GroundTruth, evaluate_video_ap, paired_bootstrap
-
-    ground_truth = load_ytvis(args.data / 'annotations/val.json')
-    rows = []
-    print(f'\n{"row":10s} stride ' + ' '.join(f'{m:>6s}' for m in METRICS) + '   maskprop is better by (95 %)')
-    for stride in strides:
-        truth = GroundTruth.from_dict(subsample_frames(ground_truth, stride))
-        scored = {name: evaluate_video_ap(truth, results[name, stride]) for name in names}
-        for name in names:
-            row = dict(name=name, frame_stride=stride, **{m: scored[name][m] for m in METRICS})
-            note = ''
-            if name != names[0]:
-                paired = paired_bootstrap(truth, scored[names[0]], scored[name], BOOTSTRAPS)
-                low, high = paired.interval()
-                row.update(gain=paired.observed, gain_interval=[low, high], share_positive=paired.share_positive)
-                note = f'   {100 * paired.observed:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})'
-                note += f', in {100 * paired.share_positive:.1f} % of {BOOTSTRAPS} bootstraps'
-            rows.append(row)
-            print(
-                f'{name:10s} {stride:6d} ' + ' '.join(f'{100 * row[m]:6.1f}' for m in METRICS) + note, flush=True
-            )
-    return rows
 
 
 def main() -> None:
@@ -164,7 +99,8 @@ def main() -> None:
             *options, f'visualization.max_videos={args.show}',
         )  # fmt: skip
     with stages('compare', 'Comparing trackers on the same detections'):
-        rows = compare(args, checkpoint)
+        run('tools/compare_variants.py', args.config, checkpoint, '--out', args.out / 'rows.json', *options)
+    rows = json.loads((args.out / 'rows.json').read_text())
     summary = args.out / 'summary.json'
     temporary = summary.with_suffix('.tmp')
     temporary.write_text(json.dumps(dict(rows=rows, seconds=stages.seconds), indent=1))

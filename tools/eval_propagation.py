@@ -3,8 +3,8 @@
     python tools/eval_propagation.py configs/demo/maskprop_tiny_synthetic.py CHECKPOINT.pth
     python tools/eval_propagation.py CONFIG.py CHECKPOINT.pth --gaps 1 2 3 --frame-stride 3 --out quality.json
 
-Three ways on the same pairs of frames: propagated by the model, copied unchanged, and shifted by the ground truth's
-own centroid motion.
+Three ways on the same pairs of frames: propagated by the model, copied unchanged, and shifted by the ground
+truth's own centroid motion.
 """
 
 from __future__ import annotations

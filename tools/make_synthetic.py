@@ -1,7 +1,7 @@
 """Make a synthetic video set in YouTube-VIS format, and report what it is good for.
 
     python tools/make_synthetic.py data/synthetic --videos 300 --val-videos 80 --seed 0
-    python tools/make_synthetic.py data/pasted --videos 100 --val-videos 24 --seed 0 \\
+    python tools/make_synthetic.py data/davis16_pasted --videos 120 --val-videos 24 --seed 0 \\
         --from ../shared/davis16_vis --size 144x256 --train-range 0 0.6 --val-range 0.7 1.0
     python tools/make_synthetic.py --report-only data/synthetic
 

@@ -1,4 +1,4 @@
-"""How well masks are propagated, apart from detection and linking: ground-truth masks in, IoU with ground truth out."""
+"""How well masks are propagated, apart from detection and linking: ground-truth masks in, IoU out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pycocotools.mask as mask_utils
 import torch
-import torch.nn.functional as F
-from mmengine.dataset import pseudo_collate
 
+from maskprop.apis.ground_truth_frames import encode_ground_truth, load_frame
 from maskprop.datasets.synthetic.report import move_mask
-from maskprop.ops.masks import downsample_masks, encode_mask
-from maskprop.tracking.stream import Frame
+from maskprop.ops.masks import encode_mask
 
 METHODS = ('propagated', 'copied', 'shifted')
 
@@ -43,7 +41,10 @@ def propagation_quality(
     scores: dict[str, dict[int, list[float]]] = {name: defaultdict(list) for name in METHODS}
     for video in range(len(dataset)):
         images = dataset.get_data_info(video)['images']
-        frames = [_ground_truth_frame(model, dataset, video, t, images[t]['instances']) for t in range(len(images))]
+        frames = [
+            encode_ground_truth(model, *load_frame(model, dataset, video, t), image['instances'])
+            for t, image in enumerate(images)
+        ]
         masks = [{i['instance_id']: i['mask'] for i in image['instances']} for image in images]
         for t in range(0, len(images), every):
             reached = [gap for gap in gaps if t + gap < len(images)]
@@ -57,30 +58,6 @@ def propagation_quality(
         name: {gap: float(np.mean(values)) for gap, values in sorted(by_gap.items())}
         for name, by_gap in scores.items()
     }
-
-
-def _ground_truth_frame(model, dataset, video: int, index: int, instances: list[dict]) -> Frame:
-    """A frame whose detections are its ground-truth masks."""
-    batch = model.data_preprocessor(pseudo_collate([dataset[video, index]]), False)
-    image, meta = batch['inputs'][0], batch['data_samples'][0][0].metainfo
-    head = model.propagation_head
-    height, width = image.shape[-2:]
-    bitmaps = np.zeros((len(instances), *meta['ori_shape'][:2]), dtype=np.uint8)
-    for row, instance in enumerate(instances):
-        bitmaps[row] = mask_utils.decode(instance['mask'])
-    shown = meta['img_shape'][:2]
-    resized = F.interpolate(torch.from_numpy(bitmaps)[:, None].float(), size=shown, mode='nearest')[:, 0]
-    padded = F.pad(resized, (0, width - shown[1], 0, height - shown[0])).to(image.device)
-    scale = meta['scale_factor']
-    return Frame(
-        code=head.encode(model.detector.extract_feat(image)),
-        masks=downsample_masks(padded, head.stride),
-        boxes=torch.zeros(len(instances), 4),
-        class_scores=[{} for _ in instances],
-        rles=[],
-        size=meta['ori_shape'][:2],
-        map_size=(height / scale[1], width / scale[0]),
-    )
 
 
 def _compare(scores: dict, gap: int, start: dict[int, dict], end: dict[int, dict], carried: list[dict]) -> None:

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from mmengine.dataset import pseudo_collate
+
+from maskprop.apis.ground_truth_frames import encode_ground_truth, load_frame
 
 Results = list[dict]
 
@@ -17,6 +18,7 @@ def run_variants(
     dataset: torch.utils.data.Dataset,
     variants: Mapping[str, dict],
     frame_strides: Sequence[int] = (1,),
+    ground_truth: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[tuple[str, int], Results]:
     """Track every video of a set with several variants of a model, on the same detections.
@@ -27,6 +29,7 @@ def run_variants(
         model: a ``VideoMaskRCNN`` in evaluation mode.
         dataset: a ``YouTubeVISJsonDataset`` in test mode with ``frame_stride=1``.
         variants: what each replaces, as keyword arguments of ``model.start_video``.
+        ground_truth: take the annotations in place of the detector's boxes, classes and masks.
         frame_strides: each variant is run on every s-th frame, for all of these.
         progress: called with (videos done, videos in all).
 
@@ -38,9 +41,12 @@ def run_variants(
     for video in range(len(dataset)):
         frames = []
         for index in range(dataset.get_len_per_video(video)):
-            batch = model.data_preprocessor(pseudo_collate([dataset[video, index]]), False)
-            meta = batch['data_samples'][0][0].metainfo
-            frames.append(model.encode_frame(batch['inputs'][0], meta))
+            image, meta = load_frame(model, dataset, video, index)
+            if ground_truth:
+                instances = dataset.get_data_info(video)['images'][index]['instances']
+                frames.append(encode_ground_truth(model, image, meta, instances))
+            else:
+                frames.append(model.encode_frame(image, meta))
         for stride in frame_strides:
             for name, overrides in variants.items():
                 stream = model.start_video(**overrides)

@@ -62,10 +62,10 @@ class VideoInstances:
             self._scores[track_id][label].append(score)
 
     def add_frame(self, result: FrameResult) -> None:
-        """Record the final masks of the next frame."""
+        """Record the final masks of the next frame; of an id that comes twice (the letter allows it), the best."""
         self.length = result.frame_index + 1
-        for track_id, mask in zip(result.ids, result.masks, strict=True):
-            self._masks[track_id][result.frame_index] = mask
+        for row in sorted(range(len(result.ids)), key=result.scores.__getitem__):
+            self._masks[result.ids[row]][result.frame_index] = result.masks[row]
 
     def score(self, track_id: int, label: int) -> float:
         """The id's score for a class."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,10 @@ class VideoStream:
             the frames that became final, in order; often none or one.
         """
         return self.push(self.model.encode_frame(image, meta))
+
+    def step_chunk(self, images: Tensor, metas: Sequence[dict]) -> list[FrameResult]:
+        """:meth:`step` for F frames: images (F, 3, H, W), F metas."""
+        return [r for image, meta in zip(images, metas, strict=True) for r in self.step(image[None], meta)]
 
     @torch.no_grad()
     def push(self, frame: Frame) -> list[FrameResult]:

@@ -56,7 +56,7 @@ def test_frames_are_final_t_frames_later_and_twice_that_with_filling():
         assert arrived == [[]] * delay + [[t] for t in range(8 - delay)]
 
 
-def test_whole_video_in_one_call_equals_frame_by_frame():
+def test_whole_video_frames_and_chunks_are_equal():
     model = build_model(clip_radius=2, fill=True).eval()
     model.detector.roi_head.test_cfg.score_thr = 0.0  # random weights: something to track
     images = torch.randn(1, 7, 3, HEIGHT, WIDTH)
@@ -64,12 +64,14 @@ def test_whole_video_in_one_call_equals_frame_by_frame():
     sample.video_data_samples = [sample.video_data_samples[0]] * 7
     with torch.no_grad():
         whole = model.predict(images, [sample])[0].to_results(1, list(range(CLASSES)))
-    stream = model.start_video()
-    for t in range(7):
-        stream.step(images[0, t][None], META)
-    stream.finish()
     assert len(whole) > 0
-    assert stream.video_instances().to_results(1, list(range(CLASSES))) == whole
+    for chunk in (1, 3, 7):
+        stream = model.start_video()
+        for start in range(0, 7, chunk):
+            images_of_chunk = images[0, start : start + chunk]
+            stream.step_chunk(images_of_chunk, [META] * len(images_of_chunk))
+        stream.finish()
+        assert stream.video_instances().to_results(1, list(range(CLASSES))) == whole
 
 
 def test_two_videos_at_once_do_not_mix():
@@ -128,6 +130,18 @@ def test_score_rules():
             instances.add_frame(result)
         found = {r['category_id'] - 10: r['score'] for r in instances.to_results(3, [10, 11])}
         assert found == pytest.approx(expected)
+
+
+def test_an_id_that_comes_twice_keeps_the_best_scored_mask():
+    from maskprop.tracking.results import FrameResult, VideoInstances
+
+    for scores in ((0.2, 0.9), (0.9, 0.2)):
+        instances, result = VideoInstances(), FrameResult(0)
+        for score in scores:
+            result.add(1, 0, score, {'size': [1, 1], 'counts': str(score)})
+            instances.add_scores(1, {0: score})
+        instances.add_frame(result)
+        assert instances.to_results(1, [1])[0]['segmentations'][0]['counts'] == '0.9'
 
 
 def test_impossible_combinations_say_why():

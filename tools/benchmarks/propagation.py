@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -73,7 +72,9 @@ def main() -> None:
     parser.add_argument('--channels', type=int, default=256)
     parser.add_argument('--size', type=int, nargs=2, default=(45, 80), metavar=('H', 'W'), help='cells')
     parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--runs', type=int, default=3, help='of the literal form; the fast one runs ten times as often')
+    parser.add_argument(
+        '--runs', type=int, default=3, help='of the literal form; the fast one runs ten times as often'
+    )
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
@@ -82,8 +83,8 @@ def main() -> None:
     with torch.no_grad():
         expected, found = literal(**inputs), fast(**inputs)
     difference = float((expected - found).abs().max() / expected.abs().max())
-    print(f'torch {torch.__version__}, torchvision {torchvision.__version__}, {args.threads} threads, '
-          f'{args.device if args.device == "cpu" else torch.cuda.get_device_name()}, {platform.machine()}')  # fmt: skip
+    device = 'CPU' if args.device == 'cpu' else torch.cuda.get_device_name()
+    print(f'torch {torch.__version__}, torchvision {torchvision.__version__}, {args.threads} threads, {device}')
     print(f'{args.instances} instances, {args.channels} channels, {args.size[0]}x{args.size[1]} cells')
     print(f'largest difference / largest logit: {difference:.1e}')
     rows = dict(instances=args.instances, channels=args.channels, size=list(args.size), difference=difference)
@@ -94,7 +95,8 @@ def main() -> None:
         rows[name] = dict(literal_s=statistics.median(slow), fast_s=statistics.median(quick), ratio=ratio)
         for label, times in (('literal', slow), ('fast', quick)):
             median = statistics.median(times)
-            print(f'{name:17s} {label:8s} {1e3 * median:9.2f} ms   ({1e3 * min(times):.2f} to {1e3 * max(times):.2f})')
+            low, high = 1e3 * min(times), 1e3 * max(times)
+            print(f'{name:17s} {label:8s} {1e3 * median:9.2f} ms   ({low:.2f} to {high:.2f})')
         print(f'{name:17s} ratio    {ratio:9.0f}x')
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))

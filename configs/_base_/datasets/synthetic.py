@@ -1,4 +1,4 @@
-"""A synthetic set of tools/make_synthetic.py, tested at every third frame: there a copied mask no longer overlaps."""
+"""A set of tools/make_synthetic.py (docs/synthetic.md), tested at every third frame, where motion is fast."""
 
 dataset_type = 'YouTubeVISJsonDataset'
 data_root = 'data/synthetic/'

@@ -26,14 +26,14 @@ class SceneSettings:
     frames: int = 36
     categories: int = 5
     colour_correlation: float = 1.0
-    objects: tuple[int, int] = (2, 4)
-    radius: tuple[float, float] = (0.14, 0.30)
-    speed: float = 0.02
+    objects: tuple[int, int] = (1, 3)
+    radius: tuple[float, float] = (0.20, 0.34)
+    speed: float = 0.034
     fast_share: float = 0.25
-    crossing_share: float = 0.35
+    crossing_share: float = 0.3
     transit_share: float = 0.2
-    blur_share: float = 0.7
-    swap_share: float = 0.15
+    blur_share: float = 0.5
+    swap_share: float = 0.05
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 32:

@@ -222,8 +222,7 @@ class VideoMaskRCNN(BaseMOTModel):
         videos = []
         for images, sample in zip(inputs, data_samples, strict=True):
             stream = self.start_video()
-            for image, frame in zip(images, sample.video_data_samples, strict=True):
-                stream.step(image[None], frame.metainfo)
+            stream.step_chunk(images, [frame.metainfo for frame in sample.video_data_samples])
             stream.finish()
             videos.append(stream.video_instances())
         return videos

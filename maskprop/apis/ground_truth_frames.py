@@ -1,0 +1,52 @@
+"""Frames of a data set as a stream takes them, with the annotations in place of the detections."""
+
+from __future__ import annotations
+
+import numpy as np
+import pycocotools.mask as mask_utils
+import torch
+import torch.nn.functional as F
+from mmengine.dataset import pseudo_collate
+from torch import Tensor
+
+from maskprop.ops.masks import downsample_masks
+from maskprop.tracking.stream import Frame
+
+
+def load_frame(model: torch.nn.Module, dataset: torch.utils.data.Dataset, video: int, index: int) -> tuple:
+    """Image (1, 3, H, W), normalised and padded, and meta of a frame of a ``YouTubeVISJsonDataset``."""
+    batch = model.data_preprocessor(pseudo_collate([dataset[video, index]]), False)
+    return batch['inputs'][0], batch['data_samples'][0][0].metainfo
+
+
+@torch.no_grad()
+def encode_ground_truth(model: torch.nn.Module, image: Tensor, meta: dict, instances: list[dict]) -> Frame:
+    """A frame whose detections are its annotations, with score 1.
+
+    Args:
+        model: a ``VideoMaskRCNN`` with a propagation head.
+        image: (1, 3, H, W) float. meta: ``img_shape``, ``ori_shape``, ``scale_factor``.
+        instances: dicts of ``bbox`` (x1, y1, x2, y2), ``bbox_label`` and ``mask`` (RLE) at the video's size.
+    """
+    head = model.propagation_head
+    height, width = image.shape[-2:]
+    shown, scale = meta['img_shape'][:2], meta['scale_factor']
+    bitmaps = np.zeros((len(instances), *meta['ori_shape'][:2]), dtype=np.uint8)
+    for row, instance in enumerate(instances):
+        bitmaps[row] = mask_utils.decode(instance['mask'])
+    resized = F.interpolate(torch.from_numpy(bitmaps)[:, None].float(), size=shown, mode='nearest')[:, 0]
+    padded = F.pad(resized, (0, width - shown[1], 0, height - shown[0])).to(image.device)
+    return Frame(
+        code=head.encode(model.detector.extract_feat(image)),
+        masks=downsample_masks(padded, head.stride),
+        boxes=torch.tensor([i['bbox'] for i in instances], dtype=torch.float32).reshape(-1, 4),
+        class_scores=[{i['bbox_label']: 1.0} for i in instances],
+        rles=[_as_text(i['mask']) for i in instances],
+        size=tuple(meta['ori_shape'][:2]),
+        map_size=(height / scale[1], width / scale[0]),
+    )
+
+
+def _as_text(rle: dict) -> dict:
+    counts = rle['counts']
+    return dict(size=list(rle['size']), counts=counts.decode('ascii') if isinstance(counts, bytes) else counts)

@@ -1,0 +1,178 @@
+"""The documents agree with the repository: links, paths, options, config values, and the example they print."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import io
+import re
+import runpy
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = [
+    'README.md',
+    'CONTRIBUTING.md',
+    'data/README.md',
+    *(f'docs/{p.name}' for p in sorted((ROOT / 'docs').glob('*.md'))),
+]
+CONFIGS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / 'configs').rglob('*.py'))
+MAX_WORDS = 600
+FENCE = re.compile(r'^```\w*\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+LINK = re.compile(r'\]\(([^)\s]+)\)')
+PATH = re.compile(r'(?<![\w./-])((?:tools|configs|tests|maskprop|docs)/[\w./-]*\w)')
+TOOL = re.compile(r'(?:python|bash) (tools/\w+\.(?:py|sh))')
+PLACEHOLDER = re.compile(r'@[A-Z][A-Z_]+@')
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding='utf-8')
+
+
+def anchors(text: str) -> set[str]:
+    """GitHub's anchors of a document's headings."""
+    headings = re.findall(r'^#+ (.*)$', FENCE.sub('', text), re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
+
+
+def commands(text: str) -> list[str]:
+    """Commands of the tools in blocks and in `code`, without comments, continued lines joined."""
+    lines = text.replace('\\\n', ' ').splitlines()
+    spans = [span for line in lines for span in re.findall(r'`([^`]+)`', line)]
+    return [c.split(' #')[0] for c in [*lines, *spans] if TOOL.search(c) and '`' not in c]
+
+
+@pytest.mark.parametrize('name', DOCS)
+def test_relative_links_lead_somewhere(name):
+    text = FENCE.sub('', read(name))
+    for link in LINK.findall(text):
+        if re.match(r'\w+:', link):
+            continue
+        target, _, anchor = link.partition('#')
+        path = (ROOT / name).parent / target if target else ROOT / name
+        assert path.exists(), f'{name} links to {link}, which does not exist'
+        if anchor:
+            assert anchor in anchors(path.read_text(encoding='utf-8')), f'{name} links to {link}: no such heading'
+
+
+@pytest.mark.parametrize('name', DOCS)
+def test_paths_named_exist(name):
+    missing = sorted({path for path in PATH.findall(read(name)) if not (ROOT / path).exists()})
+    assert not missing, f'{name} names {missing}'
+
+
+@pytest.mark.parametrize('name', [*DOCS, *CONFIGS])
+def test_options_named_exist(name):
+    for command in commands(read(name)):
+        tool = TOOL.search(command)[1].replace('dist_', '').replace('slurm_', '').replace('.sh', '.py')
+        options = set(re.findall(r'(?<!\S)(--[a-z][\w-]*)', command)) - {'--help'}
+        unknown = sorted(options - known_options(tool))
+        assert not unknown, f'{name} gives {unknown} to {tool}, which has no such option: {command}'
+
+
+_options: dict[str, set[str]] = {}
+
+
+def known_options(tool: str) -> set[str]:
+    """The options that a tool's --help lists."""
+    if tool not in _options:
+        printed = io.StringIO()
+        with mock.patch.object(sys, 'argv', [tool, '--help']), contextlib.redirect_stdout(printed):
+            with pytest.raises(SystemExit):
+                runpy.run_path(str(ROOT / tool), run_name='__main__')
+        _options[tool] = set(re.findall(r'(?<![\w-])(--[a-z][\w-]*)', printed.getvalue()))
+    return _options[tool]
+
+
+def test_readme_is_short():
+    words = len(read('README.md').split())
+    assert words <= MAX_WORDS, f'README.md has {words} words, {MAX_WORDS} at most'
+
+
+@pytest.mark.parametrize('name', DOCS)
+def test_nothing_is_left_to_fill_in(name):
+    left = PLACEHOLDER.findall(read(name))
+    assert not left, f'{name} still has {left}'
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_says_what_it_is_and_how_to_run_it(name):
+    docstring = ast.get_docstring(ast.parse(read(name))) or ''
+    assert docstring, f'{name} has no docstring'
+    if '_base_' not in Path(name).parts:
+        assert f'python tools/train.py {name}' in docstring, f'{name} does not give its run command'
+
+
+def test_table_of_readings_agrees_with_the_configs():
+    """docs/maskprop.md: the first `literal` of each cell is that config's value of the key."""
+    from mmengine.config import Config
+
+    text = read('docs/maskprop.md')
+    configs = [Config.fromfile(ROOT / f) for f in re.findall(r'`(configs/(?:maskprop|demo)/\w+\.py)`', text)[:2]]
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in text.splitlines() if line.startswith('|')]
+    rows = [row for row in rows if row[-1].startswith('`model.') and len(row) == 4 and '`' in row[1]]
+    assert len(rows) > 15
+    for question, *cells, key in rows:
+        for cell, config in zip(cells, configs, strict=True):
+            said = ast.literal_eval(re.search(r'`([^`]+)`', cell)[1])
+            found = config_value(config, key.strip('`'))
+            assert said == found, f'{question}: docs/maskprop.md says {said!r}, {config.filename} has {found!r}'
+
+
+def config_value(config, key: str):
+    """A key's value, or the default of the class that takes it."""
+    from mmdet.registry import MODELS, TASK_UTILS
+
+    import maskprop
+
+    maskprop.register_all()
+    *parents, last = key.split('.')
+    node = config
+    for parent in parents:
+        node = node[parent]
+    if last in node:
+        return tuple(node[last]) if isinstance(node[last], list) else node[last]
+    return inspect.signature(MODELS.get(node.type) or TASK_UTILS.get(node.type)).parameters[last].default
+
+
+def test_synthetic_page_names_the_default_keys():
+    """When this fails the numbers of docs/synthetic.md are of another set: make that and its report anew."""
+    from maskprop.datasets.synthetic.scene import SceneSettings
+
+    text, defaults = ' '.join(read('docs/synthetic.md').split()), SceneSettings()
+    fewest, most = defaults.objects
+    for said in (
+        f'{fewest} to {most} objects (`--objects`) of {defaults.categories} categories',
+        f'`--colour-correlation` ({defaults.colour_correlation})',
+        f'`--speed` ({defaults.speed})',
+    ):
+        assert said in text, f'docs/synthetic.md does not say: {said}'
+
+
+def test_example_linker_runs_as_printed():
+    """docs/adding_a_method.md: it is registered, gives ids, and keeps them through a frame without objects."""
+    import torch
+
+    from tests.models.builders import HEIGHT, WIDTH, build_model, make_detections
+
+    (source,) = (
+        block for block in FENCE.findall(read('docs/adding_a_method.md')) if 'class NearestLinker' in block
+    )
+    exec(compile(source, 'docs/adding_a_method.md', 'exec'), {})
+    stream = build_model(linker=dict(type='NearestLinker')).eval().start_video()
+    size = dict(img_shape=(HEIGHT, WIDTH), ori_shape=(HEIGHT, WIDTH), scale_factor=(1.0, 1.0))
+    with torch.no_grad():
+        feats = stream.model.detector.extract_feat(torch.zeros(1, 3, HEIGHT, WIDTH))
+        for shift, count in enumerate((3, 3, 0, 3)):
+            detections = make_detections(count)
+            detections = detections._replace(boxes=detections.boxes + shift)
+            frame = stream.model.frame_from_detections(feats, detections, size, (HEIGHT, WIDTH))
+            (result,) = stream.push(frame)
+            assert result.ids == [1, 2, 3][:count]
+    stream.finish()
+    assert {r['track_id'] for r in stream.video_instances().to_results(1, [1, 2, 3])} == {1, 2, 3}

@@ -1,0 +1,94 @@
+"""Trackers side by side on the same detections: the rows that a config lists under ``variants``.
+
+    python tools/compare_variants.py configs/demo/maskprop_tiny_synthetic.py CHECKPOINT.pth
+    python tools/compare_variants.py CONFIG.py CHECKPOINT.pth --frame-strides 3 1 --out rows.json
+    python tools/compare_variants.py CONFIG.py CHECKPOINT.pth --ground-truth   # detections from the annotations
+
+A variant is a dict of keyword arguments of ``VideoMaskRCNN.start_video``. The first is compared with each other
+one by a paired bootstrap over the videos. Prints video AP and, with ``--out``, writes the rows as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('--frame-strides', type=int, nargs='+', help="default: the config's frame_stride, and 1")
+    parser.add_argument('--ground-truth', action='store_true', help='ground-truth masks in place of detections')
+    parser.add_argument('--bootstraps', type=int, default=1000)
+    parser.add_argument('--out', type=Path, metavar='FILE')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    return parser.parse_args()
+
+
+def score(dataset_cfg: dict, results: dict, names: list[str], strides: list[int], bootstraps: int) -> list[dict]:
+    """Print the table; its rows."""
+    from maskprop.datasets.ytvis_json import load_ytvis, select_frames
+    from maskprop.evaluation import GroundTruth, evaluate_video_ap, paired_bootstrap
+
+    annotations = load_ytvis(Path(dataset_cfg['data_root'], dataset_cfg['ann_file']))
+    width = max(map(len, names))
+    rows = []
+    print(f'\n{"row":{width}s} stride ' + ' '.join(f'{m:>6s}' for m in METRICS) + f'   {names[0]} is better by')
+    for stride in strides:
+        frames = select_frames(annotations, stride, dataset_cfg.get('frame_range', (0.0, 1.0)))
+        truth = GroundTruth.from_dict(frames)
+        scored = {name: evaluate_video_ap(truth, results[name, stride], allow_empty=True) for name in names}
+        for name in names:
+            row = dict(name=name, frame_stride=stride, **{m: scored[name][m] for m in METRICS})
+            note = ''
+            if name != names[0] and bootstraps:
+                paired = paired_bootstrap(truth, scored[names[0]], scored[name], bootstraps)
+                low, high = paired.interval()
+                row.update(gain=paired.observed, interval=[low, high], share_positive=paired.share_positive)
+                note = f'   {100 * paired.observed:+.1f} (95 %: {100 * low:+.1f} to {100 * high:+.1f})'
+                note += f', in {100 * paired.share_positive:.1f} % of {bootstraps} bootstraps'
+            rows.append(row)
+            cells = ' '.join(f'{100 * row[m]:6.1f}' for m in METRICS)
+            print(f'{name:{width}s} {stride:6d} {cells}{note}', flush=True)
+    return rows
+
+
+def main() -> None:
+    args = parse_args()
+    import maskprop
+    from maskprop.apis import init_model
+    from maskprop.apis.variants import run_variants
+
+    maskprop.register_all()
+    from mmdet.registry import DATASETS
+
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    if not cfg.get('variants'):
+        raise SystemExit(f'{args.config} has no variants: add variants = dict(name=dict(...)), see {__doc__}')
+    strides = args.frame_strides or [cfg.test_dataloader.dataset.frame_stride, 1]
+    cfg.test_dataloader.dataset.frame_stride = 1
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    model = init_model(cfg, args.checkpoint)
+
+    def progress(done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            print(f'tracked {done} of {total} videos', flush=True)
+
+    results = run_variants(model, dataset, cfg.variants, strides, args.ground_truth, progress)
+    rows = score(cfg.test_dataloader.dataset, results, list(cfg.variants), strides, args.bootstraps)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = args.out.with_suffix('.tmp')
+        temporary.write_text(json.dumps(rows, indent=1))
+        temporary.replace(args.out)
+
+
+if __name__ == '__main__':
+    main()

@@ -13,6 +13,7 @@ variants = {
     for radius in (1, 2, 6)
     for recent in (None, 1, 2, 3)
 }
+variants['_delete_'] = True  # not the demo's rows
 variants['box_iou'] = dict(linker=dict(type='BoxIoULinker', threshold=0.02), fill=False)
 variants['copy, T=1, recent=1'] = dict(
     propagator=dict(type='CopyPropagator'),

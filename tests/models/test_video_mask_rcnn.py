@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
-from builders import HEIGHT, WIDTH, build_model, make_batch, make_detections
 from mmdet.structures.bbox import bbox2roi
 
 from maskprop.models.detectors.frame_detector import detect, detection_loss, predict_roi_masks
 from maskprop.models.detectors.video_mask_rcnn import _match_instances, _stride_masks, group_duplicates
+from tests.models.builders import HEIGHT, WIDTH, build_model, make_batch, make_detections
 
 PAIRS = {
     'two frames, same objects': [([1, 2], [1, 2])],

@@ -1,13 +1,9 @@
 """Streams: equal results however frames arrive, videos of every length, frames without detections, filling."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / 'models'))
-from builders import CLASSES, HEIGHT, WIDTH, build_model, make_batch, make_detections
+from tests.models.builders import CLASSES, HEIGHT, WIDTH, build_model, make_batch, make_detections
 
 META = make_batch(([1], [1]))[1][0].video_data_samples[0].metainfo
 

@@ -1,6 +1,6 @@
 """Eq. 5 as written against the mean over an id's latest tracks, by clip radius: test only, on the demo's model.
 
-Run:  python tools/compare_variants.py configs/ablations/linking_recent.py work_dirs/demo/train/epoch_6.pth \
+Run:  python tools/compare_variants.py configs/ablations/linking_recent.py work_dirs/demo/train/epoch_8.pth \
           --ground-truth --frame-strides 3
 """
 

@@ -3,7 +3,7 @@
 Run:  make demo       or, with the set in data/synthetic,
       python tools/train.py configs/demo/maskprop_tiny_synthetic.py
       bash tools/dist_train.sh configs/demo/maskprop_tiny_synthetic.py 2
-      python tools/test.py configs/demo/maskprop_tiny_synthetic.py work_dirs/maskprop_tiny_synthetic/epoch_6.pth
+      python tools/test.py configs/demo/maskprop_tiny_synthetic.py work_dirs/maskprop_tiny_synthetic/epoch_8.pth
 
 It keeps what measures best (docs/maskprop.md), not the letter of the paper: a background logit, the mask as one
 more propagated feature, copying as the initial propagation, detection losses on both frames of a pair, filling.
@@ -45,7 +45,7 @@ variants = dict(
     ),
 )
 
-max_epochs = 6
+max_epochs = 8
 train_cfg = dict(type='VideoTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type='VideoValLoop')
 test_cfg = dict(type='VideoTestLoop')
@@ -59,4 +59,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, by_epoch=False, begin=0, end=50),
     dict(type='CosineAnnealingLR', by_epoch=True, T_max=max_epochs, convert_to_iter_based=True),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=4)
+auto_scale_lr = dict(enable=False, base_batch_size=8)

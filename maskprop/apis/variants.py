@@ -39,19 +39,21 @@ def run_variants(
     results: dict[tuple[str, int], Results] = defaultdict(list)
     category_ids = dataset.metainfo['category_ids']
     for video in range(len(dataset)):
-        frames = []
+        frames = {}
         for index in range(dataset.get_len_per_video(video)):
+            if all(index % stride for stride in frame_strides):
+                continue  # no variant looks at it
             image, meta = load_frame(model, dataset, video, index)
             if ground_truth:
                 instances = dataset.get_data_info(video)['images'][index]['instances']
-                frames.append(encode_ground_truth(model, image, meta, instances))
+                frames[index] = encode_ground_truth(model, image, meta, instances)
             else:
-                frames.append(model.encode_frame(image, meta))
+                frames[index] = model.encode_frame(image, meta)
         for stride in frame_strides:
             for name, overrides in variants.items():
                 stream = model.start_video(**overrides)
-                for frame in frames[::stride]:
-                    stream.push(frame)
+                for index in range(0, dataset.get_len_per_video(video), stride):
+                    stream.push(frames[index])
                 stream.finish()
                 tracked = stream.video_instances().to_results(meta['video_id'], category_ids)
                 results[name, stride] += tracked

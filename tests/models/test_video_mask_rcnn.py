@@ -8,7 +8,7 @@ from mmdet.structures.bbox import bbox2roi
 
 from maskprop.models.detectors.frame_detector import detect, detection_loss, predict_roi_masks
 from maskprop.models.detectors.video_mask_rcnn import _match_instances, _stride_masks, group_duplicates
-from tests.models.builders import HEIGHT, WIDTH, build_model, make_batch, make_detections
+from tests.models.builders import CLASSES, HEIGHT, WIDTH, build_model, make_batch, make_detections
 
 PAIRS = {
     'two frames, same objects': [([1, 2], [1, 2])],
@@ -134,6 +134,25 @@ def test_detections_equal_mmdet(detector):
     rles = paste_binary_masks(found.roi_masks, found.boxes, HEIGHT, WIDTH)
     masks = torch.from_numpy(mask_utils.decode(rles)).permute(2, 0, 1).bool()
     assert (masks != expected.masks).sum() == 0
+
+
+def test_semantic_target_is_the_instances_classes():
+    """HTC's target: each pixel the class of the smallest instance over it, or the background class."""
+    from maskprop.models.detectors.frame_detector import _with_semantic_target
+
+    model = build_model('htc')
+    sample = make_batch(([1, 2], [1]))[1][0].video_data_samples[0]
+    masks = sample.gt_instances.masks.masks
+    masks[:] = 0
+    masks[0, 5:40, 5:50] = 1  # the large one
+    masks[1, 10:20, 10:20] = 1  # inside it
+    found = _with_semantic_target(model.detector, sample).gt_sem_seg.sem_seg[0]
+    large, small = sample.gt_instances.labels.tolist()
+    assert found.shape == (HEIGHT, WIDTH)
+    assert found[15, 15] == small != large
+    assert found[30, 30] == large
+    assert found[0, 0] == CLASSES  # background
+    assert 'gt_sem_seg' not in sample, "the caller's sample is left alone"
 
 
 def test_mask_gradient_is_detached_by_default():

@@ -114,8 +114,8 @@ def predict_roi_masks(
     else:
         logits = [roi_head._mask_forward(feats, rois)['mask_preds']]
     masks = torch.stack([stage.float().sigmoid() for stage in logits]).mean(0)  # [N, classes or 1, m, m]
-    classes = torch.cat(list(labels)) if masks.shape[1] > 1 else torch.zeros(len(rois), dtype=torch.long)
-    return list(masks[torch.arange(len(rois)), classes.to(masks.device)].split(counts))
+    classes = torch.cat(list(labels)) if masks.shape[1] > 1 else rois.new_zeros(len(rois), dtype=torch.long)
+    return list(masks[torch.arange(len(rois), device=masks.device), classes].split(counts))
 
 
 def _with_semantic_target(detector: TwoStageDetector, sample: DetDataSample) -> DetDataSample:

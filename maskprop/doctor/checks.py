@@ -42,6 +42,7 @@ RIVALS = {
 
 
 def check_python() -> list[Finding]:
+    """The version of Python is one that the project supports."""
     found = f'{platform.python_version()} at {sys.executable}, {platform.system()} {platform.machine()}'
     if sys.version_info[:2] < OLDEST_PYTHON:
         return [Finding('python', f'{found}; 3.10 or later is needed', PROBLEM, 'make setup PYTHON=python3.11')]
@@ -51,6 +52,7 @@ def check_python() -> list[Finding]:
 
 
 def check_packages() -> list[Finding]:
+    """Every required package is installed and imports."""
     findings = []
     for name, distribution in PACKAGES.items():
         subject = name.split('.')[0]
@@ -65,6 +67,7 @@ def check_packages() -> list[Finding]:
 
 
 def check_rivals() -> list[Finding]:
+    """No package shares its folder with another one of the same import name."""
     findings = []
     for rival, wanted in RIVALS.items():
         if installed_version(rival) and installed_version(wanted):
@@ -97,6 +100,7 @@ def _fits(found: str, relation: str, wanted: str) -> bool:
 
 
 def check_opencv() -> list[Finding]:
+    """OpenCV imports, also on a machine without a screen."""
     cv2, error = try_import('cv2')
     if error is not None:
         return []  # reported with the packages
@@ -138,6 +142,7 @@ def _run_kernels(device: str) -> None:
 
 
 def check_mmdet_models() -> list[Finding]:
+    """mmdet's models import."""
     if try_import('mmdet')[1] or 'mmcv._ext' not in sys.modules:
         return []
     error = try_import('mmdet.models')[1]
@@ -148,6 +153,7 @@ def check_mmdet_models() -> list[Finding]:
 
 
 def check_devices() -> list[Finding]:
+    """Processors and GPUs."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     findings = [Finding('CPU', f'{cpus} core(s)')]
     torch, error = try_import('torch')
@@ -181,6 +187,7 @@ def _without_gpu(torch: ModuleType) -> Finding:
 
 
 def check_video() -> list[Finding]:
+    """OpenCV can write an mp4."""
     cv2, error = try_import('cv2')
     if error is not None or try_import('numpy')[1] is not None:
         return []
@@ -208,6 +215,7 @@ def _mp4_frames(cv2: ModuleType, path: str) -> int:
 
 
 def check_folders() -> list[Finding]:
+    """The folders that the tools write to can be written to."""
     findings = []
     for folder in (Path('data'), Path('work_dirs'), Path(tempfile.gettempdir())):
         existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())

@@ -85,6 +85,16 @@ def test_copy_init_copies():
         assert (((out > 0.5) == masks.bool()).float().mean()) > 0.97
 
 
+def test_weights_are_sane_before_init_weights():
+    """A model that is built and not initialised must not compute with whatever the memory held."""
+    filler = [torch.full((2, CHANNELS, CHANNELS, 3, 3), float('nan')) for _ in range(50)]
+    del filler  # freed blocks of the same size, full of NaN
+    for _ in range(20):
+        head = MaskPropagationHead(in_channels=CHANNELS, channels=CHANNELS, dilations=(1, 3))
+        bound = (CHANNELS * 9) ** -0.5
+        assert head.deform_weights.abs().max() <= bound
+
+
 def test_probabilities_share_a_cell():
     """Under both softmaxes the instances' probabilities of a cell sum to at most 1."""
     for normalizer in ('instances', 'instances+background'):

@@ -139,6 +139,7 @@ class MaskPropagationHead(BaseModule):
         self.deform_weights = nn.Parameter(
             torch.empty(len(self.dilations), channels, depth, kernel_size, kernel_size)
         )
+        self._reset_deform_weights()
 
         # segmentation
         if match_channels is None:
@@ -160,9 +161,12 @@ class MaskPropagationHead(BaseModule):
         for conv in self.offset_convs:
             nn.init.zeros_(conv.weight)
             nn.init.zeros_(conv.bias)
-        nn.init.kaiming_uniform_(self.deform_weights.flatten(0, 1), a=5**0.5)
+        self._reset_deform_weights()
         if self.copy_gain:
             self._init_copy()
+
+    def _reset_deform_weights(self) -> None:
+        nn.init.kaiming_uniform_(self.deform_weights.flatten(0, 1), a=5**0.5)
 
     @torch.no_grad()
     def _init_copy(self) -> None:

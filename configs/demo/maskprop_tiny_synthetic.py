@@ -34,7 +34,7 @@ model = dict(
     linker=dict(type='ClipLinker', threshold=0.05, recent=2),
     fill=True,
 )
-# rows of the demo's table: what replaces MaskProp's parts, on the same detections; each at its best on seed 0
+# rows of the demo's table: what replaces MaskProp's parts, on the same detections; thresholds chosen on seed 0
 variants = dict(
     maskprop=dict(),
     box_iou=dict(linker=dict(type='BoxIoULinker', threshold=0.02), fill=False),

@@ -60,18 +60,22 @@ def python() -> str:
 
 
 def pip_install(arguments: str) -> str:
+    """The pip command that installs something into this environment."""
     return f'{python()} -m pip install {arguments}'
 
 
 def reinstall() -> str:
+    """The command that installs the requirements again."""
     return pip_install('-r requirements.txt')
 
 
 def opencv_mend() -> str:
+    """The command that leaves a cv2 which imports without a screen."""
     return f'{python()} tools/doctor.py --mend-opencv'
 
 
 def installed_version(distribution: str) -> str | None:
+    """Version of an installed distribution, or None."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -89,6 +93,7 @@ def try_import(name: str) -> tuple[ModuleType | None, Exception | None]:
 
 
 def first_line(error: BaseException) -> str:
+    """The first line of an error, for a one-line finding."""
     text = str(error).strip().splitlines()
     return f'{type(error).__name__}: {text[0]}' if text else type(error).__name__
 

@@ -307,10 +307,12 @@ def modulated_deform_conv_backward(
 
 
 def get_compiler_version() -> str:
+    """The text that mmcv shows for its compiler: nothing was compiled."""
     return "not compiled: torchvision's kernels"
 
 
 def get_compiling_cuda_version() -> str:
+    """The text that mmcv shows for its CUDA version: nothing was compiled."""
     return "not compiled: torchvision's kernels"
 
 

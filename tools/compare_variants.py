@@ -5,7 +5,8 @@
     python tools/compare_variants.py CONFIG.py CHECKPOINT.pth --ground-truth   # detections from the annotations
 
 A variant is a dict of keyword arguments of ``VideoMaskRCNN.start_video``. The first is compared with each other
-one by a paired bootstrap over the videos. Prints video AP and, with ``--out``, writes the rows as JSON.
+one by a paired bootstrap over the videos. Prints video AP and temporal stability (docs/stability.md) and, with
+``--out``, writes the rows as JSON.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
+# of the stability: heading and factor of the printed column
+STABILITY = dict(
+    frame_recall=('covered', 100), missed_share=('missed', 100), smoothness=('smooth', 100), id_switches=('switches', 1)
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,18 +39,22 @@ def parse_args() -> argparse.Namespace:
 def score(dataset_cfg: dict, results: dict, names: list[str], strides: list[int], bootstraps: int) -> list[dict]:
     """Print the table; its rows."""
     from maskprop.datasets.ytvis_json import load_ytvis, select_frames
-    from maskprop.evaluation import GroundTruth, evaluate_video_ap, paired_bootstrap
+    from maskprop.evaluation import GroundTruth, paired_bootstrap, score_results
 
     annotations = load_ytvis(Path(dataset_cfg['data_root'], dataset_cfg['ann_file']))
     width = max(map(len, names))
     rows = []
-    print(f'\n{"row":{width}s} stride ' + ' '.join(f'{m:>6s}' for m in METRICS) + f'   {names[0]} is better by')
+    headings = ' '.join([*(f'{m:>6s}' for m in METRICS), *(f'{heading:>8s}' for heading, _ in STABILITY.values())])
+    print(f'\n{"row":{width}s} stride {headings}   {names[0]} is better by')
     for stride in strides:
         frames = select_frames(annotations, stride, dataset_cfg.get('frame_range', (0.0, 1.0)))
         truth = GroundTruth.from_dict(frames)
-        scored = {name: evaluate_video_ap(truth, results[name, stride], allow_empty=True) for name in names}
+        scores = {name: score_results(truth, results[name, stride], allow_empty=True) for name in names}
+        scored = {name: found.video_ap for name, found in scores.items()}
         for name in names:
+            stability = scores[name].stability.to_dict()
             row = dict(name=name, frame_stride=stride, **{m: scored[name][m] for m in METRICS})
+            row['stability'] = {key: stability[key] for key in STABILITY}
             note = ''
             if name != names[0] and bootstraps:
                 paired = paired_bootstrap(truth, scored[names[0]], scored[name], bootstraps)
@@ -54,9 +63,14 @@ def score(dataset_cfg: dict, results: dict, names: list[str], strides: list[int]
                 note = f'   {100 * paired.observed:+.1f} (95 %: {100 * low:+.1f} to {100 * high:+.1f})'
                 note += f', in {100 * paired.share_positive:.1f} % of {bootstraps} bootstraps'
             rows.append(row)
-            cells = ' '.join(f'{100 * row[m]:6.1f}' for m in METRICS)
+            cells = ' '.join([f'{100 * row[m]:6.1f}' for m in METRICS] + [_cell(row, key) for key in STABILITY])
             print(f'{name:{width}s} {stride:6d} {cells}{note}', flush=True)
     return rows
+
+
+def _cell(row: dict, key: str) -> str:
+    value, factor = row['stability'][key], STABILITY[key][1]
+    return f'{"-":>8s}' if value is None else f'{factor * value:8.{1 if factor > 1 else 0}f}'
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""Score a results file with video AP; needs neither mmengine nor torch.
+"""Score a results file with video AP and temporal stability; needs neither mmengine nor torch.
 
     python tools/eval_results.py GT.json RESULTS.json [--out metrics.json]
 
 RESULTS may also be the submission zip. metrics.json holds AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs,
 ARm, ARl and per_category ({category id: AP}) as numbers in 0..1 at full precision; -1 where there is nothing to
-count.
+count. Its entry "stability" has the numbers of docs/stability.md, null where there is nothing to count.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import argparse
 import sys
 import warnings
 
-from maskprop.evaluation import EvalInputError, evaluate_video_ap, load_ground_truth, read_results
+from maskprop.evaluation import EvalInputError, load_ground_truth, read_results, score_results
 from maskprop.evaluation.results_io import write_json
+from maskprop.evaluation.stability import MIN_SCORE
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -38,6 +39,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='the results are of this part of every video, in fractions of it (default 0 1)',
     )
     parser.add_argument('--class-agnostic', action='store_true', help='take all categories as one')
+    parser.add_argument('--no-stability', action='store_true', help='measure video AP only')
+    parser.add_argument(
+        '--stability-min-score',
+        type=float,
+        default=MIN_SCORE,
+        metavar='S',
+        help='predictions of a lower score take no part in the stability (default %(default)s)',
+    )
     return parser.parse_args(argv)
 
 
@@ -46,8 +55,13 @@ def main(argv: list[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
     try:
         truth = load_ground_truth(args.gt, args.frame_stride, tuple(args.frame_range))
-        result = evaluate_video_ap(
-            truth, read_results(args.results), class_agnostic=args.class_agnostic, results_name=args.results
+        result = score_results(
+            truth,
+            read_results(args.results),
+            class_agnostic=args.class_agnostic,
+            stability=not args.no_stability,
+            min_score=args.stability_min_score,
+            results_name=args.results,
         )
     except (EvalInputError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)

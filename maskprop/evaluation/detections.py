@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,15 @@ class VideoDetections:
     Attributes:
         categories: int64 (N,), category ids. scores: float64 (N,). masks: decoded masks of the N tracks; intervals
             are kept only of those in ``groups``.
+        identities: int64 (N,), row of the video's first result with the same ``track_id``; a result without one is
+            an identity of its own.
         groups: {group: int64 rows}, in score order, cut to ``MAX_DETS``; the group is the category id, or
             ``ALL_CATEGORIES``.
     """
 
     categories: np.ndarray
     scores: np.ndarray
+    identities: np.ndarray
     masks: VideoMasks
     groups: dict[int, np.ndarray]
 
@@ -44,6 +48,7 @@ class _Record:
     name: str
     category: int
     score: float
+    track: float | str | None
     counts: list[str | bytes | None]
 
 
@@ -59,7 +64,7 @@ def read_detections(
     Args:
         truth: The ground truth that they belong to.
         results: List of {``video_id``, ``category_id``, ``score``, ``segmentations``}, one compressed RLE
-            {``size``, ``counts``} or None per frame. Not changed.
+            {``size``, ``counts``} or None per frame; and, if known, ``track_id``. Not changed.
         source: Name of the results in messages.
         class_agnostic: Rank all categories of a video together.
         allow_empty: Take an empty list for a model that found nothing.
@@ -122,6 +127,9 @@ def _read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tu
         )
     category = require_id(result, 'category_id', source, name)
     score = require_number(result, 'score', source, name)
+    track = result.get('track_id')
+    if track is not None and not isinstance(track, (Real, str)):
+        fail(source, name, 'track_id', f'found {shown(track)}', 'It must be a number or a string, or absent')
     length = truth.videos[video].length
     masks = require_list(result, 'segmentations', length, source, name, number)
     size = list(truth.videos[video].size)
@@ -133,7 +141,7 @@ def _read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tu
             counts.append(mask['counts'])
         else:
             counts.append(_unusual_counts(mask, size, source, f'{name} frame {frame}'))
-    return video, _Record(name, category, score, counts)
+    return video, _Record(name, category, score, track, counts)
 
 
 def _unusual_counts(mask: Any, size: list[int], source: str, name: str) -> str | bytes:
@@ -190,7 +198,15 @@ def _decode_video(
             str(error),
             "Encode the mask at the video's size with pycocotools.mask.encode",
         )
-    return VideoDetections(categories, scores, masks, groups)
+    return VideoDetections(categories, scores, _identities(records), masks, groups)
+
+
+def _identities(records: list[_Record]) -> np.ndarray:
+    first: dict[float | str, int] = {}
+    rows = [
+        row if record.track is None else first.setdefault(record.track, row) for row, record in enumerate(records)
+    ]
+    return np.array(rows, dtype=np.int64)
 
 
 def rank_groups(categories: np.ndarray, scores: np.ndarray, class_agnostic: bool) -> dict[int, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Video AP as an mmengine metric, and the writing of submissions."""
+"""Video AP and temporal stability as an mmengine metric, and the writing of submissions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from mmengine.logging import MMLogger, print_log
 
 from .ground_truth import load_ground_truth, read_videos
 from .results_io import write_results, write_submission
+from .scoring import score_results
+from .stability import MIN_SCORE, check_min_score
 from .validation import fail, load_json
-from .video_ap import evaluate_video_ap
 
 
 @METRICS.register_module()
@@ -33,11 +34,13 @@ class YTVISMetric(BaseMetric):
         format_only: Write results, do not score them: for sets without annotations.
         outfile_prefix: Results go to ``{outfile_prefix}.json``.
         submission: Path of a zip for the YouTube-VIS server.
+        stability: Measure and print temporal stability too; it is not among the metrics returned, but in
+            ``last_result``. stability_min_score: Predictions of a lower score take no part in it.
         prefix: Put before the names of the metrics, with a slash; None for none.
 
     Raises:
         EvalInputError: If ``ann_file`` cannot be evaluated; without annotations, the message says what to do.
-        ValueError: If ``format_only`` comes without a file to write.
+        ValueError: If ``format_only`` comes without a file to write, or ``stability_min_score`` is not finite.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class YTVISMetric(BaseMetric):
         submission: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
+        stability: bool = True,
+        stability_min_score: float = MIN_SCORE,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix or 'video AP')
         self.prefix = prefix  # the base class would warn of None, but the names need no prefix
@@ -61,6 +66,8 @@ class YTVISMetric(BaseMetric):
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
         self.submission = submission
+        self.stability = stability
+        self.stability_min_score = check_min_score(stability_min_score)
         if format_only:
             self._truth, order = None, list(read_videos(load_json(ann_file), self.ann_file))
         else:
@@ -109,16 +116,18 @@ class YTVISMetric(BaseMetric):
             return {}
         if not records:
             _warn('no object was found in any video: video AP is 0')
-        result = evaluate_video_ap(
+        result = score_results(
             self._truth,
             records,
             class_agnostic=self.class_agnostic,
+            stability=self.stability,
+            min_score=self.stability_min_score,
             results_name="the model's results",
             allow_empty=True,
         )
-        self.last_result = result  # tools/test.py takes the per-category AP from here
+        self.last_result = result  # tools/test.py takes the per-category AP and the stability from here
         MMLogger.get_current_instance().info('\n' + result.table())
-        return dict(result.metrics)
+        return dict(result.video_ap.metrics)
 
     def _in_file_order(self, results: list[tuple[int, list[dict]]]) -> list[dict]:
         """All records, videos in the order of the annotation file whatever rank they come from."""

@@ -87,6 +87,29 @@ class VideoMasks:
         frames = np.count_nonzero(self.areas, axis=1)
         return self.areas.sum(axis=1) / np.maximum(frames, 1)
 
+    def intervals(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Foreground of one track whose intervals were kept: frame, start and end of each interval, int64 (R,).
+
+        Intervals [start, end) in column-major pixel order, sorted by frame and start.
+        """
+        num_frames = self.areas.shape[1]
+        if self.offsets is not None:
+            bounds = self.offsets[row * num_frames : (row + 1) * num_frames + 1]
+            frames = np.repeat(np.arange(num_frames), np.diff(bounds))
+            kept = slice(bounds[0], bounds[-1])
+            return frames, self.starts[kept].astype(np.int64), self.ends[kept].astype(np.int64)
+        frames, starts, ends = [], [], []
+        for frame in np.flatnonzero(self.areas[row]).tolist():
+            borders = np.cumsum(decode_counts(self.counts[row][frame]))
+            end = borders[1::2]
+            start = borders[0::2][: end.size]
+            keep = end > start
+            frames.append(np.full(np.count_nonzero(keep), frame))
+            starts.append(start[keep])
+            ends.append(end[keep])
+        nothing = np.zeros(0, dtype=np.int64)
+        return tuple(np.concatenate([nothing, *parts]) for parts in (frames, starts, ends))
+
 
 def decode_masks(
     counts: Sequence[Sequence[str | bytes | None]],

@@ -12,7 +12,13 @@ import pytest
 from eval_cases import random_case
 
 from maskprop.datasets.ytvis_json import subsample_frames
-from maskprop.evaluation import METRIC_NAMES, evaluate_video_ap, write_results, write_submission
+from maskprop.evaluation import (
+    METRIC_NAMES,
+    evaluate_stability,
+    evaluate_video_ap,
+    write_results,
+    write_submission,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,11 +42,29 @@ def test_table_and_metrics_file(files, tmp_path):
     gt_file, results_file, gt, results = files
     done = run(gt_file, results_file, '--out', tmp_path / 'm.json')
     assert done.returncode == 0, done.stderr
-    expected = evaluate_video_ap(gt, results)
-    assert done.stdout.rstrip() == expected.table()
+    expected, stability = evaluate_video_ap(gt, results), evaluate_stability(gt, results)
+    assert done.stdout.rstrip() == f'{expected.table()}\n\n{stability.table()}'
     written = json.loads((tmp_path / 'm.json').read_text())
-    assert list(written) == [*METRIC_NAMES, 'per_category']
+    assert list(written) == [*METRIC_NAMES, 'per_category', 'stability']
+    assert written.pop('stability') == stability.to_dict()
     assert written == {**expected.metrics, 'per_category': {str(k): v for k, v in expected.per_category.items()}}
+
+
+def test_no_stability(files, tmp_path):
+    gt_file, results_file, gt, results = files
+    done = run(gt_file, results_file, '--no-stability', '--out', tmp_path / 'm.json')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip() == evaluate_video_ap(gt, results).table()
+    assert list(json.loads((tmp_path / 'm.json').read_text())) == [*METRIC_NAMES, 'per_category']
+
+
+def test_stability_min_score(files, tmp_path):
+    gt_file, results_file, gt, results = files
+    done = run(gt_file, results_file, '--stability-min-score', 0.6, '--out', tmp_path / 'm.json')
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / 'm.json').read_text())['stability']
+    assert written == evaluate_stability(gt, results, min_score=0.6).to_dict()
+    assert written['num_predictions'] < evaluate_stability(gt, results).num_predictions
 
 
 def test_class_agnostic(files, tmp_path):
@@ -49,6 +73,7 @@ def test_class_agnostic(files, tmp_path):
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / 'm.json').read_text())
     expected = evaluate_video_ap(gt, results, class_agnostic=True)
+    assert written.pop('stability') == evaluate_stability(gt, results, class_agnostic=True).to_dict()
     assert written == {**expected.metrics, 'per_category': {}}
     assert written['AP'] != evaluate_video_ap(gt, results)['AP']
 
@@ -61,6 +86,12 @@ def test_frame_stride_on_a_submission_zip(files, tmp_path):
     assert done.returncode == 0, done.stderr
     expected = evaluate_video_ap(subsample_frames(gt, 2), kept).metrics
     assert {name: json.loads((tmp_path / 'm.json').read_text())[name] for name in METRIC_NAMES} == expected
+
+
+def test_bad_stability_min_score_is_one_line(files):
+    done = run(files[0], files[1], '--stability-min-score', 'nan')
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr == 'error: the least score of the temporal stability is nan: expected a finite number\n'
 
 
 def test_needs_neither_torch_nor_mmengine(files):

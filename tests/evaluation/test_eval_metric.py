@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from eval_cases import random_case
 from mmdet.registry import METRICS
+from mmengine.logging import MMLogger
 
 import maskprop.ops  # noqa: F401  before anything imports mmcv.ops
 from maskprop.datasets.ytvis_json import subsample_frames
-from maskprop.evaluation import EvalInputError, evaluate_video_ap, read_results
+from maskprop.evaluation import EvalInputError, evaluate_stability, evaluate_video_ap, read_results
 from maskprop.evaluation.metric import YTVISMetric
 
 
@@ -40,6 +42,24 @@ def test_equals_the_plain_evaluation(case):
         for sample in samples(gt, found):
             metric.process({}, [sample])
         assert metric.evaluate(size=1) == evaluate_video_ap(gt, found).metrics
+
+
+def test_stability_is_printed_and_kept_but_no_metric(case):
+    path, gt, results = case
+    for options in ({}, {'class_agnostic': True}, {'stability_min_score': 0.6}):
+        metric = YTVISMetric(path, **options)
+        metric.process({}, samples(gt, results))
+        printed = []
+        with mock.patch.object(MMLogger.get_current_instance(), 'info', printed.append):
+            assert 'stability' not in metric.evaluate(1)
+        keys = {key.replace('stability_', ''): value for key, value in options.items()}
+        expected = evaluate_stability(gt, results, **keys)
+        assert printed[-1].endswith('\n\n' + expected.table())
+        assert metric.last_result.to_dict()['stability'] == expected.to_dict()
+    metric = YTVISMetric(path, stability=False)
+    metric.process({}, samples(gt, results))
+    metric.evaluate(1)
+    assert metric.last_result.stability is None and 'stability' not in metric.last_result.to_dict()
 
 
 def test_options(case, tmp_path):
@@ -84,6 +104,11 @@ def test_format_only_without_a_file(case):
         YTVISMetric(case[0], format_only=True)
 
 
+def test_bad_stability_min_score(case):
+    with pytest.raises(ValueError, match='least score .* is inf: expected a finite number'):
+        YTVISMetric(case[0], stability_min_score=float('inf'))
+
+
 def test_video_of_another_set(case):
     metric = YTVISMetric(case[0])
     metric.process({}, [{'video_id': 12345, 'results': []}])
@@ -98,6 +123,8 @@ def _rank(rank: int, folder: str, path: str, shares: list[list[list[dict]]]) -> 
         metric.process({}, share[rank])
         outcome = metric.evaluate(size=1)
         Path(folder, f'metrics_{number}_{rank}.json').write_text(json.dumps(outcome))
+        if rank == 0:
+            Path(folder, f'all_{number}.json').write_text(json.dumps(metric.last_result.to_dict()))
     metric = YTVISMetric(path)
     metric.process({}, [{'video_id': 12345, 'results': []}] * rank)
     try:
@@ -118,5 +145,6 @@ def test_two_ranks_equal_one(case, tmp_path):
     for number in range(len(shares)):
         for rank in range(2):
             assert json.loads((tmp_path / f'metrics_{number}_{rank}.json').read_text()) == expected
+        assert json.loads((tmp_path / f'all_{number}.json').read_text()) == one.last_result.to_dict()
         assert (tmp_path / f'results_{number}.json').read_bytes() == (tmp_path / 'one.json').read_bytes()
     assert (tmp_path / 'refused_0').exists() and (tmp_path / 'refused_1').exists()  # an error reaches every rank

@@ -11,14 +11,14 @@ from mmengine.config import Config
 
 from maskprop.engine.config import ConfigError
 
-HEADS = ('bbox_head', 'mask_head')
+HEADS = ('bbox_head', 'mask_head', 'attention_head')
 
 
 def check_datasets(cfg: Config, splits: tuple[str, ...]) -> dict[str, Any]:
     """Build the data set of each split, look for its frames, and fit the model's ``num_classes``.
 
     Args:
-        cfg: the config; ``num_classes`` of ``bbox_head`` and ``mask_head`` is filled in where it is missing.
+        cfg: the config; ``num_classes`` of the heads in ``HEADS`` is filled in where it is missing.
         splits: of 'train', 'val', 'test'; the first one's classes are the model's. Those without a data loader
             in the config are passed over.
 

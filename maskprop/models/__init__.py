@@ -1,8 +1,23 @@
 """Detectors, heads and losses; importing this registers them with mmdet."""
 
 import maskprop.ops  # noqa: F401  mmcv needs its kernels before mmdet.models is imported
+from maskprop.models.coders.pixel_delta_box_coder import PixelDeltaBoxCoder
+from maskprop.models.detectors.mmdet_mask_track_rcnn import MendedMaskTrackRCNN
 from maskprop.models.detectors.video_mask_rcnn import VideoMaskRCNN
+from maskprop.models.heads.inter_frame_attention_head import InterFrameAttentionHead
 from maskprop.models.heads.mask_propagation_head import MaskPropagationHead
+from maskprop.models.heads.track_embed_head import TrackEmbedHead
 from maskprop.models.losses.mask_losses import BinaryMaskLoss, SoftIoULoss
+from maskprop.models.roi_extractors.legacy_roi_extractor import LegacyRoIExtractor
 
-__all__ = ['BinaryMaskLoss', 'MaskPropagationHead', 'SoftIoULoss', 'VideoMaskRCNN']
+__all__ = [
+    'BinaryMaskLoss',
+    'InterFrameAttentionHead',
+    'LegacyRoIExtractor',
+    'MaskPropagationHead',
+    'MendedMaskTrackRCNN',
+    'PixelDeltaBoxCoder',
+    'SoftIoULoss',
+    'TrackEmbedHead',
+    'VideoMaskRCNN',
+]

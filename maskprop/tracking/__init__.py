@@ -2,6 +2,7 @@
 
 from maskprop.tracking.baselines import BoxIoULinker, CopyPropagator
 from maskprop.tracking.clip_linker import ClipLinker
+from maskprop.tracking.mask_track_linker import MaskTrackLinker
 from maskprop.tracking.results import FrameResult, VideoInstances
 from maskprop.tracking.stream import Frame, VideoStream
 
@@ -11,6 +12,7 @@ __all__ = [
     'CopyPropagator',
     'Frame',
     'FrameResult',
+    'MaskTrackLinker',
     'VideoInstances',
     'VideoStream',
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
-SCORE_RULES = ('all', 'with_category')
+SCORE_RULES = ('all', 'with_category', 'majority')
 
 
 @dataclass
@@ -42,16 +43,22 @@ class VideoInstances:
     """Masks and class scores of every id of a video (MaskProp, Section 4.3 and "Scoring Video-Level Sequences").
 
     Args:
-        score_rule: a category's score of an id is the mean of its detection scores over ``'all'`` clips of the id
-            or over those ``'with_category'``.
+        score_rule: ``'all'`` and ``'with_category'`` give a result per id and category seen, whose score is the
+            mean of the category's detection scores over all clips of the id, or over those with the category.
+            ``'majority'`` (MaskTrack R-CNN, ObjProp) gives one per id: the label of most of the frames in which
+            it is present, filled ones included (of equally frequent ones that of the higher mean score); the
+            score is the mean over all those frames.
+        min_frames: ids that are present in fewer frames, filled ones included, have no result.
     """
 
-    def __init__(self, score_rule: str = 'with_category') -> None:
+    def __init__(self, score_rule: str = 'with_category', min_frames: int = 1) -> None:
         if score_rule not in SCORE_RULES:
             raise ValueError(f'score_rule={score_rule!r} is unknown; choose one of {SCORE_RULES}')
         self.score_rule = score_rule
+        self.min_frames = min_frames
         self.length = 0
         self._masks: dict[int, dict[int, dict]] = defaultdict(dict)
+        self._seen: dict[int, dict[int, tuple[int, float]]] = defaultdict(dict)  # id -> frame -> label, score
         self._scores: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
         self._clips: dict[int, int] = defaultdict(int)
 
@@ -66,9 +73,10 @@ class VideoInstances:
         self.length = result.frame_index + 1
         for row in sorted(range(len(result.ids)), key=result.scores.__getitem__):
             self._masks[result.ids[row]][result.frame_index] = result.masks[row]
+            self._seen[result.ids[row]][result.frame_index] = result.labels[row], result.scores[row]
 
     def score(self, track_id: int, label: int) -> float:
-        """The id's score for a class."""
+        """The id's score for a class, by its clips so far."""
         scores = self._scores[track_id][label]
         return sum(scores) / (self._clips[track_id] if self.score_rule == 'all' else len(scores))
 
@@ -77,7 +85,7 @@ class VideoInstances:
         return max(self._scores[track_id], key=lambda label: self.score(track_id, label))
 
     def to_results(self, video_id: int, category_ids: Sequence[int]) -> list[dict]:
-        """One result per id and category seen, in the format of the YouTube-VIS server.
+        """Results in the format of the YouTube-VIS server: one per id and category, or per id (``score_rule``).
 
         Args:
             video_id: of the annotation file.
@@ -89,15 +97,27 @@ class VideoInstances:
         """
         results = []
         for track_id, masks in self._masks.items():
+            if len(masks) < self.min_frames:
+                continue
             segmentations = [masks.get(frame) for frame in range(self.length)]
-            for label in self._scores[track_id]:
+            for label, score in self._final_scores(track_id).items():
                 results.append(
                     dict(
                         video_id=video_id,
                         category_id=int(category_ids[label]),
-                        score=float(self.score(track_id, label)),
+                        score=float(score),
                         segmentations=segmentations,
                         track_id=track_id,
                     )
                 )
         return results
+
+    def _final_scores(self, track_id: int) -> dict[int, float]:
+        """``{label: score}`` of an id's results."""
+        if self.score_rule != 'majority':
+            return {label: self.score(track_id, label) for label in self._scores[track_id]}
+        by_label: dict[int, list[float]] = defaultdict(list)
+        for label, score in self._seen[track_id].values():
+            by_label[label].append(score)
+        winner = max(by_label, key=lambda label: (len(by_label[label]), fmean(by_label[label])))
+        return {winner: fmean(score for _, score in self._seen[track_id].values())}

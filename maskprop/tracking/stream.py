@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +17,7 @@ from maskprop.tracking.results import FrameResult, VideoInstances
 
 if TYPE_CHECKING:
     from maskprop.models.detectors.video_mask_rcnn import VideoMaskRCNN
+    from maskprop.tracking.history_filler import HistoryFiller
 
 OUTPUT_MASKS = ('detection', 'propagated')
 
@@ -33,6 +34,8 @@ class Frame:
         rles: N final masks of the detector.
         size: (height, width) of the video in pixels.
         map_size: (height, width) of the map in pixels of the video, padding included.
+        embeds: (N, E) float on the CPU, the track head's embeddings, not normalised; None without one.
+        attention_code: (C, h, w), what the attention head needs of it; None without one.
     """
 
     code: Any
@@ -42,9 +45,23 @@ class Frame:
     rles: list[dict]
     size: tuple[int, int]
     map_size: tuple[float, float]
+    embeds: Tensor | None = None
+    attention_code: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.class_scores)
+
+    def select(self, rows: Sequence[int]) -> Frame:
+        """The same frame with these of its instances."""
+        index = torch.tensor(rows, dtype=torch.long)
+        return replace(
+            self,
+            masks=self.masks[index.to(self.masks.device)],
+            boxes=self.boxes[index],
+            class_scores=[self.class_scores[row] for row in rows],
+            rles=[self.rles[row] for row in rows],
+            embeds=None if self.embeds is None else self.embeds[index],
+        )
 
     def paste(self, maps: Tensor, threshold: float = 0.5) -> list[dict]:
         """RLEs at the video's size of (N, H, W) soft maps at the propagation stride."""
@@ -65,7 +82,9 @@ class VideoStream:
         clip_radius: T.
         fill: fill missed frames from the clips that carry the id.
         output_mask: the final mask is the ``'detection'``'s or the ``'propagated'`` one at offset 0.
-        score_rule: see :class:`~maskprop.tracking.results.VideoInstances`.
+        history_filler: fills a frame right after linking, from the frames before it:
+            ``step(frame, result)``; for linkers that need no clips.
+        score_rule, min_frames: see :class:`~maskprop.tracking.results.VideoInstances`.
     """
 
     def __init__(
@@ -77,7 +96,9 @@ class VideoStream:
         clip_radius: int = 6,
         fill: bool = False,
         output_mask: str = 'detection',
+        history_filler: HistoryFiller | None = None,
         score_rule: str = 'with_category',
+        min_frames: int = 1,
     ) -> None:
         if output_mask not in OUTPUT_MASKS:
             raise ValueError(f'output_mask={output_mask!r} is unknown; choose one of {OUTPUT_MASKS}')
@@ -89,13 +110,19 @@ class VideoStream:
             raise ValueError(
                 f'fill=True and output_mask="propagated" need clips, which {type(linker).__name__} does without'
             )
+        if linker.needs_clips and history_filler is not None:
+            raise ValueError(
+                f'history_fill works online, but {type(linker).__name__} links clips: set history_fill=None '
+                '(fill=True fills from the clips), or take a linker that needs no clips'
+            )
         self.model = model
         self.linker = linker
         self.propagator = propagator
         self.radius = clip_radius if linker.needs_clips else 0
         self.output_mask = output_mask
         self.filler = GapFiller() if fill else None
-        self.instances = VideoInstances(score_rule)
+        self.history_filler = history_filler
+        self.instances = VideoInstances(score_rule, min_frames)
         self._ring: deque[Frame] = deque(maxlen=2 * self.radius + 1)
         self._pending: deque[tuple[Frame, FrameResult]] = deque()
         self._seen = 0  # frames taken
@@ -155,13 +182,15 @@ class VideoStream:
             ids = self.linker.link(ClipTracks.from_masks(first, masks))
         else:
             masks = None
-            ids = self.linker.link(frame)
+            frame, ids = _drop_losers(frame, self.linker.link(frame))
         result = FrameResult(self._centre)
         rles = frame.rles if self.output_mask == 'detection' else frame.paste(masks[self._centre - first])
         for track_id, scores, rle in zip(ids, frame.class_scores, rles, strict=True):
             label = max(scores, key=scores.get)
             result.add(track_id, label, scores[label], rle)
             self.instances.add_scores(track_id, scores)
+        if self.history_filler is not None:
+            self.history_filler.step(frame, result)
         if self.filler is not None:
             self.filler.add_clip(first, ids, masks)
         self._pending.append((frame, result))
@@ -176,3 +205,11 @@ class VideoStream:
             self.filler.fill(frame, result, self.instances)
         self.instances.add_frame(result)
         return result
+
+
+def _drop_losers(frame: Frame, ids: list[int | None]) -> tuple[Frame, list[int]]:
+    """Without the detections to which the linker gave no id: they are not in the result."""
+    if None not in ids:
+        return frame, ids
+    rows = [row for row, track_id in enumerate(ids) if track_id is not None]
+    return frame.select(rows), [ids[row] for row in rows]

@@ -30,16 +30,20 @@ PROPAGATION = dict(
     mask_channel=True,
     copy_gain=8.0,
 )
+TRACK = Config.fromfile('configs/masktrack_rcnn/masktrack_rcnn_tiny_synthetic.py').model.track_head
+ATTENTION = dict(
+    type='InterFrameAttentionHead', num_classes=CLASSES, in_channels=32, channels=16, num_mask_convs=1
+)
 
 
 def build_model(detector: str = 'mask_rcnn', head: dict | None = None, **kwargs) -> torch.nn.Module:
-    """The demo's model, or the same with a small HTC, initialised by a fixed seed."""
+    """The demo's model, or the same with a small HTC, initialised by a fixed seed; kwargs are the model's keys."""
     torch.manual_seed(0)
     cfg = Config.fromfile('configs/_base_/models/tiny_mask_rcnn.py').model
     if detector == 'htc':
         shrink_htc(cfg)
     fit_num_classes(cfg, CLASSES)
-    cfg.update(propagation_head={**PROPAGATION, **(head or {})}, **kwargs)
+    cfg.update({'propagation_head': {**PROPAGATION, **(head or {})}, **kwargs})
     model = MODELS.build(cfg)
     model.init_weights()
     return model

@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
-from mmdet.structures.bbox import bbox2roi
 
+from maskprop.models.detectors.duplicates import group_duplicates
 from maskprop.models.detectors.frame_detector import detect, detection_loss, predict_roi_masks
-from maskprop.models.detectors.video_mask_rcnn import _match_instances, _stride_masks, group_duplicates
+from maskprop.models.detectors.frame_pairs import match_instances, stride_masks
 from tests.models.builders import CLASSES, HEIGHT, WIDTH, build_model, make_batch, make_detections
 
 PAIRS = {
@@ -62,14 +62,14 @@ def test_propagation_loss_is_the_mean_over_images_of_the_sum_over_instances():
     expected = 0
     for b, track in enumerate(samples):
         key, other = track.video_data_samples
-        source = _stride_masks(key, head.stride, 'cpu')
+        source = stride_masks(key, head.stride, 'cpu')
         for frame, sample in enumerate((key, other)):
             codes = head.encode([level[2 * b : 2 * b + 2] for level in feats])
             masks = head(codes.frame(0), codes.frame(frame), source)[0]
             ids = sample.gt_instances.instances_ids.tolist()
             for row, i in enumerate(key.gt_instances.instances_ids.tolist()):
                 if i in ids:
-                    target = _stride_masks(sample, head.stride, 'cpu')[ids.index(i)]
+                    target = stride_masks(sample, head.stride, 'cpu')[ids.index(i)]
                     expected = expected + 1 - soft_iou(masks[row], target)
     torch.testing.assert_close(found, expected / 2)
 
@@ -77,8 +77,8 @@ def test_propagation_loss_is_the_mean_over_images_of_the_sum_over_instances():
 def test_match_instances_by_id():
     _, samples = make_batch(([4, 7, 9], [9, 4]))
     key, other = samples[0].video_data_samples
-    masks = _stride_masks(other, 4, 'cpu')
-    matched = _match_instances(key, other, masks)
+    masks = stride_masks(other, 4, 'cpu')
+    matched = match_instances(key, other, masks)
     assert torch.equal(matched[0], masks[1])
     assert torch.equal(matched[2], masks[0])
     assert not matched[1].any()
@@ -92,7 +92,7 @@ def test_detection_loss_equals_mmdet():
     torch.manual_seed(3)
     expected = copy.deepcopy(model.detector).loss(inputs[:, 0], copy.deepcopy(key))
     torch.manual_seed(3)
-    found = detection_loss(model.detector, model.detector.extract_feat(inputs[:, 0]), copy.deepcopy(key))
+    found, _ = detection_loss(model.detector, model.detector.extract_feat(inputs[:, 0]), copy.deepcopy(key))
     assert found.keys() == expected.keys()
     for name in found:
         torch.testing.assert_close(found[name], expected[name])
@@ -108,7 +108,7 @@ def test_rpn_positives_do_not_depend_on_the_category():
         sample = copy.deepcopy(key)
         sample.gt_instances.labels.fill_(label)
         torch.manual_seed(0)
-        losses.append(detection_loss(model.detector, feats, [sample]))
+        losses.append(detection_loss(model.detector, feats, [sample])[0])
         assert sample.gt_instances.labels.eq(label).all(), 'the RoI head must keep its labels'
     torch.testing.assert_close(losses[0]['loss_rpn_cls'], losses[1]['loss_rpn_cls'])
     torch.testing.assert_close(losses[0]['loss_rpn_bbox'], losses[1]['loss_rpn_bbox'])
@@ -164,7 +164,7 @@ def test_mask_gradient_is_detached_by_default():
 
 
 def test_frozen_detector_keeps_its_weights_and_statistics():
-    model = build_model(freeze_detector=True).train()
+    model = build_model(frozen=('detector',)).train()
     losses = model.loss(*make_batch(([1, 2], [1, 2])))
     assert set(losses) == {'loss_prop'}
     assert not model.detector.backbone.bn1.training
@@ -198,7 +198,6 @@ def test_no_box_has_no_mask():
     feats = model.detector.extract_feat(torch.randn(2, 3, HEIGHT, WIDTH))
     masks = predict_roi_masks(model.detector, feats, [torch.zeros(0, 4)] * 2, [torch.zeros(0).long()] * 2)
     assert [len(m) for m in masks] == [0, 0]
-    assert bbox2roi([torch.zeros(0, 4)] * 2).shape == (0, 5)
 
 
 def test_bad_keys_say_what_to_do():

@@ -36,25 +36,57 @@ class Detections(NamedTuple):
 
 def detection_loss(
     detector: TwoStageDetector, feats: tuple[Tensor, ...], data_samples: list[DetDataSample]
-) -> dict:
+) -> tuple[dict, list[Tensor]]:
     """Losses of RPN and RoI heads on given features, as ``TwoStageDetector.loss`` has them.
 
     Args:
         detector: any two-stage detector.
         feats: levels of the FPN, each (B, C, H_l, W_l).
         data_samples: B samples with ``gt_instances``.
+
+    Returns:
+        the named losses, and the proposals of each frame, (P, 4) float boxes in input pixels.
     """
     if getattr(detector.roi_head, 'with_semantic', False):
         data_samples = [_with_semantic_target(detector, sample) for sample in data_samples]
-    # a deep copy: clone() shares gt_instances, and zeroing its labels would zero the RoI head's too
-    rpn_samples = copy.deepcopy(data_samples)
-    for sample in rpn_samples:
-        sample.gt_instances.labels = torch.zeros_like(sample.gt_instances.labels)
-    proposal_cfg = detector.train_cfg.get('rpn_proposal', detector.test_cfg.rpn)
-    losses, proposals = detector.rpn_head.loss_and_predict(feats, rpn_samples, proposal_cfg=proposal_cfg)
+    losses, proposals = detector.rpn_head.loss_and_predict(
+        feats, without_classes(data_samples), proposal_cfg=_proposal_cfg(detector)
+    )
     losses = {key if 'rpn' in key else f'rpn_{key}': value for key, value in losses.items()}
+    boxes = [found.bboxes.detach() for found in proposals]  # the RoI head renames the field
     losses.update(detector.roi_head.loss(feats, proposals, data_samples))
-    return losses
+    return losses, boxes
+
+
+@torch.no_grad()
+def propose(detector: TwoStageDetector, feats: tuple[Tensor, ...], img_metas: list[dict]) -> list[Tensor]:
+    """Proposals as in training, without the RPN's loss.
+
+    Args:
+        detector: any two-stage detector.
+        feats: levels of the FPN, each (B, C, H_l, W_l).
+        img_metas: B dicts with ``img_shape``.
+
+    Returns:
+        B tensors (P, 4) float, boxes in input pixels.
+    """
+    found = detector.rpn_head.predict_by_feat(
+        *detector.rpn_head(feats), batch_img_metas=img_metas, cfg=_proposal_cfg(detector), rescale=False
+    )
+    return [proposals.bboxes for proposals in found]
+
+
+def without_classes(data_samples: list[DetDataSample]) -> list[DetDataSample]:
+    """Copies of the samples with every label 0, which is what the RPN takes for an object of any class."""
+    # deep copies: clone() shares gt_instances, and zeroing its labels would zero the RoI head's too
+    samples = copy.deepcopy(data_samples)
+    for sample in samples:
+        sample.gt_instances.labels = torch.zeros_like(sample.gt_instances.labels)
+    return samples
+
+
+def _proposal_cfg(detector: TwoStageDetector) -> dict:
+    return detector.train_cfg.get('rpn_proposal', detector.test_cfg.rpn)
 
 
 def detect(detector: TwoStageDetector, feats: tuple[Tensor, ...], img_metas: list[dict]) -> list[Detections]:

@@ -1,44 +1,59 @@
-"""Video Mask R-CNN: a two-stage detector with a mask propagation branch (MaskProp, Section 4.1)."""
+"""Video Mask R-CNN: a two-stage detector with optional heads that join its frames.
+
+The heads: mask propagation (MaskProp, Section 4.1), track embeddings (MaskTrack R-CNN), inter-frame attention
+(ObjProp, Section 2.2). All share one backbone and detector pass of a frame.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmdet.models.mot import BaseMOTModel
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample, TrackDataSample
 from torch import Tensor
-from torchvision.ops import box_iou
 
+from maskprop.models.detectors.duplicates import class_scores, group_duplicates
 from maskprop.models.detectors.frame_detector import (
     Detections,
     detect,
     detection_loss,
     predict_roi_masks,
+    propose,
     semantic_feature,
 )
-from maskprop.ops.masks import downsample_masks, paste_binary_masks, paste_soft_masks
+from maskprop.models.detectors.frame_pairs import match_instances, stride_masks, track_loss
+from maskprop.ops.masks import paste_binary_masks, paste_soft_masks
+from maskprop.tracking.history_filler import HistoryFiller
 from maskprop.tracking.stream import Frame, VideoStream
 
+PARTS = ('detector', 'propagation_head', 'track_head', 'attention_head')
 MASK_SOURCES = ('predicted', 'ground_truth')
 DEFAULT_STRIDE = 8  # pixels, of the soft masks when there is no branch
 
 
 @MODELS.register_module()
 class VideoMaskRCNN(BaseMOTModel):
-    """A two-stage instance-segmentation detector that propagates its masks through a video clip.
+    """A two-stage instance-segmentation detector with optional heads that join its frames.
 
-    Trained on pairs of frames: L = L_cls + L_box + L_mask + L_prop. Tested on a stream, see :meth:`start_video`.
+    Trained on pairs of frames; the losses of detector and heads are summed. Tested on a stream, see
+    :meth:`start_video`.
 
     Args:
         detector: config of any mmdet two-stage instance-segmentation detector.
-        propagation_head: config of the mask propagation branch; ``None`` trains and tests the detector alone.
+        propagation_head: config of MaskProp's mask propagation branch.
+        track_head: config of MaskTrack R-CNN's track head, mmdet's ``RoITrackHead`` with an embed head.
+        attention_head: config of ObjProp's inter-frame attention head.
         propagator: config of what takes the branch's place at test (a baseline); ``None``: the branch.
         linker: config of the linker that gives clip tracks their video-level ids.
         mask_source: which instance masks training propagates: ``'predicted'`` by the mask head at the
             ground-truth boxes, as imperfect as at test, or ``'ground_truth'``.
         detach_masks: no gradient from the branch into the mask head.
         detect_on: the detection losses see the ``'key'`` frame of a pair (the letter) or ``'both'`` frames.
-        freeze_detector: train the branch alone; the detector stays in evaluation mode.
+        frozen: names of the parts that are not trained and stay in evaluation mode, of ``'detector'`` and the
+            heads' keys; a frozen part has no loss.
         clip_radius: T; clips have 2 T + 1 frames.
         merge_iou: detections of one frame whose boxes overlap above this IoU are one instance with several class
             scores: the best-scored one's mask is propagated and linked once. Otherwise they would share one
@@ -46,8 +61,10 @@ class VideoMaskRCNN(BaseMOTModel):
         output_mask: the final mask at t is the ``'detection'``'s or the ``'propagated'`` one at offset 0.
         fill: fill frames in which the detector missed an object from the clips that carry its id (not in the
             paper).
-        score_rule: how a category's score is averaged over an id's clips: over ``'all'`` of them or over those
-            ``'with_category'``.
+        history_fill: keyword arguments of a :class:`~maskprop.tracking.history_filler.HistoryFiller`, which
+            fills missed objects with the attention head, online; ``None``: no such filling.
+        score_rule: an id's scores, see :class:`~maskprop.tracking.results.VideoInstances`.
+        min_frames: ids that are present in fewer frames are left out of the result.
     """
 
     def __init__(
@@ -55,17 +72,21 @@ class VideoMaskRCNN(BaseMOTModel):
         *,
         detector: dict,
         propagation_head: dict | None = None,
+        track_head: dict | None = None,
+        attention_head: dict | None = None,
         propagator: dict | None = None,
         linker: dict | None = None,
         mask_source: str = 'predicted',
         detach_masks: bool = True,
         detect_on: str = 'key',
-        freeze_detector: bool = False,
+        frozen: Sequence[str] = (),
         clip_radius: int = 6,
         merge_iou: float | None = 0.7,
         output_mask: str = 'detection',
         fill: bool = False,
+        history_fill: dict | None = None,
         score_rule: str = 'with_category',
+        min_frames: int = 1,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -76,22 +97,37 @@ class VideoMaskRCNN(BaseMOTModel):
             raise ValueError(f"detect_on={detect_on!r} is unknown; choose 'key' or 'both'")
         self.detector = MODELS.build(detector)
         self.propagation_head = MODELS.build(propagation_head) if propagation_head else None
+        self.track_head = MODELS.build(track_head) if track_head else None
+        self.attention_head = MODELS.build(attention_head) if attention_head else None
         self.propagator = TASK_UTILS.build(propagator) if propagator else self.propagation_head
         self.linker_cfg = linker or dict(type='ClipLinker')
         self.mask_source = mask_source
         self.detach_masks = detach_masks
         self.detect_on = detect_on
-        self.freeze_detector = freeze_detector
         self.merge_iou = merge_iou
-        self.stream_cfg = dict(clip_radius=clip_radius, fill=fill, output_mask=output_mask, score_rule=score_rule)
-        if freeze_detector:
-            self.freeze_module('detector')
+        self.history_fill = history_fill
+        self.stream_cfg = dict(
+            clip_radius=clip_radius,
+            fill=fill,
+            output_mask=output_mask,
+            score_rule=score_rule,
+            min_frames=min_frames,
+        )
+        self.frozen = self._checked_parts(frozen)
+        self.freeze_module(self.frozen)
+
+    def _checked_parts(self, names: Sequence[str]) -> tuple[str, ...]:
+        parts = [name for name in PARTS if getattr(self, name) is not None]
+        unknown = [name for name in names if name not in parts]
+        if isinstance(names, str) or unknown:
+            raise ValueError(f'frozen={names!r}: expected a list of parts that the model has, of {parts}')
+        return tuple(names)
 
     def train(self, mode: bool = True) -> VideoMaskRCNN:
-        """Training mode, in which a frozen detector stays in evaluation mode."""
+        """Training mode, in which frozen parts stay in evaluation mode."""
         super().train(mode)
-        if self.freeze_detector:
-            self.detector.eval()
+        for name in self.frozen:
+            getattr(self, name).eval()
         return self
 
     # -- training
@@ -105,22 +141,42 @@ class VideoMaskRCNN(BaseMOTModel):
                 ``instances_ids``).
 
         Returns:
-            named losses; ``loss_prop`` is the branch's (Eq. 2).
+            named losses of the parts that are not frozen; ``loss_prop`` is the propagation branch's (Eq. 2).
         """
         frames = inputs.shape[1]
-        if self.propagation_head is not None and frames != 2:
-            raise ValueError(f'the propagation branch trains on pairs of frames, but samples have {frames}')
+        if self._heads() and frames != 2:
+            raise ValueError(f'{", ".join(self._heads())} trains on pairs of frames, but samples have {frames}')
         # frames of a sample stay neighbours: index b * F + f
         feats = self.detector.extract_feat(inputs.flatten(0, 1))
         samples = [sample for track in data_samples for sample in track.video_data_samples]
         losses = {}
-        if not self.freeze_detector:
+        proposals = None
+        if 'detector' not in self.frozen:
             step = 1 if self.detect_on == 'both' else frames
-            detected = tuple(level[::step] for level in feats)
-            losses.update(detection_loss(self.detector, detected, samples[::step]))
-        if self.propagation_head is not None:
+            losses, found = detection_loss(self.detector, tuple(level[::step] for level in feats), samples[::step])
+            proposals = found[:: frames // step]
+        if self._trains('propagation_head'):
             losses['loss_prop'] = self._propagation_loss(feats, samples, inputs.shape[-2:])
+        if self._trains('track_head'):
+            if proposals is None:
+                key_feats = tuple(level[::2] for level in feats)
+                proposals = propose(self.detector, key_feats, [sample.metainfo for sample in samples[::2]])
+            losses.update(track_loss(self.track_head, feats, proposals, samples))
+        if self._trains('attention_head'):
+            codes = self.attention_head.encode(feats)
+            losses.update(
+                self.attention_head.loss(
+                    codes[::2], codes[1::2], samples[::2], samples[1::2], tuple(inputs.shape[-2:])
+                )
+            )
         return losses
+
+    def _heads(self) -> list[str]:
+        """Names of the heads that the model has."""
+        return [name for name in PARTS[1:] if getattr(self, name) is not None]
+
+    def _trains(self, head: str) -> bool:
+        return head in self._heads() and head not in self.frozen
 
     def _propagation_loss(
         self, feats: tuple[Tensor, ...], samples: list[DetDataSample], input_shape: tuple[int, int]
@@ -129,14 +185,14 @@ class VideoMaskRCNN(BaseMOTModel):
         head = self.propagation_head
         codes = head.encode(feats)
         keys, others = samples[::2], samples[1::2]
-        key_masks = [_stride_masks(sample, head.stride, feats[0].device) for sample in keys]
-        other_masks = [_stride_masks(sample, head.stride, feats[0].device) for sample in others]
+        key_masks = [stride_masks(sample, head.stride, feats[0].device) for sample in keys]
+        other_masks = [stride_masks(sample, head.stride, feats[0].device) for sample in others]
         sources = key_masks
         if self.mask_source == 'predicted':
             sources = self._predict_gt_masks(feats, keys, input_shape)
         losses = []
         for i, (source, key, other) in enumerate(zip(sources, keys, others, strict=True)):
-            targets = torch.stack([key_masks[i], _match_instances(key, other, other_masks[i])])
+            targets = torch.stack([key_masks[i], match_instances(key, other, other_masks[i])])
             losses.append(head.loss(codes.frame(2 * i), codes.frames(2 * i, 2 * i + 2), source, targets))
         return torch.stack(losses).mean()
 
@@ -162,14 +218,25 @@ class VideoMaskRCNN(BaseMOTModel):
         Args:
             linker: config of a linker in place of the model's.
             propagator: config of a propagator in place of the model's.
-            **overrides: of ``clip_radius``, ``fill``, ``output_mask``, ``score_rule``.
+            **overrides: of ``clip_radius``, ``fill``, ``output_mask``, ``history_fill``, ``score_rule``,
+                ``min_frames``.
         """
+        linker = TASK_UTILS.build(linker or self.linker_cfg)
+        if getattr(linker, 'needs_embeds', False) and self.track_head is None:
+            raise ValueError(f'{type(linker).__name__} compares track embeddings, but the model has no track_head')
+        history_fill = overrides.pop('history_fill', self.history_fill)
         return VideoStream(
             model=self,
-            linker=TASK_UTILS.build(linker or self.linker_cfg),
+            linker=linker,
             propagator=TASK_UTILS.build(propagator) if propagator else self.propagator,
+            history_filler=None if history_fill is None else self._history_filler(history_fill),
             **{**self.stream_cfg, **overrides},
         )
+
+    def _history_filler(self, options: dict) -> HistoryFiller:
+        if self.attention_head is None:
+            raise ValueError('history_fill needs an attention_head, and the model has none')
+        return HistoryFiller(self.attention_head, **options)
 
     @torch.no_grad()
     def encode_frame(self, image: Tensor, meta: dict) -> Frame:
@@ -186,6 +253,27 @@ class VideoMaskRCNN(BaseMOTModel):
         detections = detect(self.detector, feats, [meta])[0]
         return self.frame_from_detections(feats, detections, meta, image.shape[-2:])
 
+    @torch.no_grad()
+    def frame_code(self, feats: tuple[Tensor, ...], boxes: Tensor) -> dict[str, Any]:
+        """What the heads need of a frame: ``code``, ``embeds`` and ``attention_code`` of a :class:`Frame`.
+
+        Args:
+            feats: levels of the FPN, each (1, C, H_l, W_l).
+            boxes: (N, 4) float, of the instances, in pixels of the network's input.
+
+        Returns:
+            the three fields; None for a head that the model doesn't have.
+        """
+        code = dict(code=None, embeds=None, attention_code=None)
+        if self.propagation_head is not None:
+            code['code'] = self.propagation_head.encode(feats)
+        if self.track_head is not None:
+            roi_feats, counts = self.track_head.extract_roi_feats(feats, [boxes])
+            code['embeds'] = self.track_head.embed_head.extract_feat(roi_feats, counts)[0].float().cpu()
+        if self.attention_head is not None:
+            code['attention_code'] = self.attention_head.encode(feats)[0]
+        return code
+
     def frame_from_detections(
         self, feats: tuple[Tensor, ...], detections: Detections, meta: dict, input_shape: tuple[int, int]
     ) -> Frame:
@@ -196,14 +284,13 @@ class VideoMaskRCNN(BaseMOTModel):
         groups = group_duplicates(boxes, detections.scores, self.merge_iou)
         kept = groups.unique()
         roi_masks, boxes = detections.roi_masks[kept], boxes[kept]
-        head = self.propagation_head
-        stride = head.stride if head is not None else DEFAULT_STRIDE
+        stride = self.propagation_head.stride if self.propagation_head is not None else DEFAULT_STRIDE
         cells = [side // stride for side in input_shape]
         return Frame(
-            code=head.encode(feats) if head is not None else None,
+            **self.frame_code(feats, detections.boxes[kept]),
             masks=paste_soft_masks(roi_masks, detections.boxes[kept] / stride, *cells),
             boxes=boxes.cpu(),
-            class_scores=_class_scores(detections, groups, kept),
+            class_scores=class_scores(detections, groups, kept),
             rles=paste_binary_masks(roi_masks, boxes, height, width),
             size=(height, width),
             map_size=tuple(n * stride / s for n, s in zip(cells, meta['scale_factor'][::-1], strict=True)),
@@ -226,51 +313,3 @@ class VideoMaskRCNN(BaseMOTModel):
             stream.finish()
             videos.append(stream.video_instances())
         return videos
-
-
-def group_duplicates(boxes: Tensor, scores: Tensor, iou_threshold: float | None) -> Tensor:
-    """Which detection stands for each one: the best-scored box that it overlaps above the threshold.
-
-    Args:
-        boxes: (N, 4) float. scores: (N,) float. iou_threshold: ``None`` leaves every detection to itself.
-
-    Returns:
-        (N,) long, indices into the detections; a representative has its own index.
-    """
-    groups = torch.arange(len(boxes), device=boxes.device)
-    if iou_threshold is None or len(boxes) < 2:
-        return groups
-    overlaps = box_iou(boxes, boxes) > iou_threshold
-    free = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
-    for index in scores.argsort(descending=True, stable=True).tolist():
-        if free[index]:
-            members = overlaps[index] & free
-            members[index] = True
-            groups[members] = index
-            free &= ~members
-    return groups
-
-
-def _class_scores(detections: Detections, groups: Tensor, kept: Tensor) -> list[dict[int, float]]:
-    """Best score of every class among the detections of each kept group."""
-    scores: dict[int, dict[int, float]] = {index: {} for index in kept.tolist()}
-    columns = zip(groups.tolist(), detections.labels.tolist(), detections.scores.tolist(), strict=True)
-    for group, label, score in columns:
-        scores[group][label] = max(score, scores[group].get(label, 0.0))
-    return list(scores.values())
-
-
-def _stride_masks(sample: DetDataSample, stride: int, device: torch.device) -> Tensor:
-    """Ground-truth masks of a frame at a stride, (N, H, W) float of 0 and 1."""
-    masks = sample.gt_instances.masks
-    return downsample_masks(masks.to_tensor(torch.bool, device), stride)
-
-
-def _match_instances(key: DetDataSample, other: DetDataSample, other_masks: Tensor) -> Tensor:
-    """Masks in the other frame of the key frame's instances, (N, H, W); 0 where absent."""
-    ids = {int(i): row for row, i in enumerate(other.gt_instances.instances_ids)}
-    matched = other_masks.new_zeros((len(key.gt_instances.instances_ids), *other_masks.shape[1:]))
-    for row, i in enumerate(key.gt_instances.instances_ids):
-        if int(i) in ids:
-            matched[row] = other_masks[ids[int(i)]]
-    return matched

@@ -1,0 +1,59 @@
+"""MaskTrack R-CNN, ResNet-50-FPN, YouTube-VIS 2019, the reference's schedule (30.3 mAP in both papers).
+
+Run:  python tools/train.py configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py --auto-scale-lr
+      bash tools/dist_train.sh configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py 4 --auto-scale-lr
+Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
+
+640x360, flips, 12 epochs of SGD at .005 for 24 pairs (ObjProp, "Training"). Validates by video AP on mini-val and
+writes a submission for the validation set. How it is implemented: docs/masktrack_rcnn.md.
+"""
+
+_base_ = [
+    '../_base_/models/mask_track_rcnn_r50_fpn.py',
+    '../_base_/datasets/youtube_vis_2019.py',
+    '../_base_/default_runtime.py',
+]
+
+train_pipeline = [
+    dict(type='SampleFramePair', max_gap=10_000),  # uniform over all other frames of the video
+    dict(
+        type='TransformBroadcaster',
+        share_random_params=True,
+        transforms=[
+            dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
+            dict(type='LoadVideoAnnotations'),
+            dict(type='Resize', scale=(640, 360), keep_ratio=True),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='FilterVideoAnnotations'),
+        ],
+    ),
+    dict(type='PackTrackInputs', default_meta_keys=_base_.meta_keys),
+]
+test_pipeline = [
+    dict(
+        type='TransformBroadcaster',
+        transforms=[
+            dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
+            dict(type='Resize', scale=(640, 360), keep_ratio=True),
+        ],
+    ),
+    dict(type='PackTrackInputs', default_meta_keys=_base_.meta_keys),
+]
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+
+train_cfg = dict(type='VideoTrainLoop', max_epochs=12, val_interval=1)
+val_cfg = dict(type='VideoValLoop')
+test_cfg = dict(type='VideoTestLoop')
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.005, momentum=0.9, weight_decay=1e-4),
+    clip_grad=dict(max_norm=35, norm_type=2),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1 / 3, by_epoch=False, begin=0, end=500),
+    dict(type='MultiStepLR', by_epoch=True, begin=0, end=12, milestones=[8, 11], gamma=0.1),
+]
+auto_scale_lr = dict(enable=False, base_batch_size=24)

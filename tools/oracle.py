@@ -1,0 +1,123 @@
+"""The oracle study: video AP when boxes, then classes, masks and ids come from the ground truth (docs/oracle.md).
+
+    python tools/oracle.py CONFIG.py CHECKPOINT.pth
+    python tools/oracle.py CONFIG.py CHECKPOINT.pth --out rows.json --box-iou 0.5 --frame-stride 3
+
+On the test set of the config, which needs annotations. Prints the rows of ObjProp's Table 1 beside the paper's
+numbers and, with ``--out``, writes them as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from maskprop.engine import cli
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('--out', metavar='ROWS.json', help='write the rows: all metrics in 0..1, full precision')
+    parser.add_argument(
+        '--box-iou', type=float, default=0.5, help='a detection takes a ground-truth box from this IoU on'
+    )
+    parser.add_argument(
+        '--frame-stride', type=int, metavar='N', help="use every N-th frame (default: the config's)"
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    args = parser.parse_args(argv)
+    if not 0 < args.box_iou <= 1:
+        parser.error(f'--box-iou {args.box_iou}: expected an IoU above 0, and 1 at most')
+    if args.frame_stride is not None and args.frame_stride < 1:
+        parser.error(f'--frame-stride {args.frame_stride}: expected 1 or more')
+    return args
+
+
+def load_test_set(cfg: Config) -> tuple[Any, Any]:
+    """Test set and ground truth of a config; every complaint comes here, before the model is built."""
+    from maskprop.datasets.ytvis_dataset import YouTubeVISJsonDataset
+    from maskprop.engine.checks import build_dataset
+    from maskprop.engine.config import ConfigError
+    from maskprop.evaluation import load_ground_truth
+
+    dataset = build_dataset(cfg, 'test')
+    if not isinstance(dataset, YouTubeVISJsonDataset):
+        raise ConfigError(
+            f'test_dataloader.dataset is a {type(dataset).__name__}, but the oracle study takes its ground truth '
+            'from a YouTubeVISJsonDataset'
+        )
+    if not any(image['instances'] for i in range(len(dataset)) for image in dataset.get_data_info(i)['images']):
+        val = (cfg.get('val_dataloader') or {}).get('dataset') or {}
+        file, folder = val.get('ann_file', 'FILE'), (val.get('data_prefix') or {}).get('img_path', 'FOLDER')
+        raise ConfigError(
+            f'{dataset.ann_file}: no annotated object in the frames used, and the oracle study replaces '
+            'detections by annotations (published validation and test sets have none). Take a set that has them, '
+            f"such as the config's validation set: --cfg-options test_dataloader.dataset.ann_file={file} "
+            f'test_dataloader.dataset.data_prefix.img_path={folder}'
+        )
+    return dataset, load_ground_truth(dataset.ann_file, dataset.frame_stride, dataset.frame_range)
+
+
+def build_model(cfg: Config, checkpoint: str, dataset: Any) -> Any:
+    """The model, whose labels must be those of the annotations."""
+    from maskprop.apis import init_model
+    from maskprop.engine.config import ConfigError
+
+    model = init_model(cfg, checkpoint)
+    found, wanted = list(model.dataset_meta['classes']), list(dataset.metainfo['classes'])
+    if found != wanted:
+        raise ConfigError(
+            f'checkpoint {checkpoint} was trained on the classes {found}, but {dataset.ann_file} has {wanted}: '
+            'take a test set with the same categories, in the same order of their ids'
+        )
+    return model
+
+
+def study(args: argparse.Namespace) -> list[dict]:
+    """Run the study as ``args`` say; the rows."""
+    from maskprop.engine.config import ConfigError, check_config_file, load_config
+
+    check_config_file(args.config)
+    if not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(
+            f'checkpoint {args.checkpoint}: no such file. Train one by: python tools/train.py {args.config}'
+        )
+    import maskprop
+
+    maskprop.register_all()
+    from maskprop.apis.oracle import count_unseen, format_table, oracle_results, score_rows
+    from maskprop.evaluation.results_io import write_json
+
+    cfg = load_config(args.config, args.cfg_options)
+    missing = [key for key in ('model', 'test_dataloader') if not cfg.get(key)]
+    if missing:
+        raise ConfigError(f'config {args.config}: {", ".join(missing)} is not set')
+    if args.frame_stride is not None:
+        cfg.test_dataloader.dataset.frame_stride = args.frame_stride
+    dataset, truth = load_test_set(cfg)
+    model = build_model(cfg, args.checkpoint, dataset)
+
+    def progress(done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            print(f'{done} of {total} videos', flush=True)
+
+    rows = score_rows(truth, oracle_results(model, dataset, args.box_iou, progress))
+    print(f'\n{format_table(rows)}')
+    if unseen := count_unseen(truth):
+        print(
+            f'{dataset.ann_file}: objects without a mask in any frame: {unseen}; no result can match them, so the '
+            'last row stays below 100'
+        )
+    if args.out:
+        settings = dict(box_iou=args.box_iou, frame_stride=dataset.frame_stride)
+        write_json(args.out, [{**row, **settings} for row in rows])
+    return rows
+
+
+if __name__ == '__main__':
+    cli.run(study, parse_args())

@@ -1,0 +1,162 @@
+"""Weights of a COCO detector to begin a training with: what fits the config's model is kept, the rest listed."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+import maskprop
+from maskprop.apis.model import find_dataset_meta
+from maskprop.conversion.state_dicts import check_files, read_state_dict, write_checkpoint
+from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.config import ConfigError, load_config
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Fit(NamedTuple):
+    """A state dict against a model.
+
+    Attributes:
+        kept: weights that the model has, in the model's shape.
+        reshaped: name, shape in the file, shape in the model: not kept, initialised anew.
+        absent: name and shape of the model's weights that the file lacks: initialised anew.
+        dropped: name and shape of the file's weights that the model lacks.
+    """
+
+    kept: dict[str, Tensor]
+    reshaped: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
+    absent: list[tuple[str, tuple[int, ...]]]
+    dropped: list[tuple[str, tuple[int, ...]]]
+
+    def report(self) -> str:
+        """All that is not kept, by name and shape; the heads that no detector has, by their number of weights."""
+        heads = Counter(name.partition('.')[0] for name, _ in self.absent if not name.startswith('detector.'))
+        lines = [f'kept: {len(self.kept)} weights']
+        lines += _list_rows('initialised anew, of another shape', self.reshaped)
+        lines += _list_rows(
+            'initialised anew, not in the file', [row for row in self.absent if row[0].startswith('detector.')]
+        )
+        lines += [f'initialised anew, not of a detector: {head}, {count} weights' for head, count in heads.items()]
+        lines += _list_rows('dropped, not in the model', self.dropped)
+        return '\n'.join(lines)
+
+
+def fit_state_dict(state: Mapping[str, Tensor], shapes: Shapes) -> Fit:
+    """Compare weights with a model's, by name and shape.
+
+    Args:
+        state: converted weights.
+        shapes: the model's weights, see :func:`model_shapes`.
+    """
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    # counters that only a momentum of None uses; FrozenBatchNorm has none
+    absent = [(k, s) for k, s in shapes.items() if k not in found and not k.endswith('.num_batches_tracked')]
+    return Fit(
+        kept={key: value for key, value in state.items() if shapes.get(key) == found[key]},
+        reshaped=[(k, s, shapes[k]) for k, s in found.items() if k in shapes and shapes[k] != s],
+        absent=absent,
+        dropped=[(k, s) for k, s in found.items() if k not in shapes],
+    )
+
+
+def model_shapes(config: str, options: dict | None = None, num_classes: int | None = None) -> Shapes:
+    """Shape of every weight of a config's model.
+
+    Args:
+        config: path of the config.
+        options: ``--cfg-options``.
+        num_classes: None: of the config's ``metainfo`` or test set.
+
+    Raises:
+        ConfigError: no such config, or nothing says how many classes there are.
+    """
+    maskprop.register_all()
+    # After register_all, which installs the kernels that mmdet needs.
+    from mmdet.registry import MODELS
+
+    from maskprop.engine.checks import fit_num_classes
+
+    cfg = load_config(config, options)
+    source = '--num-classes'
+    if num_classes is None:
+        source = 'the test set'
+        try:
+            num_classes = len(find_dataset_meta(cfg, None)['classes'])
+        except ConfigError as error:
+            raise ConfigError(f'{error}, or say how many there are: --num-classes N') from error
+    fit_num_classes(cfg.model, num_classes, source)
+    return {key: tuple(value.shape) for key, value in MODELS.build(cfg.model).state_dict().items()}
+
+
+def write_initialisation(
+    source: str | Path,
+    out: str | Path,
+    convert: Callable[[Mapping[str, Tensor], str], dict[str, Tensor]],
+    config: str,
+    options: dict | None = None,
+    num_classes: int | None = None,
+) -> Fit:
+    """Convert a detector's checkpoint and keep of it what the config's model can load.
+
+    Args:
+        source: the detector's checkpoint.
+        out: a checkpoint for ``load_from``.
+        convert: ``convert_state_dict`` of the checkpoint's kind.
+        config, options, num_classes: see :func:`model_shapes`.
+
+    Raises:
+        FileNotFoundError, CheckpointError: the source can't be read, is of another kind, or nothing of its
+            backbone fits.
+        ConfigError: see :func:`model_shapes`.
+    """
+    check_files(source, out)
+    name = f'checkpoint {source}'
+    state = convert(read_state_dict(source), name)
+    fit = fit_state_dict(state, model_shapes(config, options, num_classes))
+    if not any(key.startswith('detector.backbone.') for key in fit.kept):
+        first = (fit.reshaped or fit.dropped)[0]
+        raise CheckpointError(
+            f'{name}: nothing of its backbone fits the model of {config}, for example {first[0]} '
+            f"{_show(first[1])}. Take a checkpoint whose backbone is the config's"
+        )
+    write_checkpoint(out, fit.kept, dict(converted_from=Path(source).name))
+    return fit
+
+
+def main(description: str, convert: Callable[[Mapping[str, Tensor], str], dict[str, Tensor]]) -> None:
+    """The command line of both tools."""
+    from mmengine.config import DictAction
+
+    from maskprop.engine.cli import run
+
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', metavar='IN', help='the checkpoint, .pth (or .npz of its state dict)')
+    parser.add_argument('out', metavar='OUT', help='what is written, .pth')
+    parser.add_argument('--config', required=True, help='config of the model that is to be trained')
+    parser.add_argument('--num-classes', type=int, help="without the background (default: the config's data set)")
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override keys')
+
+    def convert_and_report(args: argparse.Namespace) -> None:
+        fit = write_initialisation(args.source, args.out, convert, args.config, args.cfg_options, args.num_classes)
+        print(f'{fit.report()}\nwrote {args.out}')
+
+    run(convert_and_report, parser.parse_args())
+
+
+def _list_rows(title: str, rows: list[tuple]) -> list[str]:
+    """Rows of a name and one shape, or the file's and the model's, under a title; nothing where there is none."""
+    shown = []
+    for name, shape, *others in rows:
+        both = ''.join(f' in the file, {_show(other)} in the model' for other in others)
+        shown.append(f'  {name}: {_show(shape)}{both}')
+    return [f'{title}:', *shown] if rows else []
+
+
+def _show(shape: tuple[int, ...]) -> str:
+    return 'x'.join(map(str, shape)) or 'scalar'

@@ -1,0 +1,15 @@
+"""Begin a training from torchvision's Mask R-CNN (maskrcnn_resnet50_fpn, weights of COCO).
+
+    python tools/model_converters/torchvision_maskrcnn.py IN.pth OUT.pth --config CONFIG.py
+    python tools/train.py CONFIG.py --cfg-options load_from=OUT.pth model.detector.init_cfg=None
+
+What doesn't fit the config's model (classes, as a rule) is left out and listed. See docs/checkpoints.md.
+"""
+
+from __future__ import annotations
+
+from maskprop.conversion.initialisation import main
+from maskprop.conversion.torchvision_maskrcnn import convert_state_dict
+
+if __name__ == '__main__':
+    main(__doc__, convert_state_dict)

@@ -25,7 +25,8 @@ model = dict(
 )
 del track_head
 
-# the reference frame is uniform over all other frames of the video
+# the reference frame is uniform over all other frames of the video that have an object
 train_pipeline = _base_.train_pipeline
-train_pipeline[0].max_gap = 10_000
+train_pipeline[0].max_gap = None
+train_pipeline[0].with_objects = True
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

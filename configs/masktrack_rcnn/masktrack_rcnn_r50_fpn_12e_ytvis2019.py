@@ -15,7 +15,7 @@ _base_ = [
 ]
 
 train_pipeline = [
-    dict(type='SampleFramePair', max_gap=10_000),  # uniform over all other frames of the video
+    dict(type='SampleFramePair', max_gap=None, with_objects=True),  # uniform over all others with an object
     dict(
         type='TransformBroadcaster',
         share_random_params=True,

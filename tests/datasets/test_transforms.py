@@ -51,6 +51,17 @@ def test_a_gap_larger_than_the_video():
     assert set(gaps(SampleFramePair(max_gap=25), video(4), 1)) == {-1, 1, 2}
 
 
+def test_without_a_largest_gap_any_other_frame():
+    assert set(gaps(SampleFramePair(max_gap=None), video(60), 0, draws=2000)) == set(range(1, 60))
+
+
+def test_the_second_frame_has_objects_where_there_is_one():
+    source = video(6)
+    source['images'][0]['instances'] = source['images'][5]['instances'] = [dict(instance_id=1)]
+    assert set(gaps(SampleFramePair(max_gap=None, with_objects=True), source, 1)) == {-1, 4}
+    assert set(gaps(SampleFramePair(max_gap=1, with_objects=True), source, 2)) == {-1, 1}
+
+
 def test_a_video_of_one_frame_gives_it_twice():
     assert set(gaps(SampleFramePair(), video(1), 0, draws=3)) == {0}
 

@@ -57,3 +57,10 @@ def test_stuff_classes_of_the_semantic_head_are_its_own():
     cfg = htc(semantic=183)
     fit_num_classes(cfg, 7)
     assert cfg.detector.roi_head.semantic_head.num_classes == 183
+
+
+def test_the_attention_head_is_filled_in():
+    cfg = htc(bbox=(7, 7, 7), mask=(7, 7, 7))
+    cfg.attention_head = dict(type='InterFrameAttentionHead', num_classes=None)
+    fit_num_classes(cfg, 7)
+    assert cfg.attention_head.num_classes == 7

@@ -22,9 +22,10 @@ class SampleFramePair(BaseFrameSample):
     one without it); gives the two images' dicts as lists, and ``key_frame_flags`` [True, False].
 
     Args:
-        max_gap: Largest gap.
+        max_gap: Largest gap; None: any frame of the video.
         gap_unit: 'listed': gaps are counted in the annotation file's frames (after ``frame_stride``); 'source': in
             frames of the source video, by the last number in each file name (00005.jpg is frame 5).
+        with_objects: The second frame is one with objects, where such a frame is within the gap.
         collect_video_keys: Keys of the video to copy to its frames.
 
     Raises:
@@ -34,17 +35,19 @@ class SampleFramePair(BaseFrameSample):
 
     def __init__(
         self,
-        max_gap: int = 25,
+        max_gap: int | None = 25,
         gap_unit: Literal['listed', 'source'] = 'listed',
+        with_objects: bool = False,
         collect_video_keys: tuple[str, ...] = ('video_id', 'video_length'),
     ) -> None:
         super().__init__(list(collect_video_keys))
-        if max_gap < 1:
-            raise ValueError(f'max_gap: found {max_gap}; expected 1 or more')
+        if max_gap is not None and max_gap < 1:
+            raise ValueError(f'max_gap: found {max_gap}; expected 1 or more, or None for no limit')
         if gap_unit not in ('listed', 'source'):
             raise ValueError(f"gap_unit: found {gap_unit!r}; expected 'listed' or 'source'")
         self.max_gap = max_gap
         self.gap_unit = gap_unit
+        self.with_objects = with_objects
 
     def transform(self, video: dict) -> dict[str, list]:
         key = video.get('key_frame_id')
@@ -60,7 +63,13 @@ class SampleFramePair(BaseFrameSample):
             return key
         times = self._times(video)
         gaps = times - times[key]  # [T]
-        within = np.flatnonzero((gaps != 0) & (np.abs(gaps) <= self.max_gap))
+        within = gaps != 0
+        if self.max_gap is not None:
+            within &= np.abs(gaps) <= self.max_gap
+        if self.with_objects:
+            filled = within & np.array([bool(image['instances']) for image in images])
+            within = filled if filled.any() else within
+        within = np.flatnonzero(within)
         if not len(within):
             nearest = np.abs(gaps[gaps != 0]).min()
             raise ValueError(

@@ -70,6 +70,8 @@ def generate(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace, options: list[str]) -> Path:
     """Train on several processes; the last checkpoint."""
     work_dir = args.out / 'train'
+    # no validation in between: the test comes next
+    options = [*options, 'train_cfg.val_interval=1000000']
     command = ['tools/train.py', args.config, '--work-dir', work_dir, '--seed', args.seed, *options]
     if args.processes > 1:
         launcher = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={args.processes}']

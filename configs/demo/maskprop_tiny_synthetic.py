@@ -29,10 +29,11 @@ model = dict(
         copy_gain=8.0,
     ),
     detect_on='both',
-    # fewer, surer detections: fragments of an object would take its id
-    detector=dict(test_cfg=dict(rcnn=dict(score_thr=0.4))),
-    linker=dict(type='ClipLinker', threshold=0.05, recent=2),
+    # surer detections than 0.1: fragments of an object would take its id
+    detector=dict(test_cfg=dict(rcnn=dict(score_thr=0.2))),
+    linker=dict(type='ClipLinker', threshold=0.05, recent=1),
     fill=True,
+    score_rule='all',
 )
 # rows of the demo's table: what replaces MaskProp's parts, on the same detections; thresholds chosen on seed 0
 variants = dict(

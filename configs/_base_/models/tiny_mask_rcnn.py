@@ -41,13 +41,13 @@ detector = dict(
         bbox_head=dict(
             type='Shared2FCBBoxHead',
             in_channels=32,
-            fc_out_channels=128,
+            fc_out_channels=256,
             roi_feat_size=7,
             num_classes=None,
             bbox_coder=dict(
                 type='DeltaXYWHBBoxCoder', target_means=[0.0, 0.0, 0.0, 0.0], target_stds=[0.1, 0.1, 0.2, 0.2]
             ),
-            reg_class_agnostic=False,
+            reg_class_agnostic=True,
             loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
             loss_bbox=dict(type='L1Loss', loss_weight=1.0),
         ),
@@ -88,14 +88,14 @@ detector = dict(
         rcnn=dict(
             assigner=dict(
                 type='MaxIoUAssigner',
-                pos_iou_thr=0.5,
-                neg_iou_thr=0.5,
-                min_pos_iou=0.5,
+                pos_iou_thr=0.6,
+                neg_iou_thr=0.6,
+                min_pos_iou=0.6,
                 match_low_quality=True,
                 ignore_iof_thr=-1,
             ),
             sampler=dict(
-                type='RandomSampler', num=32, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=True
+                type='RandomSampler', num=48, pos_fraction=1 / 6, neg_pos_ub=-1, add_gt_as_proposals=True
             ),
             mask_size=28,
             pos_weight=-1,

@@ -60,7 +60,7 @@ class Path:
 def roaming_path(
     rng: np.random.Generator, height: int, width: int, speed: float, others: list[tuple[float, float]]
 ) -> Path:
-    """A curvy path around a point inside the picture, of three points the one farthest from `others`.
+    """A curvy path around a point inside the picture, of six points the one farthest from `others`.
 
     Args:
         height, width: of the picture.
@@ -82,7 +82,7 @@ def roaming_path(
 def _free_place(
     rng: np.random.Generator, height: int, width: int, others: list[tuple[float, float]]
 ) -> tuple[float, float]:
-    candidates = rng.uniform((0.15, 0.2), (0.85, 0.8), size=(3, 2)) * (width, height)
+    candidates = rng.uniform((0.15, 0.2), (0.85, 0.8), size=(6, 2)) * (width, height)
     distances = [min((np.hypot(x - a, y - b) for a, b in others), default=0.0) for x, y in candidates]
     x, y = candidates[int(np.argmax(distances))]
     return float(x), float(y)

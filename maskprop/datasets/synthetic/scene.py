@@ -27,12 +27,12 @@ class SceneSettings:
     categories: int = 5
     colour_correlation: float = 1.0
     objects: tuple[int, int] = (1, 3)
-    radius: tuple[float, float] = (0.20, 0.34)
+    radius: tuple[float, float] = (0.18, 0.28)
     speed: float = 0.034
     fast_share: float = 0.25
     crossing_share: float = 0.3
     transit_share: float = 0.2
-    blur_share: float = 0.5
+    blur_share: float = 0.4
     swap_share: float = 0.05
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ def _make_cross(
     moment = rng.uniform(0.25, 0.75) * (settings.frames - 1)
     meeting = np.array([rng.uniform(0.3, 0.7) * settings.width, rng.uniform(0.35, 0.65) * settings.height])
     angle = rng.uniform(0, 2 * np.pi)
-    apart = rng.uniform(0.1, 0.45) * radii.sum() * np.array([np.cos(angle), np.sin(angle)])
+    apart = rng.uniform(0.5, 0.85) * radii.sum() * np.array([np.cos(angle), np.sin(angle)])
     return [paths[0].moved_to(meeting - apart / 2, moment), paths[1].moved_to(meeting + apart / 2, moment)]
 
 

@@ -49,13 +49,13 @@ def _polygon(corners: int) -> np.ndarray:
     return _densify(_circle(points=corners), per_edge=max(4, 24 // corners))
 
 
-def _star(spikes: int = 5, inner: float = 0.45) -> np.ndarray:
+def _star(spikes: int = 5, inner: float = 0.5) -> np.ndarray:
     corners = _circle(points=2 * spikes)
     corners[1::2] *= inner
     return _densify(corners, per_edge=4)
 
 
-def _cross(width: float = 0.34) -> np.ndarray:
+def _cross(width: float = 0.4) -> np.ndarray:
     arm = np.array([[1, -width], [1, width], [width, width]])
     quarter_turn = np.array([[0, 1], [-1, 0]])
     arms = [arm]

@@ -2,7 +2,8 @@
 
 Run:  python tools/make_synthetic.py data/davis16_pasted --videos 120 --val-videos 24 --seed 0 --size 144x256 \
           --from ../shared/davis16_vis --train-range 0 0.6 --val-range 0.7 1.0
-      python tools/train.py configs/davis16/maskprop_tiny_davis16_pasted.py
+      python tools/train.py configs/davis16/maskprop_tiny_davis16_pasted.py \
+          --cfg-options load_from=work_dirs/maskprop_tiny_davis16/epoch_4.pth
 """
 
 _base_ = ['./maskprop_tiny_davis16.py']

@@ -15,7 +15,7 @@ model = dict(
     ),
     frozen=('detector',),
 )
-max_epochs = 4
+max_epochs = 2
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, by_epoch=False, begin=0, end=50),

@@ -34,7 +34,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=1,
     persistent_workers=True,
-    sampler=dict(type='SeededFrameSampler', seed=0, samples_per_epoch=1440),
+    sampler=dict(type='SeededFrameSampler', seed=0, samples_per_epoch=1320),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

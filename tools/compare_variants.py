@@ -20,7 +20,10 @@ from mmengine.config import Config, DictAction
 METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
 # of the stability: heading and factor of the printed column
 STABILITY = dict(
-    frame_recall=('covered', 100), missed_share=('missed', 100), smoothness=('smooth', 100), id_switches=('switches', 1)
+    frame_recall=('covered', 100),
+    missed_share=('missed', 100),
+    smoothness=('smooth', 100),
+    id_switches=('switches', 1),
 )
 
 

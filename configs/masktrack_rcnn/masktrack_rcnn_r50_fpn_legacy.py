@@ -22,5 +22,5 @@ detector = dict(
         bbox_head=dict(bbox_coder=coder, loss_bbox=dict(type='SmoothL1Loss', beta=1.0)),
     ),
 )
-model = dict(detector=detector, track_head=dict(roi_extractor=roi_extractor))
+model = dict(detector=detector, track_head=dict(roi_extractor=roi_extractor), mask_paste='legacy')
 del coder, detector, roi_extractor

@@ -28,5 +28,5 @@ model = dict(
         reduction='mean',
         spatial_sigma=None,
     ),
-    history_fill=dict(history_length=24, threshold=0.3, max_age=None),
+    history_fill=dict(history_length=24, threshold=0.3, max_age=24),
 )

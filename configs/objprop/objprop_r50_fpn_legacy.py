@@ -22,5 +22,5 @@ model = dict(
         spatial_sigma=8.0,
         spatial_row='index',
     ),
-    history_fill=dict(history_length=24, threshold=0.3),
+    history_fill=dict(history_length=24, threshold=0.3, max_age=None),
 )

@@ -6,7 +6,6 @@ pass a frame, and go through the stream, the results and the evaluation that the
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +17,7 @@ from torchvision.ops import box_iou
 
 from maskprop.apis.ground_truth_frames import ground_truth_frame, load_frame, network_boxes
 from maskprop.evaluation import METRIC_NAMES, GroundTruth, evaluate_video_ap
-from maskprop.models.detectors.duplicates import class_scores, group_duplicates
+from maskprop.models.detectors.duplicates import group_duplicates
 from maskprop.models.detectors.frame_detector import Detections, detect, predict_roi_masks, semantic_feature
 from maskprop.tracking.stream import Frame
 
@@ -146,7 +145,9 @@ def oracle_frames(
 
     def frame_at(boxes: Tensor, scores: Tensor, labels: Tensor, groups: Tensor) -> Frame:
         roi_masks = predict_roi_masks(model.detector, feats, [boxes], [labels], semantic)[0]
-        return _frame_of_groups(model, feats, Detections(boxes, scores, labels, roi_masks), groups, meta, shape)
+        return model.frame_from_detections(
+            feats, Detections(boxes, scores, labels, roi_masks), meta, shape, groups
+        )
 
     true_boxes = network_boxes(instances, meta, found.boxes.device)
     boxes, targets = take_boxes(found.boxes, true_boxes, box_threshold)
@@ -189,22 +190,6 @@ def _apart(boxes: Tensor, targets: Tensor) -> Tensor:
     """Boxes moved so that those that took different ground-truth boxes have IoU 0 and are not merged."""
     extent = boxes.max() + 1 if len(boxes) else 0
     return boxes + ((targets + 1) * extent)[:, None]
-
-
-def _frame_of_groups(
-    model: torch.nn.Module,
-    feats: tuple[Tensor, ...],
-    detections: Detections,
-    groups: Tensor,
-    meta: dict,
-    shape: tuple[int, int],
-) -> Frame:
-    """The model's frame of detections whose merging is given, (N,) long as from ``group_duplicates``."""
-    kept = groups.unique()
-    unmerged = copy.copy(model)  # shallow: shares the weights
-    unmerged.merge_iou = None
-    frame = unmerged.frame_from_detections(feats, Detections(*(f[kept] for f in detections)), meta, shape)
-    return replace(frame, class_scores=class_scores(detections, groups, kept))
 
 
 def score_rows(truth: GroundTruth, results: dict[str, Results]) -> list[dict]:

@@ -23,7 +23,8 @@ def run_variants(
 ) -> dict[tuple[str, int], Results]:
     """Track every video of a set with several variants of a model, on the same detections.
 
-    A frame goes through backbone and detector once, whatever the number of variants and strides.
+    A frame goes through backbone and detector once, whatever the number of variants and strides, and is kept no
+    longer than a stream needs it.
 
     Args:
         model: a ``VideoMaskRCNN`` in evaluation mode.
@@ -39,24 +40,26 @@ def run_variants(
     results: dict[tuple[str, int], Results] = defaultdict(list)
     category_ids = dataset.metainfo['category_ids']
     for video in range(len(dataset)):
-        frames = {}
+        streams = {
+            (name, stride): model.start_video(**overrides)
+            for stride in frame_strides
+            for name, overrides in variants.items()
+        }
         for index in range(dataset.get_len_per_video(video)):
-            if all(index % stride for stride in frame_strides):
-                continue  # no variant looks at it
+            watching = [stream for (_, stride), stream in streams.items() if index % stride == 0]
+            if not watching:
+                continue
             image, meta = load_frame(model, dataset, video, index)
             if ground_truth:
                 instances = dataset.get_data_info(video)['images'][index]['instances']
-                frames[index] = encode_ground_truth(model, image, meta, instances)
+                frame = encode_ground_truth(model, image, meta, instances)
             else:
-                frames[index] = model.encode_frame(image, meta)
-        for stride in frame_strides:
-            for name, overrides in variants.items():
-                stream = model.start_video(**overrides)
-                for index in range(0, dataset.get_len_per_video(video), stride):
-                    stream.push(frames[index])
-                stream.finish()
-                tracked = stream.video_instances().to_results(meta['video_id'], category_ids)
-                results[name, stride] += tracked
+                frame = model.encode_frame(image, meta)
+            for stream in watching:
+                stream.push(frame)
+        for row, stream in streams.items():
+            stream.finish()
+            results[row] += stream.video_instances().to_results(meta['video_id'], category_ids)
         if progress is not None:
             progress(video + 1, len(dataset))
     return dict(results)

@@ -73,7 +73,7 @@ def build_dataset(cfg: Config, split: str) -> Any:
 
 
 def fit_num_classes(model_cfg: dict, num_classes: int, source: str = 'the data set') -> None:
-    """Fill in or check ``num_classes`` of every ``bbox_head`` and ``mask_head`` of a model config, in place.
+    """Fill in or check ``num_classes`` of every head in ``HEADS`` of a model config, in place.
 
     HTC has lists of three heads; all are visited. A ``semantic_head`` needs one more class, for the
     background, or as many stuff classes as it likes.

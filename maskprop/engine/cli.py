@@ -77,7 +77,9 @@ def test_parser(description: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--submission', metavar='RESULTS.zip', help='write the zip that the YouTube-VIS server takes'
     )
-    parser.add_argument('--metrics', metavar='METRICS.json', help='write video AP, AP by category and temporal stability')
+    parser.add_argument(
+        '--metrics', metavar='METRICS.json', help='write video AP, AP by category and temporal stability'
+    )
     parser.add_argument(
         '--show-dir', metavar='DIR', help='draw the results: frames, an mp4 and a strip for each video'
     )

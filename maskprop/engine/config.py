@@ -57,6 +57,7 @@ def prepare_training(cfg: Config, args: Namespace) -> None:
         cfg.auto_scale_lr = {**scale, 'enable': True}
     if args.resume:
         _resume(cfg, args.resume)
+    _check_frozen(cfg)
     hooks = list(cfg.get('custom_hooks') or [])
     present = [*hooks, *(hook for hook in cfg.get('default_hooks', {}).values() if hook)]
     if not any(hook.get('type') == 'RandomStateHook' for hook in present):
@@ -114,6 +115,18 @@ def _enable_amp(cfg: Config) -> None:
         raise ConfigError(f'--amp: optim_wrapper.type is {cfg.optim_wrapper.type}, expected OptimWrapper')
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _check_frozen(cfg: Config) -> None:
+    """What is not trained must have weights from somewhere."""
+    if cfg.get('load_from'):
+        return
+    for name in cfg.model.get('frozen') or ():
+        if not (cfg.model.get(name) or {}).get('init_cfg'):
+            raise ConfigError(
+                f'config {cfg.filename}: model.frozen names {name!r}, which would keep its random weights. Name a '
+                'checkpoint that has it: --cfg-options load_from=CHECKPOINT.pth'
+            )
 
 
 def _resume(cfg: Config, resume: str) -> None:

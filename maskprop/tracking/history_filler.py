@@ -48,8 +48,10 @@ class HistoryFiller:
         head: an :class:`~maskprop.models.heads.inter_frame_attention_head.InterFrameAttentionHead`.
         history_length: past frames kept, at most.
         threshold: a pixel is filled where the mean probability is at or above this.
-        max_age: an object is filled in at most this many frames after its last detection; ``None``: as long as
-            the history holds it.
+        max_age: an object is filled in at most this many frames after its last detection; ``None`` (the released
+            code): without limit, and what is gone but still filled adds up over a long video.
+        max_overlap: no fill whose mask has an IoU above this with a detection of the frame: the object was found,
+            under another id. ``None`` (the released code): such fills too.
     """
 
     def __init__(
@@ -57,7 +59,8 @@ class HistoryFiller:
         head: InterFrameAttentionHead,
         history_length: int = 24,
         threshold: float = 0.3,
-        max_age: int | None = None,
+        max_age: int | None = 24,
+        max_overlap: float | None = None,
     ) -> None:
         if history_length < 1:
             raise ValueError(f'history_length={history_length}: at least one past frame is needed')
@@ -66,6 +69,7 @@ class HistoryFiller:
         self.head = head
         self.threshold = threshold
         self.max_age = max_age
+        self.max_overlap = max_overlap
         self.history: deque[PastFrame] = deque(maxlen=history_length)
         self._last_found: dict[int, int] = {}  # id -> frame of its last detection
 
@@ -96,15 +100,16 @@ class HistoryFiller:
     def _too_old(self, track_id: int, frame_index: int) -> bool:
         return self.max_age is not None and frame_index - self._last_found[track_id] > self.max_age
 
-    def mean_masks(self, frame: Frame, ids: Sequence[int]) -> Tensor:
+    def mean_masks(self, frame: Frame, ids: Sequence[int]) -> Iterator[Tensor]:
         """Probabilities of objects of the history in a frame, the mean over the past frames that hold them.
 
         Args:
             frame: with an ``attention_code``.
             ids: M ids, each in the history.
 
-        Returns:
-            (M, H, W) float32, in pixels of the network's input, padding included.
+        Yields:
+            M times (H, W) float32, in pixels of the network's input, padding included; one by one, because a
+            history may hold hundreds of missed objects.
         """
         device = frame.attention_code.device
         codes, boxes, labels, owners = [], [], [], []
@@ -116,22 +121,29 @@ class HistoryFiller:
                 labels.append(torch.tensor([past.labels[row] for row in rows], device=device))
                 owners += [past.ids[row] for row in rows]
         logits = self.head.propagate(frame.attention_code, torch.stack(codes), boxes, labels)
-        rows_of = {i: [row for row, owner in enumerate(owners) if owner == i] for i in ids}
-        return torch.stack([self.head.probabilities(logits[rows]).mean(0) for rows in rows_of.values()])
+        for track_id in ids:
+            rows = [row for row, owner in enumerate(owners) if owner == track_id]
+            yield self.head.probabilities(logits[rows]).mean(0)
 
     def _fill(self, frame: Frame, result: FrameResult, ids: list[int]) -> Tensor:
-        """Add the objects whose masks aren't empty; returns their (M, 4) boxes in pixels of the video."""
-        rles = frame.paste(self.mean_masks(frame, ids), self.threshold)
+        """Add the objects that are to be seen and weren't detected; returns their (M, 4) boxes in pixels of the video."""
+        detected = list(result.masks)
         boxes = []
-        for track_id, rle in zip(ids, rles, strict=True):
+        for track_id, mask in zip(ids, self.mean_masks(frame, ids), strict=True):
+            (rle,) = frame.paste(mask[None], self.threshold)
             x, y, width, height = mask_utils.toBbox(rle).tolist()
-            if not width:
+            if not width or self._is_detected(rle, detected):
                 continue
             labels, scores = zip(*self._seen_as(track_id), strict=True)
             result.add(track_id, labels[-1], fmean(scores), rle, filled=True)
             # the last column and row are inside the mask
             boxes.append([x, y, x + width - 1, y + height - 1])
         return torch.tensor(boxes).view(-1, 4)
+
+    def _is_detected(self, rle: dict, detected: list[dict]) -> bool:
+        if self.max_overlap is None or not detected:
+            return False
+        return float(mask_utils.iou([rle], detected, [0] * len(detected)).max()) > self.max_overlap
 
     def _seen_as(self, track_id: int) -> Iterator[tuple[int, float]]:
         """Label and score of an id in each past frame that holds it, oldest first."""

@@ -17,8 +17,10 @@ class FrameResult:
     Attributes:
         frame_index: 0-based position in the video.
         ids: video-level ids, from 1.
-        labels: class index of each instance, by its best-scored detection; of a filled one, the id's best class.
-        scores: detection scores in [0, 1]; of a filled one, the id's mean score of that class so far.
+        labels: class index of each instance, by its best-scored detection; of a filled one as the filler says: the
+            id's best class, or (:class:`~maskprop.tracking.history_filler.HistoryFiller`) its latest label.
+        scores: detection scores in [0, 1]; of a filled one, the id's mean score of that class so far, or its mean
+            score in the history.
         masks: compressed RLEs at the video's own size.
         filled: True where the mask was propagated because the detector missed the object.
     """

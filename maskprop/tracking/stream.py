@@ -64,7 +64,7 @@ class Frame:
         )
 
     def paste(self, maps: Tensor, threshold: float = 0.5) -> list[dict]:
-        """RLEs at the video's size of (N, H, W) soft maps at the propagation stride."""
+        """RLEs at the video's size of (N, H, W) soft maps of the network's whole input, at any stride."""
         box = torch.tensor([[0, 0, self.map_size[1], self.map_size[0]]], device=maps.device)
         return paste_binary_masks(maps, box.expand(len(maps), 4), *self.size, threshold=threshold)
 

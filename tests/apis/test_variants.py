@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,23 @@ def test_variants_equal_the_model_alone(setting):
             expected += inference_video(model, folder, frame_stride=stride, video_id=info['video_id'])
         assert found['plain', stride] == expected
     assert found['boxes', 1] != found['plain', 1]
+
+
+def test_frames_are_kept_no_longer_than_the_streams_need_them(setting, monkeypatch):
+    """Memory must not grow with the video: a linker without clips looks at one frame at a time."""
+    model, dataset = setting
+    encode, seen, alive = model.encode_frame, [], []
+
+    def encode_frame(*args):
+        alive.append(sum(frame() is not None for frame in seen))
+        frame = encode(*args)
+        seen.append(weakref.ref(frame))
+        return frame
+
+    monkeypatch.setattr(model, 'encode_frame', encode_frame)
+    run_variants(model, dataset, dict(boxes=dict(linker=dict(type='BoxIoULinker'))), frame_strides=(1, 2))
+    assert len(seen) == 14
+    assert max(alive) <= 2
 
 
 def test_a_copying_head_scores_as_copying(setting):

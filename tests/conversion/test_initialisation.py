@@ -21,6 +21,9 @@ from tests.engine.tiny_config import MASKPROP  # noqa: E402
 
 CONFIG = str(MASKPROP)
 COCO = 80
+# said here, since the demo's own values may change
+BOX_HEAD = dict(reg_class_agnostic=False, fc_out_channels=16)
+OPTIONS = {f'model.detector.roi_head.bbox_head.{key}': value for key, value in BOX_HEAD.items()}
 
 
 def tiny_detector(classes: int = COCO, **backbone) -> dict[str, torch.Tensor]:
@@ -28,6 +31,7 @@ def tiny_detector(classes: int = COCO, **backbone) -> dict[str, torch.Tensor]:
     cfg = Config.fromfile(CONFIG).model.detector
     for head in ('bbox_head', 'mask_head'):
         cfg.roi_head[head].num_classes = classes
+    cfg.roi_head.bbox_head.update(BOX_HEAD)
     cfg.backbone.update(backbone)
     torch.manual_seed(0)
     return MODELS.build(cfg).state_dict()
@@ -54,19 +58,21 @@ def test_fit_by_name_and_shape():
 def test_classes_are_left_out_and_listed(tmp_path):
     state = tiny_detector()
     torch.save(dict(state_dict=state, meta={}), tmp_path / 'in.pth')
-    fit = write_initialisation(tmp_path / 'in.pth', tmp_path / 'out.pth', convert_state_dict, CONFIG, None, 3)
+    fit = write_initialisation(tmp_path / 'in.pth', tmp_path / 'out.pth', convert_state_dict, CONFIG, OPTIONS, 3)
     heads = 'detector.roi_head'
     assert [name for name, *_ in fit.reshaped] == [
         f'{heads}.{layer}.{kind}'
         for layer in ('bbox_head.fc_cls', 'bbox_head.fc_reg', 'mask_head.conv_logits')
         for kind in ('weight', 'bias')
     ]
-    assert fit.reshaped[0][1:] == ((81, 128), (4, 128))
-    assert fit.reshaped[0][0] + ': 81x128 in the file, 4x128 in the model' in fit.report()
+    assert fit.reshaped[0][1:] == ((81, 16), (4, 16))
+    assert fit.reshaped[0][0] + ': 81x16 in the file, 4x16 in the model' in fit.report()
     assert not fit.dropped and all(name.startswith(('propagation_head.', 'propagator.')) for name, _ in fit.absent)
 
     written = load_checkpoint_file(tmp_path / 'out.pth')['state_dict']
-    model = MODELS.build(Config.fromfile(CONFIG).model)
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict(OPTIONS)
+    model = MODELS.build(cfg.model)
     loaded = model.load_state_dict(written, strict=False)
     assert not loaded.unexpected_keys
     named = {name for name, *_ in [*fit.reshaped, *fit.absent]}
@@ -95,7 +101,7 @@ def test_another_backbone_is_refused(tmp_path):
     state = {key: value for key, value in state.items() if key.startswith('roi_head') or value.dim() == 4}
     torch.save(state, tmp_path / 'in.pth')
     with pytest.raises(CheckpointError, match='nothing of its backbone fits .*backbone.conv1.weight 8x3x7x7'):
-        write_initialisation(tmp_path / 'in.pth', tmp_path / 'out.pth', convert_state_dict, CONFIG, None, 3)
+        write_initialisation(tmp_path / 'in.pth', tmp_path / 'out.pth', convert_state_dict, CONFIG, OPTIONS, 3)
     assert not (tmp_path / 'out.pth').exists()
 
 
@@ -121,6 +127,13 @@ def test_other_kinds_are_refused():
             CheckpointError, match=f'expected a two-stage detector of mmdet 2.x or 3.x .*{message}'
         ):
             convert_state_dict({'backbone.conv1.weight': one, key: one})
+
+
+def test_more_than_a_detector_is_refused():
+    one = torch.ones(1)
+    tracker = {key: one for key in ('backbone.conv1.weight', 'roi_head.bbox_head.fc_cls.bias', 'tracker.fc.bias')}
+    with pytest.raises(CheckpointError, match=r'found an unknown layout \(tracker.fc.bias\)'):
+        convert_state_dict(tracker)
 
 
 def test_what_trainings_add_is_passed_over():

@@ -59,6 +59,8 @@ def test_the_second_frame_has_objects_where_there_is_one():
     source = video(6)
     source['images'][0]['instances'] = source['images'][5]['instances'] = [dict(instance_id=1)]
     assert set(gaps(SampleFramePair(max_gap=None, with_objects=True), source, 1)) == {-1, 4}
+    source['images'][3]['instances'] = [dict(instance_id=2, ignore_flag=1)]  # a crowd
+    assert set(gaps(SampleFramePair(max_gap=None, with_objects=True), source, 1)) == {-1, 4}
     assert set(gaps(SampleFramePair(max_gap=1, with_objects=True), source, 2)) == {-1, 1}
 
 

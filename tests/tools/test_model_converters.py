@@ -55,7 +55,9 @@ def test_objprop_reference(tmp_path, capsys):
 
 
 def test_training_begins_from_mmdet_coco(tmp_path, capsys):
+    box_head = dict(reg_class_agnostic=False, fc_out_channels=16)
     cfg = Config.fromfile(str(MASKPROP)).model.detector
+    cfg.roi_head.bbox_head.update(box_head)
     cfg.roi_head.bbox_head.num_classes = cfg.roi_head.mask_head.num_classes = 80
     torch.manual_seed(1)
     state = MODELS.build(cfg).state_dict()
@@ -64,12 +66,13 @@ def test_training_begins_from_mmdet_coco(tmp_path, capsys):
     root = write_tiny_ytvis(tmp_path / 'set')
     tiny = tiny_config(root, tmp_path / 'work', file=MASKPROP, param_scheduler=[])
     tiny.pop('experiment_name')
+    tiny.model.detector.roi_head.bbox_head.update(box_head)
     tiny.model.detector.init_cfg = dict(type='Pretrained', checkpoint='https://example.invalid/weights.pth')
     config = str(tmp_path / 'tiny.py')
     tiny.dump(config)
     # the number of classes comes from the set
     run('mmdet_coco', tmp_path / 'coco.pth', tmp_path / 'start.pth', '--config', config)
-    assert 'fc_cls.weight: 81x128 in the file, 4x128 in the model' in capsys.readouterr().out
+    assert 'fc_cls.weight: 81x16 in the file, 4x16 in the model' in capsys.readouterr().out
 
     options = [f'load_from={tmp_path}/start.pth', 'model.detector.init_cfg=None', 'train_cfg.max_epochs=0']
     with quick_runs():

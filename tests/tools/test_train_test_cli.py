@@ -191,6 +191,11 @@ BAD_TRAINING = {
         ConfigError,
         'base_batch_size',
     ),
+    'frozen without weights': (
+        ['--cfg-options', 'model.frozen=[detector]'],
+        ConfigError,
+        "model.frozen names 'detector'.*load_from=",
+    ),
     'launcher': (['--launcher', 'pytorch'], LaunchError, 'RANK.* not set.*torchrun'),
     'slurm': (['--launcher', 'slurm'], LaunchError, 'SLURM_PROCID'),
     'no training': (['--cfg-options', 'train_cfg=None'], ConfigError, 'train_cfg is not set'),

@@ -40,15 +40,19 @@ class CopyHead(nn.Module):
         return logits.repeat_interleave(STRIDE // 2, 1).repeat_interleave(STRIDE // 2, 2).sigmoid()
 
 
+def encode_box(box, size):
+    x1, y1, x2, y2 = box
+    return mask_utils.frPyObjects([[x1, y1, x2, y1, x2, y2, x1, y2]], *size)[0]
+
+
 def make_frame(boxes=(), code=1.0, size=(32, 48), map_size=(32, 48), dtype=torch.float32):
     """A frame with boxes in pixels of the video; their scores and labels come with the result."""
-    rles = [mask_utils.encode(torch.zeros(size, dtype=torch.uint8).numpy().T.copy().T) for _ in boxes]
     return Frame(
         code=None,
         masks=torch.zeros(len(boxes), *CELLS),
         boxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
         class_scores=[{0: 0.5}] * len(boxes),
-        rles=rles,
+        rles=[encode_box(box, size) for box in boxes],
         size=size,
         map_size=map_size,
         attention_code=torch.full((3, *CELLS), code, dtype=dtype),
@@ -148,6 +152,17 @@ def test_fills_are_remembered_until_max_age():
         assert [len(step(filler, t).ids) for t in range(2, 10)] == expected
 
 
+def test_no_fill_over_a_detection_with_another_id():
+    for max_overlap, expected in ((None, [2, 1]), (0.5, [2])):
+        filler = HistoryFiller(CopyHead(), max_overlap=max_overlap)
+        step(filler, 0, [(1, 0, 0.5, BOX)])
+        assert step(filler, 1, [(2, 0, 0.5, BOX)]).ids == expected
+    far = (0, 0, 4, 4)
+    filler = HistoryFiller(CopyHead(), max_overlap=0.5)
+    step(filler, 0, [(1, 0, 0.5, BOX)])
+    assert step(filler, 1, [(2, 0, 0.5, far)]).ids == [2, 1]
+
+
 def test_age_counts_from_the_last_detection():
     filler = HistoryFiller(CopyHead(), max_age=2)
     step(filler, 0, [(1, 0, 0.5, BOX)])
@@ -200,8 +215,19 @@ def test_means_of_a_real_head():
             for f, label in zip(frames, (2, 0, 1), strict=True)
         ]
         expected = torch.stack([head.probabilities(logits)[0] for logits in each]).mean(0)
-        found = filler.mean_masks(current, [5])
-    torch.testing.assert_close(found, expected[None])
+        (found,) = filler.mean_masks(current, [5])
+    torch.testing.assert_close(found, expected)
+
+
+def test_masks_in_pixels_exist_one_at_a_time(monkeypatch):
+    """A history of many ids holds thousands of objects, and a mask in pixels is a megabyte."""
+    steps, filler = [], HistoryFiller(CopyHead())
+    probabilities, paste = filler.head.probabilities, Frame.paste
+    monkeypatch.setattr(filler.head, 'probabilities', lambda x: steps.append('mask') or probabilities(x))
+    monkeypatch.setattr(Frame, 'paste', lambda *args: steps.append(f'paste {len(args[1])}') or paste(*args))
+    step(filler, 0, [(i, 0, 0.5, BOX) for i in range(3)])
+    assert step(filler, 1).ids == [0, 1, 2]
+    assert steps == ['mask', 'paste 1'] * 3
 
 
 def build_stream_model(**kwargs):

@@ -231,6 +231,11 @@ def test_impossible_combinations_say_why():
     model = tracked()
     with pytest.raises(ValueError, match='attention_head'):
         model.start_video(history_fill=dict())
+    # when the model is built, not at the first validation of a training
+    with pytest.raises(ValueError, match='attention_head'):
+        build_model(history_fill=dict())
+    with pytest.raises(ValueError, match='max_age=0'):
+        build_model(**BASE, attention_head=ATTENTION, history_fill=dict(max_age=0))
     model = build_model(**BASE, attention_head=ATTENTION, history_fill=dict())
     with pytest.raises(ValueError, match='history_fill=None'):
         model.start_video(linker=dict(type='ClipLinker'))

@@ -11,7 +11,6 @@ medians, their range, ratios, and by how much memory grew at most; fails if the 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from maskprop.evaluation.results_io import write_json
 from maskprop.ops.inter_frame_attention import propagate_maps, spatial_weight
 
 TOLERANCE = 1e-5
@@ -150,7 +150,7 @@ def main() -> None:
         memory = '' if own['peak_mib'] is None else f', memory {other["peak_mib"] / own["peak_mib"]:.1f}x'
         print(f'{name} / attention: time {other["seconds"] / own["seconds"]:.2f}x{memory}')
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1))
+        write_json(args.json, rows)
     if rows['difference'] > TOLERANCE:
         raise SystemExit(f'the forms differ by {rows["difference"]:.1e}, more than {TOLERANCE}')
 

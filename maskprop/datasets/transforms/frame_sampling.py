@@ -67,7 +67,7 @@ class SampleFramePair(BaseFrameSample):
         if self.max_gap is not None:
             within &= np.abs(gaps) <= self.max_gap
         if self.with_objects:
-            filled = within & np.array([bool(image['instances']) for image in images])
+            filled = within & np.array([_has_objects(image) for image in images])
             within = filled if filled.any() else within
         within = np.flatnonzero(within)
         if not len(within):
@@ -100,3 +100,8 @@ class SampleFramePair(BaseFrameSample):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(max_gap={self.max_gap}, gap_unit={self.gap_unit!r})'
+
+
+def _has_objects(image: dict) -> bool:
+    """Crowds don't count."""
+    return not all(instance.get('ignore_flag') for instance in image['instances'])

@@ -21,11 +21,12 @@ def stride_masks(sample: DetDataSample, stride: int, device: torch.device) -> Te
 
 def match_instances(key: DetDataSample, other: DetDataSample, other_masks: Tensor) -> Tensor:
     """Masks in the other frame of the key frame's instances, (N, H, W); 0 where absent."""
-    ids = {int(i): row for row, i in enumerate(other.gt_instances.instances_ids)}
-    matched = other_masks.new_zeros((len(key.gt_instances.instances_ids), *other_masks.shape[1:]))
-    for row, i in enumerate(key.gt_instances.instances_ids):
-        if int(i) in ids:
-            matched[row] = other_masks[ids[int(i)]]
+    rows = {i: row for row, i in enumerate(other.gt_instances.instances_ids.tolist())}
+    ids = key.gt_instances.instances_ids.tolist()
+    matched = other_masks.new_zeros((len(ids), *other_masks.shape[1:]))
+    for row, i in enumerate(ids):
+        if i in rows:
+            matched[row] = other_masks[rows[i]]
     return matched
 
 

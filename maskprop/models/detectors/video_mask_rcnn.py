@@ -25,12 +25,14 @@ from maskprop.models.detectors.frame_detector import (
     semantic_feature,
 )
 from maskprop.models.detectors.frame_pairs import match_instances, stride_masks, track_loss
+from maskprop.ops.legacy_paste import paste_legacy_masks
 from maskprop.ops.masks import paste_binary_masks, paste_soft_masks
 from maskprop.tracking.history_filler import HistoryFiller
 from maskprop.tracking.stream import Frame, VideoStream
 
 PARTS = ('detector', 'propagation_head', 'track_head', 'attention_head')
 MASK_SOURCES = ('predicted', 'ground_truth')
+MASK_PASTES = {'exact': paste_binary_masks, 'legacy': paste_legacy_masks}
 DEFAULT_STRIDE = 8  # pixels, of the soft masks when there is no branch
 
 
@@ -59,6 +61,8 @@ class VideoMaskRCNN(BaseMOTModel):
             scores: the best-scored one's mask is propagated and linked once. Otherwise they would share one
             object's mass under the softmax. ``None`` never merges (the letter).
         output_mask: the final mask at t is the ``'detection'``'s or the ``'propagated'`` one at offset 0.
+        mask_paste: how a detection's mask gets into the image: at the ``'exact'`` box, or in whole pixels
+            (``'legacy'``, mmdet 0.x and 1.x).
         fill: fill frames in which the detector missed an object from the clips that carry its id (not in the
             paper).
         history_fill: keyword arguments of a :class:`~maskprop.tracking.history_filler.HistoryFiller`, which
@@ -83,6 +87,7 @@ class VideoMaskRCNN(BaseMOTModel):
         clip_radius: int = 6,
         merge_iou: float | None = 0.7,
         output_mask: str = 'detection',
+        mask_paste: str = 'exact',
         fill: bool = False,
         history_fill: dict | None = None,
         score_rule: str = 'with_category',
@@ -95,17 +100,22 @@ class VideoMaskRCNN(BaseMOTModel):
             raise ValueError(f'mask_source={mask_source!r} is unknown; choose one of {MASK_SOURCES}')
         if detect_on not in ('key', 'both'):
             raise ValueError(f"detect_on={detect_on!r} is unknown; choose 'key' or 'both'")
+        if mask_paste not in MASK_PASTES:
+            raise ValueError(f'mask_paste={mask_paste!r} is unknown; choose one of {tuple(MASK_PASTES)}')
         self.detector = MODELS.build(detector)
         self.propagation_head = MODELS.build(propagation_head) if propagation_head else None
         self.track_head = MODELS.build(track_head) if track_head else None
         self.attention_head = MODELS.build(attention_head) if attention_head else None
-        self.propagator = TASK_UTILS.build(propagator) if propagator else self.propagation_head
+        self._propagator = TASK_UTILS.build(propagator) if propagator else None
         self.linker_cfg = linker or dict(type='ClipLinker')
         self.mask_source = mask_source
         self.detach_masks = detach_masks
         self.detect_on = detect_on
         self.merge_iou = merge_iou
+        self.paste_masks = MASK_PASTES[mask_paste]
         self.history_fill = history_fill
+        if history_fill is not None:
+            self._history_filler(history_fill)  # a bad key is found now, not after an epoch
         self.stream_cfg = dict(
             clip_radius=clip_radius,
             fill=fill,
@@ -115,6 +125,11 @@ class VideoMaskRCNN(BaseMOTModel):
         )
         self.frozen = self._checked_parts(frozen)
         self.freeze_module(self.frozen)
+
+    @property
+    def propagator(self) -> Any:
+        """What propagates masks at test: the one given, else the branch; None without either."""
+        return self.propagation_head if self._propagator is None else self._propagator
 
     def _checked_parts(self, names: Sequence[str]) -> tuple[str, ...]:
         parts = [name for name in PARTS if getattr(self, name) is not None]
@@ -275,13 +290,28 @@ class VideoMaskRCNN(BaseMOTModel):
         return code
 
     def frame_from_detections(
-        self, feats: tuple[Tensor, ...], detections: Detections, meta: dict, input_shape: tuple[int, int]
+        self,
+        feats: tuple[Tensor, ...],
+        detections: Detections,
+        meta: dict,
+        input_shape: tuple[int, int],
+        groups: Tensor | None = None,
     ) -> Frame:
-        """The stream's view of a frame whose detections are known."""
+        """The stream's view of a frame whose detections are known.
+
+        Args:
+            feats: levels of the FPN, each (1, C, H_l, W_l).
+            detections: N of them.
+            meta: ``ori_shape`` (height, width) and ``scale_factor`` (width, height).
+            input_shape: (height, width) of the network's input in pixels.
+            groups: (N,) long, which detection stands for each one, as ``group_duplicates`` gives it; ``None``:
+                by ``merge_iou``.
+        """
         scale = detections.boxes.new_tensor(meta['scale_factor']).repeat(2)  # (w, h, w, h)
         height, width = meta['ori_shape'][:2]
         boxes = detections.boxes / scale
-        groups = group_duplicates(boxes, detections.scores, self.merge_iou)
+        if groups is None:
+            groups = group_duplicates(boxes, detections.scores, self.merge_iou)
         kept = groups.unique()
         roi_masks, boxes = detections.roi_masks[kept], boxes[kept]
         stride = self.propagation_head.stride if self.propagation_head is not None else DEFAULT_STRIDE
@@ -291,7 +321,7 @@ class VideoMaskRCNN(BaseMOTModel):
             masks=paste_soft_masks(roi_masks, detections.boxes[kept] / stride, *cells),
             boxes=boxes.cpu(),
             class_scores=class_scores(detections, groups, kept),
-            rles=paste_binary_masks(roi_masks, boxes, height, width),
+            rles=self.paste_masks(roi_masks, boxes, height, width),
             size=(height, width),
             map_size=tuple(n * stride / s for n, s in zip(cells, meta['scale_factor'][::-1], strict=True)),
         )

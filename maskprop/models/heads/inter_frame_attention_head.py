@@ -139,11 +139,10 @@ class InterFrameAttentionHead(BaseModule):
         maps = [object_maps(b, *reference.shape[-2:], self.stride) for b in boxes]
         # frames hold different numbers of objects: empty maps fill up the batch
         padded = pad_sequence(maps, batch_first=True)  # [B, most, h, w]
-        counts = torch.tensor([len(b) for b in boxes], device=padded.device)
-        valid = torch.arange(padded.shape[1], device=padded.device) < counts[:, None]
         sigma = self.spatial_sigma if weighted else None
-        objects, background = propagate_maps(current, reference, padded, sigma=sigma, row=self.spatial_row)
-        return objects[valid], background[valid]
+        carried = propagate_maps(current, reference, padded, sigma=sigma, row=self.spatial_row)
+        objects, background = (torch.cat([m[: len(b)] for m, b in zip(x, boxes, strict=True)]) for x in carried)
+        return objects, background
 
     def attention_logits(self, objects: Tensor, background: Tensor) -> Tensor:
         """(N, H, W) logits, in pixels: the softmax of object against background is their sigmoid."""
@@ -229,7 +228,7 @@ class InterFrameAttentionHead(BaseModule):
         """
         boxes = [sample.gt_instances.bboxes.to(current.device).float() for sample in reference_samples]
         if not sum(len(b) for b in boxes):
-            nothing = self._zero_loss(current, reference)
+            nothing = self._zero_loss(current)
             return dict(loss_attention=nothing, loss_propagated_mask=nothing)
         logits = self.attention_logits(*self.propagate_boxes(current, reference, boxes))
         found = find_objects(current_samples, reference_samples, input_shape, current.device)
@@ -238,23 +237,22 @@ class InterFrameAttentionHead(BaseModule):
         loss = loss.mean() if self.reduction == 'mean' else loss.sum((1, 2)).mean()
         return dict(
             loss_attention=self.attention_loss_weight * loss,
-            loss_propagated_mask=self.mask_loss_weight * self._mask_loss(current, reference, logits, found),
+            loss_propagated_mask=self.mask_loss_weight * self._mask_loss(current, logits, found),
         )
 
-    def _mask_loss(self, current: Tensor, reference: Tensor, logits: Tensor, found: FoundObjects) -> Tensor:
+    def _mask_loss(self, current: Tensor, logits: Tensor, found: FoundObjects) -> Tensor:
         """Binary cross-entropy over the padded image, of the channel of each object's class."""
         present = found.rows >= 0
         if not present.any():
-            return self._zero_loss(current, reference)
+            return self._zero_loss(current)
         masks = self.attend(current[found.images[present]], logits[present].sigmoid())
         masks = self._mask_to_pixels(_of_class(masks, found.labels[present]))
         return F.binary_cross_entropy_with_logits(masks, found.masks)
 
-    def _zero_loss(self, current: Tensor, reference: Tensor) -> Tensor:
+    def _zero_loss(self, current: Tensor) -> Tensor:
         """0, connected to every parameter: DDP then needs no search for unused ones."""
-        box = current.new_zeros((1, 4))
-        logits = self.attention_logits(*self.propagate_boxes(current[:1], reference[:1], [box]))
-        return 0 * self.attend(current[:1], logits.sigmoid()).float().sum()
+        attention = current.new_ones((1, *(side * self.stride for side in current.shape[-2:])))
+        return 0 * self.attend(current[:1], attention).float().sum()
 
 
 def _of_class(logits: Tensor, labels: Tensor) -> Tensor:
@@ -272,8 +270,8 @@ def find_objects(
     images, rows, boxes, labels, masks = [], [], [], [], []
     for index, (current, reference) in enumerate(zip(current_samples, reference_samples, strict=True)):
         objects = current.gt_instances
-        row_of = {int(i): row for row, i in enumerate(objects.instances_ids)}
-        found = [row_of.get(int(i), -1) for i in reference.gt_instances.instances_ids]
+        row_of = {i: row for row, i in enumerate(objects.instances_ids.tolist())}
+        found = [row_of.get(i, -1) for i in reference.gt_instances.instances_ids.tolist()]
         images += [index] * len(found)
         rows += found
         # an absent object has row -1: of one more box, 0

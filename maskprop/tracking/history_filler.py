@@ -126,7 +126,7 @@ class HistoryFiller:
             yield self.head.probabilities(logits[rows]).mean(0)
 
     def _fill(self, frame: Frame, result: FrameResult, ids: list[int]) -> Tensor:
-        """Add the objects that are seen and weren't detected; returns their (M, 4) boxes in pixels of the video."""
+        """Add the objects seen but not detected; returns their (M, 4) boxes in pixels of the video."""
         detected = list(result.masks)
         boxes = []
         for track_id, mask in zip(ids, self.mean_masks(frame, ids), strict=True):

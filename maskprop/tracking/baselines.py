@@ -10,7 +10,7 @@ from mmdet.registry import TASK_UTILS
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from maskprop.tracking.clip_linker import assign_ids
+from maskprop.tracking.clip_linker import assign_ids, forbid_other_categories
 
 if TYPE_CHECKING:
     from maskprop.tracking.stream import Frame
@@ -32,14 +32,16 @@ class BoxIoULinker:
     Args:
         threshold: an id is taken if the IoU of its last box is above this.
         max_age: an id is forgotten after this many frames without a detection.
+        same_category: a detection takes an id only if the id's last one has its category.
     """
 
     needs_clips = False
 
-    def __init__(self, threshold: float = 0.3, max_age: int = 6) -> None:
+    def __init__(self, threshold: float = 0.3, max_age: int = 6, same_category: bool = False) -> None:
         self.threshold = threshold
         self.max_age = max_age
-        self._last: dict[int, tuple[int, Tensor]] = {}  # id -> (frame, box)
+        self.same_category = same_category
+        self._last: dict[int, tuple[int, Tensor, int]] = {}  # id -> (frame, box, label)
         self._next_id = 1
         self._frame = 0
 
@@ -47,17 +49,20 @@ class BoxIoULinker:
         """Ids of a frame's detections; frames come in order.
 
         Args:
-            frame: with (N, 4) ``boxes``.
+            frame: with (N, 4) ``boxes`` and N ``labels``.
 
         Returns:
             N video-level ids, from 1.
         """
         self._last = {i: v for i, v in self._last.items() if self._frame - v[0] <= self.max_age}
         known = list(self._last)
-        last = torch.stack([box for _, box in self._last.values()]) if known else frame.boxes.new_zeros((0, 4))
-        ids = assign_ids(box_iou(frame.boxes, last), known, self.threshold, True, self._next_id)
+        last = torch.stack([box for _, box, _ in self._last.values()]) if known else frame.boxes.new_zeros((0, 4))
+        scores = box_iou(frame.boxes, last)
+        if self.same_category:
+            scores = forbid_other_categories(scores, frame.labels, [label for *_, label in self._last.values()])
+        ids = assign_ids(scores, known, self.threshold, True, self._next_id)
         self._next_id = max([self._next_id - 1, *ids]) + 1
-        for track_id, box in zip(ids, frame.boxes, strict=True):
-            self._last[track_id] = (self._frame, box)
+        for track_id, box, label in zip(ids, frame.boxes, frame.labels, strict=True):
+            self._last[track_id] = (self._frame, box, label)
         self._frame += 1
         return ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,17 +20,19 @@ class ClipTracks(NamedTuple):
         first: index of the clip's first frame (t - T, or 0 at the start of the video).
         masks: (S, N, P) float, the soft masks of N instances in its S frames, P cells each.
         areas: (S, N) float, their sums.
+        labels: N class indices, the best-scored ones in the clip's centre frame.
     """
 
     first: int
     masks: Tensor
     areas: Tensor
+    labels: Sequence[int]
 
     @classmethod
-    def from_masks(cls, first: int, masks: Tensor) -> ClipTracks:
-        """From (S, N, H, W) soft masks."""
+    def from_masks(cls, first: int, masks: Tensor, labels: Sequence[int]) -> ClipTracks:
+        """From (S, N, H, W) soft masks and N class indices."""
         masks = masks.flatten(2).float()
-        return cls(first, masks, masks.sum(-1))
+        return cls(first, masks, masks.sum(-1), labels)
 
     @property
     def end(self) -> int:
@@ -52,6 +55,8 @@ class ClipLinker:
         recent: q of an id is the mean over its latest this many tracks only; ``None`` (the letter): over all that
             overlap. Under fast motion the mean over all favours a newly made id, which has only near tracks, over
             the established one, whose far tracks match badly, and objects fall to pieces (``docs/maskprop.md``).
+        same_category: a track takes an id only if the id's latest track has its category (not the letter, which
+            is blind to categories).
         empty_below: a mask is empty for ``skip_empty`` if its area is below this many cells.
     """
 
@@ -63,6 +68,7 @@ class ClipLinker:
         unique: bool = True,
         skip_empty: bool = False,
         recent: int | None = None,
+        same_category: bool = False,
         empty_below: float = 0.5,
     ) -> None:
         self.threshold = threshold
@@ -71,6 +77,7 @@ class ClipLinker:
             raise ValueError(f'recent={recent} must be 1 or more, or None for all overlapping tracks')
         self.skip_empty = skip_empty
         self.recent = recent
+        self.same_category = same_category
         self.empty_below = empty_below
         self._clips: deque[ClipTracks] = deque()
         self._ids: deque[list[int]] = deque()
@@ -89,6 +96,9 @@ class ClipLinker:
             self._clips.popleft()
             self._ids.popleft()
         scores, known = self._id_scores(clip)
+        if self.same_category:
+            latest = {i: label for ids, past in zip(self._ids, self._clips) for i, label in zip(ids, past.labels)}
+            scores = forbid_other_categories(scores, clip.labels, [latest[i] for i in known])
         ids = assign_ids(scores, known, self.threshold, self.unique, self._next_id)
         self._next_id = max([self._next_id - 1, *ids]) + 1
         self._clips.append(clip)
@@ -132,6 +142,14 @@ class ClipLinker:
                 counted -= ((areas[:, None] < self.empty_below) & (other_areas < self.empty_below)).to(union)
             frames[:, start:] += counted
         return total / frames.clamp(min=1)
+
+
+def forbid_other_categories(scores: Tensor, labels: Sequence[int], known_labels: Sequence[int]) -> Tensor:
+    """(N, Y) scores, minus infinity where the N labels and the Y labels of the ids differ."""
+    if not known_labels:
+        return scores
+    differ = torch.tensor(labels).view(-1, 1) != torch.tensor(known_labels)
+    return scores.masked_fill(differ.to(scores.device), -torch.inf)
 
 
 def assign_ids(scores: Tensor, known: list[int], threshold: float, unique: bool, next_id: int) -> list[int]:

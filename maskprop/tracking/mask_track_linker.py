@@ -82,7 +82,7 @@ class MaskTrackLinker:
         self._frame += 1
         if len(frame) == 0:
             return []
-        labels = [max(scores, key=scores.get) for scores in frame.class_scores]
+        labels = frame.labels
         found = dict(
             embeds=frame.embeds,
             boxes=frame.boxes,

@@ -51,6 +51,11 @@ class Frame:
     def __len__(self) -> int:
         return len(self.class_scores)
 
+    @property
+    def labels(self) -> list[int]:
+        """N class indices, the best-scored one of each instance."""
+        return [max(scores, key=scores.get) for scores in self.class_scores]
+
     def select(self, rows: Sequence[int]) -> Frame:
         """The same frame with these of its instances."""
         index = torch.tensor(rows, dtype=torch.long)
@@ -179,14 +184,13 @@ class VideoStream:
         frame = self._ring[self._centre - start]
         if self.linker.needs_clips:
             masks = self.propagator.propagate(frame, clip)  # [S, N, H, W]
-            ids = self.linker.link(ClipTracks.from_masks(first, masks))
+            ids = self.linker.link(ClipTracks.from_masks(first, masks, frame.labels))
         else:
             masks = None
             frame, ids = _drop_losers(frame, self.linker.link(frame))
         result = FrameResult(self._centre)
         rles = frame.rles if self.output_mask == 'detection' else frame.paste(masks[self._centre - first])
-        for track_id, scores, rle in zip(ids, frame.class_scores, rles, strict=True):
-            label = max(scores, key=scores.get)
+        for track_id, label, scores, rle in zip(ids, frame.labels, frame.class_scores, rles, strict=True):
             result.add(track_id, label, scores[label], rle)
             self.instances.add_scores(track_id, scores)
         if self.history_filler is not None:

@@ -70,7 +70,7 @@ def random_video(length, seed, radius=RADIUS):
 def to_tracks(clip):
     frames = sorted(clip)
     masks = [torch.stack(clip[f]) if clip[f] else torch.zeros(0, *SIZE) for f in frames]
-    return ClipTracks.from_masks(frames[0], torch.stack(masks))
+    return ClipTracks.from_masks(frames[0], torch.stack(masks), [0] * len(masks[0]))
 
 
 @pytest.mark.parametrize(('unique', 'recent'), [(True, None), (False, None), (True, 1), (True, 3)])
@@ -103,14 +103,38 @@ def test_skip_empty_leaves_absent_frames_out():
     masks[1, 0, :3] = 1
     for skip_empty, expected in ((False, 1 / 3), (True, 1.0)):
         linker = ClipLinker(threshold=0.0, skip_empty=skip_empty)
-        linker.link(ClipTracks.from_masks(0, masks))
-        scores, _ = linker._id_scores(ClipTracks.from_masks(0, masks))
+        linker.link(ClipTracks.from_masks(0, masks, [0]))
+        scores, _ = linker._id_scores(ClipTracks.from_masks(0, masks, [0]))
         assert scores.item() == pytest.approx(expected)
 
 
+def test_an_id_keeps_its_category():
+    """Two tracks swap their masks: blind to categories they swap ids, else they keep them; a new category is new."""
+    left, right = torch.zeros(2, 2, *SIZE)
+    left[:, :2], right[:, -2:] = 1, 1
+    clips = [
+        ClipTracks.from_masks(0, torch.stack([left, right], 1), [3, 5]),
+        ClipTracks.from_masks(1, torch.stack([right, 0.6 * left + 0.4 * right], 1), [3, 5]),
+        ClipTracks.from_masks(2, torch.stack([right, left], 1), [7, 5]),
+    ]
+    for same_category, expected in ((False, [[1, 2], [2, 1], [2, 1]]), (True, [[1, 2], [3, 2], [4, 2]])):
+        linker = ClipLinker(threshold=0.1, same_category=same_category)
+        assert [linker.link(clip) for clip in clips] == expected
+
+
 class Boxes:
-    def __init__(self, *boxes):
+    def __init__(self, *boxes, labels=None):
         self.boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+        self.labels = labels or [0] * len(boxes)
+
+
+def test_box_iou_linker_can_keep_categories():
+    boxes = (0, 0, 10, 10), (4, 0, 14, 10)
+    for same_category, expected in ((False, [1, 2]), (True, [2, 1])):
+        linker = BoxIoULinker(threshold=0.1, same_category=same_category)
+        assert linker.link(Boxes(*boxes, labels=[3, 5])) == [1, 2]
+        assert linker.link(Boxes(*boxes, labels=[5, 3])) == expected
+        assert linker.link(Boxes(*boxes, labels=[7, 7])) == ([1, 2] if not same_category else [3, 4])
 
 
 def test_box_iou_linker_keeps_and_forgets():

@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data', type=Path, default=Path('data/synthetic'))
     parser.add_argument('--seed', type=int, default=2026, help='of the set and of the training')
     parser.add_argument('--videos', type=int, default=300, help='training clips')
-    parser.add_argument('--val-videos', type=int, default=80)
+    parser.add_argument('--val-videos', type=int, default=120)
     parser.add_argument('--processes', type=int, default=2, help='training processes; the batch is split')
     parser.add_argument('--show', type=int, default=4, help='videos to draw')
     parser.add_argument('--cfg-options', nargs='+', default=[], help='as in tools/train.py')

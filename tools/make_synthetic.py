@@ -80,7 +80,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     report = parser.add_argument_group('report')
     report.add_argument('--report-only', metavar='DIR', help='report on an existing set, make nothing')
-    report.add_argument('--strides', type=int, nargs='+', default=[1, 3], help='frame strides of the report')
+    report.add_argument('--strides', type=int, nargs='+', default=[1, 4], help='frame strides of the report')
     report.add_argument('--no-report', action='store_true')
     args = parser.parse_args(arguments)
     if (args.out is None) == (args.report_only is None):

@@ -6,7 +6,8 @@ Run:  make demo       or, with the set in data/synthetic,
       python tools/test.py configs/demo/maskprop_tiny_synthetic.py work_dirs/maskprop_tiny_synthetic/epoch_8.pth
 
 It keeps what measures best (docs/maskprop.md), not the letter of the paper: a background logit, the mask as one
-more propagated feature, copying as the initial propagation, detection losses on both frames of a pair, filling.
+more propagated feature, copying as the initial propagation, detection losses on both frames of a pair, ids kept
+within a category, filling.
 """
 
 _base_ = [
@@ -30,19 +31,19 @@ model = dict(
     ),
     detect_on='both',
     # surer detections than 0.1: fragments of an object would take its id
-    detector=dict(test_cfg=dict(rcnn=dict(score_thr=0.2))),
-    linker=dict(type='ClipLinker', threshold=0.05, recent=1),
+    detector=dict(test_cfg=dict(rcnn=dict(score_thr=0.3))),
+    linker=dict(type='ClipLinker', threshold=0.02, recent=1, same_category=True),
     fill=True,
     score_rule='all',
 )
 # rows of the demo's table: what replaces MaskProp's parts, on the same detections; thresholds chosen on seed 0
 variants = dict(
     maskprop=dict(),
-    box_iou=dict(linker=dict(type='BoxIoULinker', threshold=0.02), fill=False),
+    box_iou=dict(linker=dict(type='BoxIoULinker', threshold=0.02, same_category=True), fill=False),
     copy=dict(
         propagator=dict(type='CopyPropagator'),
         clip_radius=3,
-        linker=dict(type='ClipLinker', threshold=0.05, recent=1),
+        linker=dict(type='ClipLinker', threshold=0.05, recent=1, same_category=True),
     ),
 )
 

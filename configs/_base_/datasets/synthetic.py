@@ -1,11 +1,11 @@
-"""A set of tools/make_synthetic.py (docs/synthetic.md), tested at every third frame, where motion is fast."""
+"""A set of tools/make_synthetic.py (docs/synthetic.md), tested at every fourth frame, where motion is fast."""
 
 dataset_type = 'YouTubeVISJsonDataset'
 data_root = 'data/synthetic/'
-frame_stride = 3
+frame_stride = 4
 
 train_pipeline = [
-    dict(type='SampleFramePair', max_gap=12),  # 4 frames at the test's stride
+    dict(type='SampleFramePair', max_gap=16),  # 4 frames at the test's stride
     dict(
         type='TransformBroadcaster',
         share_random_params=True,

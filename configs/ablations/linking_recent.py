@@ -1,7 +1,7 @@
 """Eq. 5 as written against the mean over an id's latest tracks, by clip radius: test only, on the demo's model.
 
 Run:  python tools/compare_variants.py configs/ablations/linking_recent.py work_dirs/demo/train/epoch_8.pth \
-          --ground-truth --frame-strides 3
+          --ground-truth --frame-strides 4
 """
 
 _base_ = ['../demo/maskprop_tiny_synthetic.py']

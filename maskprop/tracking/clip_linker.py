@@ -97,7 +97,7 @@ class ClipLinker:
             self._ids.popleft()
         scores, known = self._id_scores(clip)
         if self.same_category:
-            latest = {i: label for ids, past in zip(self._ids, self._clips) for i, label in zip(ids, past.labels)}
+            latest = self._latest_labels()
             scores = forbid_other_categories(scores, clip.labels, [latest[i] for i in known])
         ids = assign_ids(scores, known, self.threshold, self.unique, self._next_id)
         self._next_id = max([self._next_id - 1, *ids]) + 1
@@ -119,6 +119,13 @@ class ClipLinker:
             newer = member.flip(0).cumsum(0).flip(0)  # tracks of the same id from this one on
             member = member * (newer <= self.recent)
         return (match @ member) / member.sum(0), known
+
+    def _latest_labels(self) -> dict[int, int]:
+        """The category of each remembered id's latest track."""
+        labels: dict[int, int] = {}
+        for ids, clip in zip(self._ids, self._clips, strict=True):
+            labels.update(zip(ids, clip.labels, strict=True))
+        return labels
 
     def _match_scores(self, clip: ClipTracks) -> Tensor:
         """m of Eq. 4 with every track of the remembered clips: (N, M), M = previous tracks in clip order."""

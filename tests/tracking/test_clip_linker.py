@@ -109,7 +109,7 @@ def test_skip_empty_leaves_absent_frames_out():
 
 
 def test_an_id_keeps_its_category():
-    """Two tracks swap their masks: blind to categories they swap ids, else they keep them; a new category is new."""
+    """Two tracks swap their masks: blind to categories they swap ids, else they don't; a new category is new."""
     left, right = torch.zeros(2, 2, *SIZE)
     left[:, :2], right[:, -2:] = 1, 1
     clips = [

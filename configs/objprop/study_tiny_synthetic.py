@@ -35,6 +35,6 @@ variants = dict(
     mask_track=dict(),
     objprop=dict(history_fill=dict()),
     maskprop=dict(
-        linker=dict(type='ClipLinker', threshold=0.05, recent=2), fill=True, score_rule='with_category'
+        linker=dict(type='ClipLinker', threshold=0.02, recent=1, same_category=True), fill=True, score_rule='all'
     ),
 )

@@ -177,7 +177,7 @@ def test_default_set_needs_tracking(tmp_path):
     )
     assert report['crossing_share'] >= 0.3
     assert report['oracle_ap']['4']['box_iou'] <= 80 and report['oracle_ap']['4']['copy'] <= 80
-    assert report['occluded_frame_share'] > 0.1 and report['blurred_frame_share'] > 0.2
+    assert report['occluded_frame_share'] > 0.1 and report['blurred_frame_share'] > 0.1
     assert report['visible_share'] < 1
     # Not hopeless either: the shape is still that of the object some frames later, elsewhere.
     assert report['copy_iou']['7-10'] < 0.35 < 0.5 < report['shift_iou']['7-10']

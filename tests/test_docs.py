@@ -157,23 +157,17 @@ def test_synthetic_page_names_the_default_keys():
 
 def test_example_linker_runs_as_printed():
     """docs/adding_a_method.md: it is registered, gives ids, and keeps them through a frame without objects."""
-    import torch
-
-    from tests.models.builders import HEIGHT, WIDTH, build_model, make_detections
+    from tests.models.builders import build_model, known_frame, make_detections
 
     (source,) = (
         block for block in FENCE.findall(read('docs/adding_a_method.md')) if 'class NearestLinker' in block
     )
     exec(compile(source, 'docs/adding_a_method.md', 'exec'), {})
     stream = build_model(linker=dict(type='NearestLinker')).eval().start_video()
-    size = dict(img_shape=(HEIGHT, WIDTH), ori_shape=(HEIGHT, WIDTH), scale_factor=(1.0, 1.0))
-    with torch.no_grad():
-        feats = stream.model.detector.extract_feat(torch.zeros(1, 3, HEIGHT, WIDTH))
-        for shift, count in enumerate((3, 3, 0, 3)):
-            detections = make_detections(count)
-            detections = detections._replace(boxes=detections.boxes + shift)
-            frame = stream.model.frame_from_detections(feats, detections, size, (HEIGHT, WIDTH))
-            (result,) = stream.push(frame)
-            assert result.ids == [1, 2, 3][:count]
+    for shift, count in enumerate((3, 3, 0, 3)):
+        detections = make_detections(count)
+        detections = detections._replace(boxes=detections.boxes + shift)
+        (result,) = stream.push(known_frame(stream.model, detections))
+        assert result.ids == [1, 2, 3][:count]
     stream.finish()
     assert {r['track_id'] for r in stream.video_instances().to_results(1, [1, 2, 3])} == {1, 2, 3}

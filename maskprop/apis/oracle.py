@@ -15,13 +15,15 @@ from mmdet.registry import TASK_UTILS
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from maskprop.apis.ground_truth_frames import ground_truth_frame, load_frame, network_boxes
+from maskprop.apis.views import load_views
 from maskprop.evaluation import METRIC_NAMES, GroundTruth, evaluate_video_ap
 from maskprop.models.detectors.duplicates import group_duplicates
 from maskprop.models.detectors.frame_detector import Detections, detect, predict_roi_masks, semantic_feature
+from maskprop.models.detectors.view_frames import frame_from_detections, frame_from_instances, network_boxes
 from maskprop.tracking.stream import Frame
 
 if TYPE_CHECKING:
+    from maskprop.models.detectors.features import View
     from maskprop.tracking.stream import VideoStream
 
 Results = list[dict]
@@ -103,9 +105,8 @@ def oracle_results(
         info = dataset.get_data_info(video)
         truth = [[i for i in image['instances'] if not i['ignore_flag']] for image in info['images']]
         streams = _start_rows(model, truth)
-        for index, instances in enumerate(truth):
-            image, meta = load_frame(model, dataset, video, index)
-            frames = oracle_frames(model, image, meta, instances, box_threshold)
+        for index, view in load_views(model, dataset, video, range(len(truth))):
+            frames = oracle_frames(model, view, truth[index], box_threshold)
             for name, stream in streams.items():
                 stream.push(frames[name])
         for name, stream in streams.items():
@@ -129,34 +130,32 @@ def _start_rows(model: torch.nn.Module, truth: list[list[dict]]) -> dict[str, Vi
 
 @torch.no_grad()
 def oracle_frames(
-    model: torch.nn.Module, image: Tensor, meta: dict, instances: list[dict], box_threshold: float = 0.5
+    model: torch.nn.Module, view: View, instances: list[dict], box_threshold: float = 0.5
 ) -> dict[str, Frame]:
     """One frame as each row has it, from one backbone and detector pass.
 
     Args:
         model: a ``VideoMaskRCNN`` in evaluation mode.
-        image: (1, 3, H, W) float. meta: ``img_shape``, ``ori_shape``, ``scale_factor``.
-        instances: the frame's annotations without crowds, see :func:`ground_truth_frame`.
+        view: the frame's features, image and meta.
+        instances: the frame's annotations without crowds, see :func:`frame_from_instances`.
         box_threshold: a detection takes a ground-truth box from this IoU on.
     """
-    feats, shape = model.detector.extract_feat(image), image.shape[-2:]
+    feats = view.feats
     semantic = semantic_feature(model.detector, feats)
-    found = detect(model.detector, feats, [meta])[0]
+    found = detect(model.detector, feats, [view.meta])[0]
 
     def frame_at(boxes: Tensor, scores: Tensor, labels: Tensor, groups: Tensor) -> Frame:
         roi_masks = predict_roi_masks(model.detector, feats, [boxes], [labels], semantic)[0]
-        return model.frame_from_detections(
-            feats, Detections(boxes, scores, labels, roi_masks), meta, shape, groups
-        )
+        return frame_from_detections(model, view, Detections(boxes, scores, labels, roi_masks), groups)
 
-    true_boxes = network_boxes(instances, meta, found.boxes.device)
+    true_boxes = network_boxes(instances, view.meta, found.boxes.device)
     boxes, targets = take_boxes(found.boxes, true_boxes, box_threshold)
     groups = group_duplicates(_apart(boxes, targets), found.scores, model.merge_iou)
     labels = found.labels.new_tensor([i['bbox_label'] for i in instances])
     unmerged = torch.arange(len(instances), device=labels.device)
-    truth = ground_truth_frame(model, feats, meta, shape, instances)
+    truth = frame_from_instances(model, view, instances)
     frames = {
-        'model': model.frame_from_detections(feats, found, meta, shape),
+        'model': frame_from_detections(model, view, found),
         'box': frame_at(boxes, found.scores, found.labels, groups),
         'class': frame_at(true_boxes, found.scores.new_ones(len(instances)), labels, unmerged),
         'mask': truth,

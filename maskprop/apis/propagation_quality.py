@@ -9,7 +9,7 @@ import numpy as np
 import pycocotools.mask as mask_utils
 import torch
 
-from maskprop.apis.ground_truth_frames import encode_ground_truth, load_frame
+from maskprop.apis.views import load_views
 from maskprop.datasets.synthetic.report import move_mask
 from maskprop.ops.masks import encode_mask
 
@@ -39,11 +39,12 @@ def propagation_quality(
         from either frame are left out; a gap that no instance spans is missing.
     """
     scores: dict[str, dict[int, list[float]]] = {name: defaultdict(list) for name in METHODS}
+    keep_image = getattr(model.propagator, 'needs_images', False)
     for video in range(len(dataset)):
         images = dataset.get_data_info(video)['images']
         frames = [
-            encode_ground_truth(model, *load_frame(model, dataset, video, t), image['instances'])
-            for t, image in enumerate(images)
+            model.encode(view, instances=images[t]['instances'], keep_image=keep_image)
+            for t, view in load_views(model, dataset, video, range(len(images)))
         ]
         masks = [{i['instance_id']: i['mask'] for i in image['instances']} for image in images]
         for t in range(0, len(images), every):

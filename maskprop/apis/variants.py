@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from maskprop.apis.ground_truth_frames import encode_ground_truth, load_frame
+from maskprop.apis.views import load_views
 
 Results = list[dict]
 
@@ -24,7 +24,7 @@ def run_variants(
     """Track every video of a set with several variants of a model, on the same detections.
 
     A frame goes through backbone and detector once, whatever the number of variants and strides, and is kept no
-    longer than a stream needs it.
+    longer than a stream needs it. (With an aggregator: once for every stride, which decides its neighbours.)
 
     Args:
         model: a ``VideoMaskRCNN`` in evaluation mode.
@@ -40,26 +40,27 @@ def run_variants(
     results: dict[tuple[str, int], Results] = defaultdict(list)
     category_ids = dataset.metainfo['category_ids']
     for video in range(len(dataset)):
+        info = dataset.get_data_info(video)
         streams = {
             (name, stride): model.start_video(**overrides)
             for stride in frame_strides
             for name, overrides in variants.items()
         }
-        for index in range(dataset.get_len_per_video(video)):
-            watching = [stream for (_, stride), stream in streams.items() if index % stride == 0]
-            if not watching:
-                continue
-            image, meta = load_frame(model, dataset, video, index)
-            if ground_truth:
-                instances = dataset.get_data_info(video)['images'][index]['instances']
-                frame = encode_ground_truth(model, image, meta, instances)
-            else:
-                frame = model.encode_frame(image, meta)
-            for stream in watching:
-                stream.push(frame)
+        length = dataset.get_len_per_video(video)
+        for group in [frame_strides] if model.aggregator is None else [(stride,) for stride in frame_strides]:
+            indices = [i for i in range(length) if any(i % stride == 0 for stride in group)]
+            for index, view in load_views(model, dataset, video, indices):
+                watching = [s for (_, stride), s in streams.items() if stride in group and index % stride == 0]
+                frame = model.encode(
+                    view,
+                    keep_image=any(stream.needs_images for stream in watching),
+                    instances=info['images'][index]['instances'] if ground_truth else None,
+                )
+                for stream in watching:
+                    stream.push(frame)
         for row, stream in streams.items():
             stream.finish()
-            results[row] += stream.video_instances().to_results(meta['video_id'], category_ids)
+            results[row] += stream.video_instances().to_results(info['video_id'], category_ids)
         if progress is not None:
             progress(video + 1, len(dataset))
     return dict(results)

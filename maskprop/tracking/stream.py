@@ -16,6 +16,7 @@ from maskprop.tracking.gap_filler import GapFiller
 from maskprop.tracking.results import FrameResult, VideoInstances
 
 if TYPE_CHECKING:
+    from maskprop.models.detectors.features import View
     from maskprop.models.detectors.video_mask_rcnn import VideoMaskRCNN
     from maskprop.tracking.history_filler import HistoryFiller
 
@@ -36,6 +37,9 @@ class Frame:
         map_size: (height, width) of the map in pixels of the video, padding included.
         embeds: (N, E) float on the CPU, the track head's embeddings, not normalised; None without one.
         attention_code: (C, h, w), what the attention head needs of it; None without one.
+        refined: N final masks, refined; None without a refinement head.
+        image: (3, H, W) uint8 RGB on the CPU, pixels of the network's input, padding included; None unless a part
+            of the stream needs it.
     """
 
     code: Any
@@ -47,6 +51,8 @@ class Frame:
     map_size: tuple[float, float]
     embeds: Tensor | None = None
     attention_code: Tensor | None = None
+    refined: list[dict] | None = None
+    image: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.class_scores)
@@ -66,6 +72,7 @@ class Frame:
             class_scores=[self.class_scores[row] for row in rows],
             rles=[self.rles[row] for row in rows],
             embeds=None if self.embeds is None else self.embeds[index],
+            refined=None if self.refined is None else [self.refined[row] for row in rows],
         )
 
     def paste(self, maps: Tensor, threshold: float = 0.5) -> list[dict]:
@@ -81,12 +88,13 @@ class VideoStream:
     later. A ring of 2 T + 1 frames is kept.
 
     Args:
-        model: encodes frames (``encode_frame``).
+        model: gives the frames' features (``start_features``) and encodes them (``encode``).
         linker: gives ids, one linker per video.
         propagator: ``propagate(source, targets)`` gives (S, N, H, W) soft masks.
         clip_radius: T.
         fill: fill missed frames from the clips that carry the id.
         output_mask: the final mask is the ``'detection'``'s or the ``'propagated'`` one at offset 0.
+        refine: take the refined masks of the detections, where there are any.
         history_filler: fills a frame right after linking, from the frames before it:
             ``step(frame, result)``; for linkers that need no clips.
         score_rule, min_frames: see :class:`~maskprop.tracking.results.VideoInstances`.
@@ -101,6 +109,7 @@ class VideoStream:
         clip_radius: int = 6,
         fill: bool = False,
         output_mask: str = 'detection',
+        refine: bool = False,
         history_filler: HistoryFiller | None = None,
         score_rule: str = 'with_category',
         min_frames: int = 1,
@@ -111,6 +120,8 @@ class VideoStream:
             raise ValueError(
                 f'{type(linker).__name__} links clip tracks, but the model has no propagation_head or propagator'
             )
+        if refine and output_mask == 'propagated':
+            raise ValueError('refine=True refines the masks of detections, but output_mask is "propagated"')
         if not linker.needs_clips and (fill or output_mask == 'propagated'):
             raise ValueError(
                 f'fill=True and output_mask="propagated" need clips, which {type(linker).__name__} does without'
@@ -121,10 +132,13 @@ class VideoStream:
                 '(fill=True fills from the clips), or take a linker that needs no clips'
             )
         self.model = model
+        self.features = model.start_features()
         self.linker = linker
         self.propagator = propagator
         self.radius = clip_radius if linker.needs_clips else 0
+        self.needs_images = any(getattr(part, 'needs_images', False) for part in (linker, propagator))
         self.output_mask = output_mask
+        self.refine = refine
         self.filler = GapFiller() if fill else None
         self.history_filler = history_filler
         self.instances = VideoInstances(score_rule, min_frames)
@@ -144,7 +158,7 @@ class VideoStream:
         Returns:
             the frames that became final, in order; often none or one.
         """
-        return self.push(self.model.encode_frame(image, meta))
+        return self._push_views(self.features.step(image, meta))
 
     def step_chunk(self, images: Tensor, metas: Sequence[dict]) -> list[FrameResult]:
         """:meth:`step` for F frames: images (F, 3, H, W), F metas."""
@@ -152,7 +166,7 @@ class VideoStream:
 
     @torch.no_grad()
     def push(self, frame: Frame) -> list[FrameResult]:
-        """Like :meth:`step`, for a frame whose detections are known."""
+        """Like :meth:`step`, for a frame that is encoded already."""
         if self._finished:
             raise RuntimeError('the video was finished; model.start_video() begins another')
         self._ring.append(frame)
@@ -162,7 +176,7 @@ class VideoStream:
     @torch.no_grad()
     def finish(self) -> list[FrameResult]:
         """End the video: the clips of its last T frames are shorter. Returns the remaining frames."""
-        results = []
+        results = self._push_views(self.features.finish())
         while self._centre < self._seen:
             results += self._process_clip()
         while self._pending:
@@ -175,6 +189,9 @@ class VideoStream:
         if not self._finished:
             raise RuntimeError('call finish() first: frames are still open')
         return self.instances
+
+    def _push_views(self, views: Sequence[View]) -> list[FrameResult]:
+        return [r for view in views for r in self.push(self.model.encode(view, keep_image=self.needs_images))]
 
     def _process_clip(self) -> list[FrameResult]:
         """Propagate, link and score the clip centred at the next frame."""
@@ -190,6 +207,8 @@ class VideoStream:
             frame, ids = _drop_losers(frame, self.linker.link(frame))
         result = FrameResult(self._centre)
         rles = frame.rles if self.output_mask == 'detection' else frame.paste(masks[self._centre - first])
+        if self.refine and frame.refined is not None:
+            rles = frame.refined
         for track_id, label, scores, rle in zip(ids, frame.labels, frame.class_scores, rles, strict=True):
             result.add(track_id, label, scores[label], rle)
             self.instances.add_scores(track_id, scores)

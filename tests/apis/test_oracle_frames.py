@@ -9,11 +9,12 @@ import torch
 from pycocotools import mask as mask_utils
 
 from maskprop.apis import oracle
-from maskprop.apis.ground_truth_frames import encode_ground_truth, load_frame
 from maskprop.apis.oracle import oracle_frames
+from maskprop.apis.views import load_views
 from maskprop.models.detectors.frame_detector import Detections, predict_roi_masks
+from maskprop.models.detectors.view_frames import frame_code, frame_from_detections
 from tests.apis.oracle_set import make, rectangle, write_oracle_set
-from tests.models.builders import HEIGHT, WIDTH, build_model, make_sample
+from tests.models.builders import HEIGHT, WIDTH, build_model, view_of
 
 
 @pytest.fixture(scope='module')
@@ -34,14 +35,18 @@ def truth_of(box: tuple[int, int, int, int], label: int = 0, number: int = 1) ->
     )
 
 
+def first_view(model, dataset):
+    return next(load_views(model, dataset, 0, [0]))[1]
+
+
 def frames_of(setting, monkeypatch, found: list[tuple], truth: list[dict], threshold=0.5, **attributes) -> dict:
     """Each row's frame for given detections (box in pixels of the video, score, label).
 
     The mask head paints its whole box, so that masks tell where they were predicted.
     """
     model, dataset = setting
-    image, meta = load_frame(model, dataset, 0, 0)
-    scale = torch.tensor(meta['scale_factor'] * 2)  # width and height differ
+    view = first_view(model, dataset)
+    scale = torch.tensor(view.meta['scale_factor'] * 2)  # width and height differ
     boxes = torch.tensor([box for box, _, _ in found]).reshape(-1, 4).float() * scale
     detections = Detections(
         boxes,
@@ -55,7 +60,7 @@ def frames_of(setting, monkeypatch, found: list[tuple], truth: list[dict], thres
     monkeypatch.setattr(oracle, 'detect', lambda *_: [detections])
     for name, value in attributes.items():
         monkeypatch.setattr(model, name, value)
-    return oracle_frames(model, image, meta, truth, threshold)
+    return oracle_frames(model, view, truth, threshold)
 
 
 def content(frame) -> list[tuple]:
@@ -83,17 +88,15 @@ def test_box_row_takes_the_closest_true_box(setting, monkeypatch):
 
 def test_masks_are_predicted_anew_at_the_new_boxes(setting, monkeypatch):
     model, dataset = setting
-    image, meta = load_frame(model, dataset, 0, 0)
-    feats, scale = model.detector.extract_feat(image), torch.tensor(meta['scale_factor'] * 2)
+    view = first_view(model, dataset)
+    feats, scale = view.feats, torch.tensor(view.meta['scale_factor'] * 2)
     old, new, label = torch.tensor([[10.0, 14, 30, 30]]), torch.tensor([[10.0, 10, 30, 30]]), torch.tensor([2])
     at_old, at_new = (predict_roi_masks(model.detector, feats, [b * scale], [label])[0] for b in (old, new))
     assert (at_old - at_new).abs().max() > 1e-3
     found = Detections(old * scale, torch.tensor([0.9]), label, at_old)
     monkeypatch.setattr(oracle, 'detect', lambda *_: [found])
-    frame = oracle_frames(model, image, meta, [truth_of((10, 10, 30, 30))])['box']
-    expected = model.frame_from_detections(
-        feats, found._replace(boxes=new * scale, roi_masks=at_new), meta, image.shape[-2:]
-    )
+    frame = oracle_frames(model, view, [truth_of((10, 10, 30, 30))])['box']
+    expected = frame_from_detections(model, view, found._replace(boxes=new * scale, roi_masks=at_new))
     torch.testing.assert_close(frame.masks, expected.masks, atol=1e-5, rtol=0)
 
 
@@ -146,14 +149,14 @@ def test_true_boxes_that_are_the_detections_give_their_masks(detector):
     """Then nothing is replaced but the scores, so every mask and map is the model's own."""
     model = build_model(detector, merge_iou=None).eval()
     model.detector.roi_head.test_cfg.update(score_thr=0.0, max_per_img=3)
-    image, meta = torch.randn(1, 3, HEIGHT, WIDTH), make_sample([], 0).metainfo
-    found = model.encode_frame(image, meta)
+    view = view_of(model, torch.randn(1, 3, HEIGHT, WIDTH))
+    found = model.encode(view)
     assert len(found) == 3
     truth = [
         dict(bbox=box, bbox_label=next(iter(scores)), mask=rle, instance_id=0, ignore_flag=0)
         for box, scores, rle in zip(found.boxes.tolist(), found.class_scores, found.rles, strict=True)
     ]
-    frames = oracle_frames(model, image, meta, truth)
+    frames = oracle_frames(model, view, truth)
     for name in ('model', 'box', 'class'):
         torch.testing.assert_close(frames[name].masks, found.masks, atol=1e-5, rtol=0)
         for ours, theirs in zip(frames[name].rles, found.rles, strict=True):
@@ -165,18 +168,18 @@ def test_true_boxes_that_are_the_detections_give_their_masks(detector):
 @pytest.mark.parametrize('name', ['filling', 'detector_alone', 'history'])
 def test_ground_truth_frames_have_what_the_heads_need(root, name):
     model, dataset = make(root, name)
-    image, meta = load_frame(model, dataset, 0, 0)
+    view = first_view(model, dataset)
     instances = dataset.get_data_info(0)['images'][0]['instances']
-    frame = encode_ground_truth(model, image, meta, instances)
+    frame = model.encode(view, instances=instances)
     stride = 4 if name == 'filling' else 8  # of the head, or the default
-    assert frame.masks.shape == (len(instances), image.shape[2] // stride, image.shape[3] // stride)
+    assert frame.masks.shape == (len(instances), view.shape[0] // stride, view.shape[1] // stride)
     for row, rle in enumerate(frame.paste(frame.masks)):
         assert mask_utils.iou([rle], [instances[row]['mask']], [0]) > 0.5
     assert (frame.code is None) == (name != 'filling')
     assert (frame.embeds is None) == (frame.attention_code is None) == (name != 'history')
     if name == 'history':
-        width, height = meta['scale_factor']
+        width, height = view.meta['scale_factor']
         boxes = torch.tensor([i['bbox'] for i in instances]) * torch.tensor([width, height, width, height])
-        expected = model.frame_code(model.detector.extract_feat(image), boxes)
+        expected = frame_code(model, view.feats, boxes)
         assert torch.equal(frame.embeds, expected['embeds'])
         assert torch.equal(frame.attention_code, expected['attention_code'])

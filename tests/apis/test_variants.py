@@ -53,15 +53,15 @@ def test_variants_equal_the_model_alone(setting):
 def test_frames_are_kept_no_longer_than_the_streams_need_them(setting, monkeypatch):
     """Memory must not grow with the video: a linker without clips looks at one frame at a time."""
     model, dataset = setting
-    encode, seen, alive = model.encode_frame, [], []
+    encode, seen, alive = model.encode, [], []
 
-    def encode_frame(*args):
+    def counting_encode(*args, **kwargs):
         alive.append(sum(frame() is not None for frame in seen))
-        frame = encode(*args)
+        frame = encode(*args, **kwargs)
         seen.append(weakref.ref(frame))
         return frame
 
-    monkeypatch.setattr(model, 'encode_frame', encode_frame)
+    monkeypatch.setattr(model, 'encode', counting_encode)
     run_variants(model, dataset, dict(boxes=dict(linker=dict(type='BoxIoULinker'))), frame_strides=(1, 2))
     assert len(seen) == 14
     assert max(alive) <= 2

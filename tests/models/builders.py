@@ -16,6 +16,10 @@ from mmdet.structures import DetDataSample, TrackDataSample  # noqa: E402
 from mmdet.structures.mask import BitmapMasks  # noqa: E402
 
 from maskprop.engine.checks import fit_num_classes  # noqa: E402
+from maskprop.models.detectors.features import View  # noqa: E402
+from maskprop.models.detectors.frame_detector import Detections  # noqa: E402
+from maskprop.models.detectors.view_frames import frame_from_detections  # noqa: E402
+from maskprop.tracking.stream import Frame  # noqa: E402
 
 HEIGHT, WIDTH, CLASSES = 64, 96, 3
 PROPAGATION = dict(
@@ -106,10 +110,8 @@ def make_batch(*pairs: tuple[list[int], list[int]], in_padding: bool = False):
     return inputs, samples
 
 
-def make_detections(count: int, seed: int = 0):
+def make_detections(count: int, seed: int = 0) -> Detections:
     """Random detections in network pixels, so that a model of random weights has something to track."""
-    from maskprop.models.detectors.frame_detector import Detections
-
     generator = torch.Generator().manual_seed(seed)
     corner = torch.rand(count, 2, generator=generator) * torch.tensor([WIDTH - 40.0, HEIGHT - 30.0])
     size = 15 + 20 * torch.rand(count, 2, generator=generator)
@@ -119,3 +121,16 @@ def make_detections(count: int, seed: int = 0):
         labels=torch.randint(0, CLASSES, (count,), generator=generator),
         roi_masks=torch.rand(count, 28, 28, generator=generator),
     )
+
+
+def view_of(model: torch.nn.Module, image: torch.Tensor | None = None, meta: dict | None = None) -> View:
+    """A frame's features; without an image, of a black one."""
+    image = torch.zeros(1, 3, HEIGHT, WIDTH) if image is None else image
+    with torch.no_grad():
+        return View(model.detector.extract_feat(image), image, meta or make_sample([], 0).metainfo)
+
+
+def known_frame(model: torch.nn.Module, detections: Detections, image: torch.Tensor | None = None) -> Frame:
+    """A frame as the stream takes it, with given detections."""
+    with torch.no_grad():
+        return frame_from_detections(model, view_of(model, image), detections)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from maskprop.ops.legacy_paste import paste_legacy_masks
 from maskprop.ops.masks import paste_binary_masks
-from tests.models.builders import HEIGHT, WIDTH, build_model, make_detections
+from tests.models.builders import HEIGHT, WIDTH, build_model, known_frame, make_detections
 
 
 @pytest.mark.parametrize('name, paste', [('exact', paste_binary_masks), ('legacy', paste_legacy_masks)])
@@ -15,10 +14,7 @@ def test_masks_are_pasted_as_the_key_says(name, paste):
     model = build_model(mask_paste=name, merge_iou=None).eval()
     detections = make_detections(3)
     detections = detections._replace(boxes=detections.boxes + 0.4)
-    meta = dict(img_shape=(HEIGHT, WIDTH), ori_shape=(HEIGHT, WIDTH), scale_factor=(1.0, 1.0))
-    with torch.no_grad():
-        feats = model.detector.extract_feat(torch.zeros(1, 3, HEIGHT, WIDTH))
-        frame = model.frame_from_detections(feats, detections, meta, (HEIGHT, WIDTH))
+    frame = known_frame(model, detections)
     assert frame.rles == paste(detections.roi_masks, detections.boxes, HEIGHT, WIDTH)
     other = paste_legacy_masks if paste is paste_binary_masks else paste_binary_masks
     assert frame.rles != other(detections.roi_masks, detections.boxes, HEIGHT, WIDTH)

@@ -8,7 +8,7 @@ import torch
 from maskprop.models.detectors.duplicates import group_duplicates
 from maskprop.models.detectors.frame_detector import detect, detection_loss, predict_roi_masks
 from maskprop.models.detectors.frame_pairs import match_instances, stride_masks
-from tests.models.builders import CLASSES, HEIGHT, WIDTH, build_model, make_batch, make_detections
+from tests.models.builders import CLASSES, HEIGHT, WIDTH, build_model, known_frame, make_batch, make_detections
 
 PAIRS = {
     'two frames, same objects': [([1, 2], [1, 2])],
@@ -184,11 +184,7 @@ def test_merged_detections_keep_both_classes():
     detections = detections._replace(
         boxes=detections.boxes[:1].repeat(2, 1), labels=torch.tensor([0, 2]), scores=torch.tensor([0.4, 0.6])
     )
-    image = torch.randn(1, 3, HEIGHT, WIDTH)
-    meta = make_batch(([1], [1]))[1][0].video_data_samples[0].metainfo
-    with torch.no_grad():
-        feats = model.detector.extract_feat(image)
-        frame = model.frame_from_detections(feats, detections, meta, (HEIGHT, WIDTH))
+    frame = known_frame(model, detections)
     assert len(frame) == 1
     assert frame.class_scores == [pytest.approx({0: 0.4, 2: 0.6})]
 

@@ -17,13 +17,14 @@ from mmdet.models.tracking_heads import RoIEmbedHead  # noqa: E402
 from mmdet.structures import DetDataSample  # noqa: E402
 
 from maskprop.tracking import Frame, MaskTrackLinker  # noqa: E402
-from tests.models.builders import (  # noqa: E402  # noqa: E402
+from tests.models.builders import (  # noqa: E402
     ATTENTION,
     CLASSES,
     HEIGHT,
     TRACK,
     WIDTH,
     build_model,
+    known_frame,
     make_batch,
     make_detections,
 )
@@ -163,9 +164,7 @@ def test_frames_are_final_at_once_and_losers_are_left_out():
         labels=same.labels.repeat(2),
         roi_masks=torch.ones(2, 28, 28),
     )
-    with torch.no_grad():
-        feats = model.detector.extract_feat(torch.zeros(1, 3, HEIGHT, WIDTH))
-        frames = [model.frame_from_detections(feats, d, META, (HEIGHT, WIDTH)) for d in (same, twice)]
+    frames = [known_frame(model, d) for d in (same, twice)]
     results, videos = run(model, frames)
     assert [r.ids for r in results] == [[1], [1]]
     assert results[1].scores == pytest.approx([0.9])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.models.builders import CLASSES, HEIGHT, WIDTH, build_model, make_batch, make_detections
+from tests.models.builders import CLASSES, HEIGHT, WIDTH, build_model, known_frame, make_batch, make_detections
 
 META = make_batch(([1], [1]))[1][0].video_data_samples[0].metainfo
 
@@ -14,10 +14,7 @@ def frames_of(model, counts, seed=0):
     frames = []
     for t, count in enumerate(counts):
         image = torch.randn(1, 3, HEIGHT, WIDTH, generator=generator)
-        with torch.no_grad():
-            feats = model.detector.extract_feat(image)
-            found = make_detections(count, seed=seed + t % 3)
-            frames.append(model.frame_from_detections(feats, found, META, (HEIGHT, WIDTH)))
+        frames.append(known_frame(model, make_detections(count, seed=seed + t % 3), image))
     return frames
 
 
@@ -98,11 +95,9 @@ def test_a_missed_object_is_filled_from_its_clips():
     """The copying head carries a still object over the frame where the detector missed it."""
     model = build_model(fill=True, clip_radius=2).eval()
     image = torch.randn(1, 3, HEIGHT, WIDTH) * 0.01
-    with torch.no_grad():
-        feats = model.detector.extract_feat(image)
     seen = make_detections(1)._replace(roi_masks=torch.ones(1, 28, 28))
     nothing = make_detections(0)
-    frames = [model.frame_from_detections(feats, d, META, (HEIGHT, WIDTH)) for d in (seen, seen, nothing, seen)]
+    frames = [known_frame(model, d, image) for d in (seen, seen, nothing, seen)]
     results, videos = run(model, frames)
     assert [r.filled for r in results] == [[False], [False], [True], [False]]
     assert len(videos) == 1

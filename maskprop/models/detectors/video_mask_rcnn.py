@@ -1,12 +1,13 @@
 """Video Mask R-CNN: a two-stage detector with optional heads that join its frames.
 
-The heads: mask propagation (MaskProp, Section 4.1), track embeddings (MaskTrack R-CNN), inter-frame attention
-(ObjProp, Section 2.2). All share one backbone and detector pass of a frame.
+The heads: mask propagation (MaskProp, Section 4.1), mask refinement (Section 4.4), track embeddings (MaskTrack
+R-CNN), inter-frame attention (ObjProp, Section 2.2). All share one backbone and detector pass of a frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,9 +16,8 @@ from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample, TrackDataSample
 from torch import Tensor
 
-from maskprop.models.detectors.duplicates import class_scores, group_duplicates
+from maskprop.models.detectors.features import FeatureStream, View, pair_features
 from maskprop.models.detectors.frame_detector import (
-    Detections,
     detect,
     detection_loss,
     predict_roi_masks,
@@ -25,15 +25,16 @@ from maskprop.models.detectors.frame_detector import (
     semantic_feature,
 )
 from maskprop.models.detectors.frame_pairs import match_instances, stride_masks, track_loss
+from maskprop.models.detectors.view_frames import frame_from_detections, frame_from_instances
 from maskprop.ops.legacy_paste import paste_legacy_masks
 from maskprop.ops.masks import paste_binary_masks, paste_soft_masks
 from maskprop.tracking.history_filler import HistoryFiller
 from maskprop.tracking.stream import Frame, VideoStream
 
-PARTS = ('detector', 'propagation_head', 'track_head', 'attention_head')
+PARTS = ('detector', 'aggregator', 'propagation_head', 'refinement_head', 'track_head', 'attention_head')
+PAIR_HEADS = ('propagation_head', 'track_head', 'attention_head')  # they train on pairs of frames
 MASK_SOURCES = ('predicted', 'ground_truth')
 MASK_PASTES = {'exact': paste_binary_masks, 'legacy': paste_legacy_masks}
-DEFAULT_STRIDE = 8  # pixels, of the soft masks when there is no branch
 
 
 @MODELS.register_module()
@@ -45,10 +46,16 @@ class VideoMaskRCNN(BaseMOTModel):
 
     Args:
         detector: config of any mmdet two-stage instance-segmentation detector.
+        aggregator: config of what makes a frame's backbone features of those of its neighbours too (STSN), before
+            the neck.
         propagation_head: config of MaskProp's mask propagation branch.
+        refinement_head: config of the high-resolution refinement of the detections' masks (Section 4.4). Only the
+            final masks are refined, not those that are propagated or filled.
         track_head: config of MaskTrack R-CNN's track head, mmdet's ``RoITrackHead`` with an embed head.
         attention_head: config of ObjProp's inter-frame attention head.
         propagator: config of what takes the branch's place at test (a baseline); ``None``: the branch.
+        detections: config of detections that are read in place of the detector's at test; see
+            :class:`~maskprop.tracking.file_detections.FileDetections`.
         linker: config of the linker that gives clip tracks their video-level ids.
         mask_source: which instance masks training propagates: ``'predicted'`` by the mask head at the
             ground-truth boxes, as imperfect as at test, or ``'ground_truth'``.
@@ -75,10 +82,13 @@ class VideoMaskRCNN(BaseMOTModel):
         self,
         *,
         detector: dict,
+        aggregator: dict | None = None,
         propagation_head: dict | None = None,
+        refinement_head: dict | None = None,
         track_head: dict | None = None,
         attention_head: dict | None = None,
         propagator: dict | None = None,
+        detections: dict | None = None,
         linker: dict | None = None,
         mask_source: str = 'predicted',
         detach_masks: bool = True,
@@ -103,10 +113,13 @@ class VideoMaskRCNN(BaseMOTModel):
         if mask_paste not in MASK_PASTES:
             raise ValueError(f'mask_paste={mask_paste!r} is unknown; choose one of {tuple(MASK_PASTES)}')
         self.detector = MODELS.build(detector)
+        self.aggregator = MODELS.build(aggregator) if aggregator else None
         self.propagation_head = MODELS.build(propagation_head) if propagation_head else None
+        self.refinement_head = MODELS.build(refinement_head) if refinement_head else None
         self.track_head = MODELS.build(track_head) if track_head else None
         self.attention_head = MODELS.build(attention_head) if attention_head else None
         self._propagator = TASK_UTILS.build(propagator) if propagator else None
+        self._detections = TASK_UTILS.build(detections) if detections else None
         self.linker_cfg = linker or dict(type='ClipLinker')
         self.mask_source = mask_source
         self.detach_masks = detach_masks
@@ -120,6 +133,7 @@ class VideoMaskRCNN(BaseMOTModel):
             clip_radius=clip_radius,
             fill=fill,
             output_mask=output_mask,
+            refine=self.refinement_head is not None,
             score_rule=score_rule,
             min_frames=min_frames,
         )
@@ -151,47 +165,44 @@ class VideoMaskRCNN(BaseMOTModel):
         """Losses of a batch of frame pairs.
 
         Args:
-            inputs: (B, F, 3, H, W) float, normalised; frame 0 is the key frame t, frame 1 is t + delta.
+            inputs: (B, F, 3, H, W) float, normalised; frame 0 is the key frame t, frame 1 is t + delta; with an
+                aggregator their support frames follow.
             data_samples: B samples of F frames with ``gt_instances`` (``bboxes``, ``labels``, ``masks``,
                 ``instances_ids``).
 
         Returns:
             named losses of the parts that are not frozen; ``loss_prop`` is the propagation branch's (Eq. 2).
         """
-        frames = inputs.shape[1]
-        if self._heads() and frames != 2:
-            raise ValueError(f'{", ".join(self._heads())} trains on pairs of frames, but samples have {frames}')
-        # frames of a sample stay neighbours: index b * F + f
-        feats = self.detector.extract_feat(inputs.flatten(0, 1))
-        samples = [sample for track in data_samples for sample in track.video_data_samples]
+        feats, frames = pair_features(self.detector, self.aggregator, inputs)
+        if frames != 2 and any(getattr(self, name) is not None for name in PAIR_HEADS):
+            names = [name for name in PAIR_HEADS if getattr(self, name) is not None]
+            raise ValueError(f'{", ".join(names)} trains on pairs of frames, but samples have {frames}')
+        # frames of a sample are neighbours: index b * frames + f
+        samples = [sample for track in data_samples for sample in track.video_data_samples[:frames]]
         losses = {}
         proposals = None
         if 'detector' not in self.frozen:
             step = 1 if self.detect_on == 'both' else frames
             losses, found = detection_loss(self.detector, tuple(level[::step] for level in feats), samples[::step])
             proposals = found[:: frames // step]
+        key_feats, keys = tuple(level[::frames] for level in feats), samples[::frames]
         if self._trains('propagation_head'):
             losses['loss_prop'] = self._propagation_loss(feats, samples, inputs.shape[-2:])
+        if self._trains('refinement_head'):
+            losses.update(self._refinement_loss(key_feats, keys, inputs[:, 0]))
         if self._trains('track_head'):
             if proposals is None:
-                key_feats = tuple(level[::2] for level in feats)
-                proposals = propose(self.detector, key_feats, [sample.metainfo for sample in samples[::2]])
+                proposals = propose(self.detector, key_feats, [sample.metainfo for sample in keys])
             losses.update(track_loss(self.track_head, feats, proposals, samples))
         if self._trains('attention_head'):
             codes = self.attention_head.encode(feats)
             losses.update(
-                self.attention_head.loss(
-                    codes[::2], codes[1::2], samples[::2], samples[1::2], tuple(inputs.shape[-2:])
-                )
+                self.attention_head.loss(codes[::2], codes[1::2], keys, samples[1::2], tuple(inputs.shape[-2:]))
             )
         return losses
 
-    def _heads(self) -> list[str]:
-        """Names of the heads that the model has."""
-        return [name for name in PARTS[1:] if getattr(self, name) is not None]
-
-    def _trains(self, head: str) -> bool:
-        return head in self._heads() and head not in self.frozen
+    def _trains(self, part: str) -> bool:
+        return getattr(self, part) is not None and part not in self.frozen
 
     def _propagation_loss(
         self, feats: tuple[Tensor, ...], samples: list[DetDataSample], input_shape: tuple[int, int]
@@ -216,14 +227,28 @@ class VideoMaskRCNN(BaseMOTModel):
     ) -> list[Tensor]:
         """The mask head's soft masks at the ground-truth boxes of the key frames, at the head's stride."""
         stride = self.propagation_head.stride
+        boxes = [sample.gt_instances.bboxes for sample in keys]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detach_masks):
-            key_feats = tuple(level[::2] for level in feats)
-            boxes = [sample.gt_instances.bboxes for sample in keys]
-            labels = [sample.gt_instances.labels for sample in keys]
-            semantic = semantic_feature(self.detector, key_feats)
-            roi_masks = predict_roi_masks(self.detector, key_feats, boxes, labels, semantic)
+            roi_masks = self._roi_masks(tuple(level[::2] for level in feats), boxes, keys)
             height, width = (side // stride for side in input_shape)
             return [paste_soft_masks(m, b / stride, height, width) for m, b in zip(roi_masks, boxes, strict=True)]
+
+    def _refinement_loss(
+        self, feats: tuple[Tensor, ...], keys: list[DetDataSample], images: Tensor
+    ) -> dict[str, Tensor]:
+        """The refinement's losses, on the model's own masks at jittered ground-truth boxes."""
+        boxes = [self.refinement_head.jitter(s.gt_instances.bboxes, s.metainfo['img_shape']) for s in keys]
+        with torch.no_grad():
+            roi_masks = self._roi_masks(feats, boxes, keys)
+        masks = [sample.gt_instances.masks.to_tensor(torch.bool, images.device) for sample in keys]
+        return self.refinement_head.loss(images, boxes, roi_masks, masks)
+
+    def _roi_masks(
+        self, feats: tuple[Tensor, ...], boxes: list[Tensor], samples: list[DetDataSample]
+    ) -> list[Tensor]:
+        """The mask head's soft masks at given boxes of the samples' instances, each (N, m, m)."""
+        labels = [sample.gt_instances.labels for sample in samples]
+        return predict_roi_masks(self.detector, feats, boxes, labels, semantic_feature(self.detector, feats))
 
     # -- test
 
@@ -233,12 +258,14 @@ class VideoMaskRCNN(BaseMOTModel):
         Args:
             linker: config of a linker in place of the model's.
             propagator: config of a propagator in place of the model's.
-            **overrides: of ``clip_radius``, ``fill``, ``output_mask``, ``history_fill``, ``score_rule``,
-                ``min_frames``.
+            **overrides: of ``clip_radius``, ``fill``, ``output_mask``, ``refine``, ``history_fill``,
+                ``score_rule``, ``min_frames``.
         """
         linker = TASK_UTILS.build(linker or self.linker_cfg)
         if getattr(linker, 'needs_embeds', False) and self.track_head is None:
             raise ValueError(f'{type(linker).__name__} compares track embeddings, but the model has no track_head')
+        if overrides.get('refine') and self.refinement_head is None:
+            raise ValueError('refine=True needs a refinement_head, and the model has none')
         history_fill = overrides.pop('history_fill', self.history_fill)
         return VideoStream(
             model=self,
@@ -253,78 +280,35 @@ class VideoMaskRCNN(BaseMOTModel):
             raise ValueError('history_fill needs an attention_head, and the model has none')
         return HistoryFiller(self.attention_head, **options)
 
-    @torch.no_grad()
-    def encode_frame(self, image: Tensor, meta: dict) -> Frame:
-        """One backbone and detector pass: everything a stream keeps of a frame.
-
-        Args:
-            image: (1, 3, H, W) float, normalised and padded.
-            meta: ``img_shape``, ``ori_shape`` (height, width) and ``scale_factor`` (width, height).
-
-        Returns:
-            the frame's code, detections, soft stride masks and final masks.
-        """
-        feats = self.detector.extract_feat(image)
-        detections = detect(self.detector, feats, [meta])[0]
-        return self.frame_from_detections(feats, detections, meta, image.shape[-2:])
+    def start_features(self) -> FeatureStream:
+        """The features of a new video, for :meth:`encode`; a stream has its own."""
+        return FeatureStream(self.detector, self.aggregator)
 
     @torch.no_grad()
-    def frame_code(self, feats: tuple[Tensor, ...], boxes: Tensor) -> dict[str, Any]:
-        """What the heads need of a frame: ``code``, ``embeds`` and ``attention_code`` of a :class:`Frame`.
+    def encode(self, view: View, *, keep_image: bool = False, instances: list[dict] | None = None) -> Frame:
+        """Everything that a stream keeps of a frame: its codes, detections, soft stride masks and final masks.
 
         Args:
-            feats: levels of the FPN, each (1, C, H_l, W_l).
-            boxes: (N, 4) float, of the instances, in pixels of the network's input.
-
-        Returns:
-            the three fields; None for a head that the model doesn't have.
+            view: of :meth:`start_features`.
+            keep_image: for parts of a stream that need images.
+            instances: annotations that take the place of the detections; see
+                :func:`~maskprop.models.detectors.view_frames.frame_from_instances`.
         """
-        code = dict(code=None, embeds=None, attention_code=None)
-        if self.propagation_head is not None:
-            code['code'] = self.propagation_head.encode(feats)
-        if self.track_head is not None:
-            roi_feats, counts = self.track_head.extract_roi_feats(feats, [boxes])
-            code['embeds'] = self.track_head.embed_head.extract_feat(roi_feats, counts)[0].float().cpu()
-        if self.attention_head is not None:
-            code['attention_code'] = self.attention_head.encode(feats)[0]
-        return code
+        if instances is not None:
+            frame = frame_from_instances(self, view, instances)
+        elif self._detections is not None:
+            frame = frame_from_instances(self, view, self._detections.instances(view.meta), self.merge_iou)
+        else:
+            frame = frame_from_detections(self, view, detect(self.detector, view.feats, [view.meta])[0])
+        return replace(frame, image=self._to_rgb(view.image)) if keep_image else frame
 
-    def frame_from_detections(
-        self,
-        feats: tuple[Tensor, ...],
-        detections: Detections,
-        meta: dict,
-        input_shape: tuple[int, int],
-        groups: Tensor | None = None,
-    ) -> Frame:
-        """The stream's view of a frame whose detections are known.
-
-        Args:
-            feats: levels of the FPN, each (1, C, H_l, W_l).
-            detections: N of them.
-            meta: ``ori_shape`` (height, width) and ``scale_factor`` (width, height).
-            input_shape: (height, width) of the network's input in pixels.
-            groups: (N,) long, which detection stands for each one, as ``group_duplicates`` gives it; ``None``:
-                by ``merge_iou``.
-        """
-        scale = detections.boxes.new_tensor(meta['scale_factor']).repeat(2)  # (w, h, w, h)
-        height, width = meta['ori_shape'][:2]
-        boxes = detections.boxes / scale
-        if groups is None:
-            groups = group_duplicates(boxes, detections.scores, self.merge_iou)
-        kept = groups.unique()
-        roi_masks, boxes = detections.roi_masks[kept], boxes[kept]
-        stride = self.propagation_head.stride if self.propagation_head is not None else DEFAULT_STRIDE
-        cells = [side // stride for side in input_shape]
-        return Frame(
-            **self.frame_code(feats, detections.boxes[kept]),
-            masks=paste_soft_masks(roi_masks, detections.boxes[kept] / stride, *cells),
-            boxes=boxes.cpu(),
-            class_scores=class_scores(detections, groups, kept),
-            rles=self.paste_masks(roi_masks, boxes, height, width),
-            size=(height, width),
-            map_size=tuple(n * stride / s for n, s in zip(cells, meta['scale_factor'][::-1], strict=True)),
-        )
+    def _to_rgb(self, image: Tensor) -> Tensor:
+        """(3, H, W) uint8 on the CPU, RGB, of a (1, 3, H, W) normalised image."""
+        preprocessor, image = self.data_preprocessor, image.float()
+        if preprocessor._enable_normalize:
+            image = image * preprocessor.std + preprocessor.mean
+        image = image[0].round().clamp(0, 255).byte().cpu()
+        return image if preprocessor._channel_conversion else image.flip(0)  # files are read as BGR
 
     def predict(self, inputs: Tensor, data_samples: list[TrackDataSample], **kwargs) -> list:
         """Whole videos in one call.

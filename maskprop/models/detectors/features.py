@@ -88,7 +88,7 @@ class FeatureStream:
             None if near[0][level] is None else torch.stack([kept[level] for kept in near], 1)  # [1, S, C, h, w]
             for level in range(len(levels))
         )
-        return View(self._detector.neck(self._aggregator.aggregate(levels, supports)), image, meta)
+        return View(self._detector.neck(self._aggregator.aggregate(levels, supports, own=frame - first)), image, meta)
 
 
 def pair_features(
@@ -120,6 +120,6 @@ def pair_features(
     for i in (0, 1):
         near = [i, *range(2 + i * count, 2 + (i + 1) * count)]
         supports = tuple(level[:, near] if n in aggregator.levels else None for n, level in enumerate(levels))
-        aggregated.append(aggregator.aggregate(tuple(level[:, i] for level in levels), supports))
+        aggregated.append(aggregator.aggregate(tuple(level[:, i] for level in levels), supports, own=0))
     pairs = tuple(torch.stack(both, 1).flatten(0, 1) for both in zip(*aggregated, strict=True))
     return detector.neck(pairs), 2

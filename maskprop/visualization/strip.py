@@ -9,7 +9,7 @@ import cv2
 import mmcv
 import numpy as np
 
-from maskprop.datasets.ytvis_json import load_ytvis, select_frames
+from maskprop.datasets.ytvis_json import GroundTruth, Video, load_ytvis, select_frames
 from maskprop.evaluation.results_io import read_results
 from maskprop.visualization.files import write_image
 from maskprop.visualization.overlay import display_scale
@@ -59,10 +59,10 @@ def draw_strip(
                 raise ValueError(f'strip row "{title}": {found}')
     frames = evenly_spaced(len(image_paths), num_columns)
     images = [mmcv.imread(str(image_paths[t])) for t in frames]
-    pictures = {'frames': [_cell(image, [], 0, cell_width, show_labels) for image in images]}
+    pictures = {'frames': [draw_cell(image, [], 0, cell_width, show_labels) for image in images]}
     for title, tracks in rows.items():
         pictures[title] = [
-            _cell(image, tracks, t, cell_width, show_labels) for t, image in zip(frames, images, strict=True)
+            draw_cell(image, tracks, t, cell_width, show_labels) for t, image in zip(frames, images, strict=True)
         ]
     return compose(pictures, [f'frame {t}' for t in frames])
 
@@ -131,12 +131,7 @@ def strip_from_files(
         ValueError: the annotation file has no such video.
     """
     data = select_frames(load_ytvis(ground_truth), frame_stride, frame_range)
-    video = next((v for v in data['videos'] if v['id'] == video_id), None)
-    if video is None:
-        known = sorted(v['id'] for v in data['videos'])
-        raise ValueError(
-            f'{ground_truth}: no video with id {video_id}; it has {known[:10]}{"..." * (len(known) > 10)}'
-        )
+    video = find_video(data, video_id, ground_truth)
     names = {c['id']: c['name'] for c in data['categories']}
     rows: dict[str, list[Track]] = {}
     if data['annotations']:
@@ -149,7 +144,23 @@ def strip_from_files(
     write_image(out, draw_strip(paths, rows, num_columns=num_columns))
 
 
-def _cell(image: np.ndarray, tracks: Sequence[Track], frame: int, width: int, show_labels: bool) -> np.ndarray:
+def find_video(data: GroundTruth, video_id: int, source: str | Path) -> Video:
+    """A video of an annotation file.
+
+    Raises:
+        ValueError: there is none of this id; ``source`` names the file.
+    """
+    for video in data['videos']:
+        if video['id'] == video_id:
+            return video
+    known = sorted(v['id'] for v in data['videos'])
+    raise ValueError(f'{source}: no video with id {video_id}; it has {known[:10]}{"..." * (len(known) > 10)}')
+
+
+def draw_cell(
+    image: np.ndarray, tracks: Sequence[Track], frame: int, width: int, show_labels: bool = True
+) -> np.ndarray:
+    """A frame of a strip, ``width`` pixels wide, with the tracks at one frame index drawn over it."""
     scale = display_scale(*image.shape[:2])
     font_size = max(1, round(LABEL_SIZE * image.shape[1] * scale / width))  # before the picture is fitted
     drawn = draw_tracks(image, tracks, frame, show_labels=show_labels, upscale=scale, font_size=font_size)

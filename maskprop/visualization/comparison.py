@@ -1,0 +1,123 @@
+"""Several methods' results on the same videos, a strip each (as in the paper's Figure 7)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from maskprop.datasets.rle import inspect_masks
+from maskprop.datasets.ytvis_json import GroundTruth, load_ytvis, select_frames
+from maskprop.evaluation.results_io import read_results
+from maskprop.evaluation.validation import (
+    EvalInputError,
+    fail,
+    require_dict,
+    require_id,
+    require_list,
+    require_number,
+    shown,
+)
+from maskprop.visualization.files import write_image
+from maskprop.visualization.matched_colours import match_colours
+from maskprop.visualization.strip import CELL_WIDTH, draw_strip, find_video
+from maskprop.visualization.tracks import Track, tracks_from_annotations, tracks_from_results
+
+TRUTH = 'ground truth'
+
+
+def compare_videos(
+    ann_file: str | Path,
+    image_folder: str | Path,
+    results: Mapping[str, str | Path],
+    out_dir: str | Path,
+    video_ids: Sequence[int] | None = None,
+    *,
+    show_truth: bool = False,
+    min_score: float = 0.3,
+    num_columns: int = 6,
+    cell_width: int = CELL_WIDTH,
+    show_labels: bool = True,
+    frame_stride: int = 1,
+    frame_range: tuple[float, float] = (0.0, 1.0),
+) -> Iterator[Path]:
+    """Write ``video_ID.png`` for each video: rows of frames and of each method's tracks.
+
+    A track keeps its colour over time, and an object its colour over the methods
+    (:func:`~maskprop.visualization.matched_colours.match_colours`).
+
+    Args:
+        ann_file: annotation file of the videos; annotations may be missing.
+        image_folder: folder of the file names in it.
+        results: row title -> results file in the YouTube-VIS format.
+        out_dir: gets the pictures; made if missing.
+        video_ids: None: all videos.
+        show_truth: a row of ground truth above the methods', whose colours it decides.
+        min_score: tracks with a lower score are left out.
+        num_columns: evenly spaced frames to show.
+        cell_width: width of each picture in pixels.
+        show_labels: write classes and scores onto the objects.
+        frame_stride, frame_range: the frames that the results are of, as in the test set's config.
+
+    Yields:
+        each file, once written. All that is asked for is checked before the first.
+
+    Raises:
+        AnnotationError, EvalInputError: a file is missing or malformed, or has no such video.
+    """
+    data = select_frames(load_ytvis(ann_file), frame_stride, frame_range)
+    try:
+        videos = data['videos'] if video_ids is None else [find_video(data, i, ann_file) for i in video_ids]
+    except ValueError as error:
+        raise EvalInputError(str(error)) from None
+    if show_truth and not data['annotations']:
+        fail(str(ann_file), '', 'annotations', 'there are none', 'Leave the row of ground truth out')
+    names = {c['id']: c['name'] for c in data['categories']}
+    for video in videos:
+        first = Path(image_folder, video['file_names'][0])
+        if not first.is_file():
+            fail(str(first), '', '', 'no such image', f'Give the folder that file_names of {ann_file} start from')
+    found = {title: results_by_video(path, data, {v['id'] for v in videos}) for title, path in results.items()}
+    for video in videos:
+        rows: dict[str, list[Track]] = {}
+        if show_truth:
+            annotations = [a for a in data['annotations'] if a['video_id'] == video['id']]
+            rows[TRUTH] = tracks_from_annotations(annotations, names)
+        for title, records in found.items():
+            rows[title] = tracks_from_results(records[video['id']], names, min_score)
+        rows = match_colours(rows, (video['height'], video['width']))
+        paths = [Path(image_folder, name) for name in video['file_names']]
+        strip = draw_strip(paths, rows, num_columns=num_columns, cell_width=cell_width, show_labels=show_labels)
+        path = Path(out_dir, f'video_{video["id"]}.png')
+        write_image(path, strip)
+        yield path
+
+
+def results_by_video(path: str | Path, data: GroundTruth, wanted: set[int]) -> dict[int, list[dict]]:
+    """Records of a results file by video, checked where they are wanted.
+
+    Raises:
+        EvalInputError: the file cannot be read, or a record cannot be of the annotation file.
+    """
+    source, results = str(path), read_results(path)
+    if not isinstance(results, list):
+        fail(source, '', '', f'found {shown(results)}', 'Results are a list of records, as tools/test.py writes')
+    videos = {video['id']: video for video in data['videos']}
+    found: dict[int, list[dict]] = defaultdict(list)
+    for number, record in enumerate(results):
+        name = f'results[{number}]'
+        require_dict(record, source, name)
+        video_id = require_id(record, 'video_id', source, name)
+        if video_id not in videos:
+            fail(source, name, 'video_id', f'there is no video {video_id}', 'Are the results of another set?')
+        if video_id not in wanted:
+            continue
+        require_id(record, 'category_id', source, name)
+        require_number(record, 'score', source, name)
+        video = videos[video_id]
+        masks = require_list(record, 'segmentations', len(video['file_names']), source, name, video_id)
+        faults, _ = inspect_masks(masks, video['height'], video['width'])
+        if faults:
+            fail(source, f'{name} frame {faults[0].frame}', 'segmentations', faults[0].found, faults[0].fix)
+        found[video_id].append(record)
+    return found

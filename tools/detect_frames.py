@@ -1,0 +1,82 @@
+"""Write what a model's detector finds in single frames, so that another model can propagate it.
+
+    python tools/detect_frames.py CONFIG.py CHECKPOINT.pth --out dets.json
+    python tools/detect_frames.py CONFIG.py CHECKPOINT.pth --out dets.json --frame-stride 1
+    python tools/test.py OTHER.py OTHER.pth --cfg-options model.detections.type=FileDetections \\
+        model.detections.format=coco model.detections.file=dets.json model.detections.ann_file=ANN.json
+
+On the test set of the config; COCO's results format, images numbered as docs/given_detections.md says. The file
+appears when it is whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from maskprop.engine import cli
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('--out', required=True, metavar='DETS.json')
+    parser.add_argument(
+        '--frame-stride', type=int, metavar='N', help="detect on every N-th frame (default: the config's)"
+    )
+    parser.add_argument('--refined', action='store_true', help="the refinement head's masks, not the mask head's")
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    args = parser.parse_args(argv)
+    if args.frame_stride is not None and args.frame_stride < 1:
+        parser.error(f'--frame-stride {args.frame_stride}: expected 1 or more')
+    return args
+
+
+def write_detections(args: argparse.Namespace) -> int:
+    """Do as ``args`` say; the number of detections written."""
+    from maskprop.engine.config import ConfigError, load_config
+
+    cfg = load_config(args.config, args.cfg_options)
+    if not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint {args.checkpoint}: no such file')
+    import maskprop
+
+    maskprop.register_all()
+    from maskprop.apis import init_model
+    from maskprop.apis.frame_detections import detect_frames
+    from maskprop.datasets.ytvis_dataset import YouTubeVISJsonDataset
+    from maskprop.engine.checks import build_dataset
+    from maskprop.evaluation.results_io import ResultsWriter
+
+    if args.frame_stride is not None:
+        cfg.test_dataloader.dataset.frame_stride = args.frame_stride
+    dataset = build_dataset(cfg, 'test')
+    if not isinstance(dataset, YouTubeVISJsonDataset):
+        raise ConfigError(f'test_dataloader.dataset is a {type(dataset).__name__}, not a YouTubeVISJsonDataset')
+    model = init_model(cfg, args.checkpoint)
+    known, wanted = list(model.dataset_meta['classes']), list(dataset.metainfo['classes'])
+    if known != wanted:
+        raise ConfigError(
+            f'checkpoint {args.checkpoint} was trained on the classes {known}, but {dataset.ann_file} has {wanted}'
+        )
+    if args.refined and getattr(model, 'refinement_head', None) is None:
+        raise ConfigError(f'--refined needs a refinement_head, and {args.config} has none')
+
+    def progress(done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            print(f'{done} of {total} videos', flush=True)
+
+    frames = 0
+    with ResultsWriter(args.out) as writer:
+        for records in detect_frames(model, dataset, args.refined, progress):
+            writer.add(records)
+            frames += 1
+    print(f'{writer.count} detections in {frames} frames: {args.out}')
+    return writer.count
+
+
+if __name__ == '__main__':
+    cli.run(write_detections, parse_args())

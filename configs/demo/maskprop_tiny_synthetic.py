@@ -32,7 +32,7 @@ model = dict(
     detect_on='both',
     # surer detections than 0.1: fragments of an object would take its id
     detector=dict(test_cfg=dict(rcnn=dict(score_thr=0.3))),
-    linker=dict(type='ClipLinker', threshold=0.02, recent=1, same_category=True),
+    linker=dict(type='ClipLinker', threshold=0.002, recent=1, same_category=True),
     fill=True,
     score_rule='all',
 )

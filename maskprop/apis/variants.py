@@ -39,6 +39,7 @@ def run_variants(
     """
     results: dict[tuple[str, int], Results] = defaultdict(list)
     category_ids = dataset.metainfo['category_ids']
+    model.check_classes(dataset.metainfo['classes'])
     for video in range(len(dataset)):
         info = dataset.get_data_info(video)
         streams = {

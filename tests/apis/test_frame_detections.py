@@ -123,6 +123,15 @@ def test_refined_masks(own, monkeypatch):
         }
 
 
+def test_classes_of_another_set_are_refused_first(own, given):
+    model, dataset, _ = own
+    classes = list(dataset.metainfo['classes'])
+    model.check_classes(['anything'])  # its detections are its own
+    given.check_classes(classes)
+    with pytest.raises(ValueError, match=r'dets.json are .*, but the data set has .*same annotation file'):
+        given.check_classes(classes[::-1])
+
+
 @pytest.fixture(scope='module')
 def files(root, own) -> list[str]:
     options = {

@@ -88,7 +88,9 @@ class FeatureStream:
             None if near[0][level] is None else torch.stack([kept[level] for kept in near], 1)  # [1, S, C, h, w]
             for level in range(len(levels))
         )
-        return View(self._detector.neck(self._aggregator.aggregate(levels, supports, own=frame - first)), image, meta)
+        return View(
+            self._detector.neck(self._aggregator.aggregate(levels, supports, own=frame - first)), image, meta
+        )
 
 
 def pair_features(

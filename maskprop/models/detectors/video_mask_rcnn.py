@@ -280,6 +280,15 @@ class VideoMaskRCNN(BaseMOTModel):
             raise ValueError('history_fill needs an attention_head, and the model has none')
         return HistoryFiller(self.attention_head, **options)
 
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Raise ValueError if detections are read from a file and are of other classes than a data set's."""
+        found = None if self._detections is None else list(self._detections.classes)
+        if found is not None and found != list(classes):
+            raise ValueError(
+                f'model.detections: the classes of {self._detections.file} are {found}, by its ann_file, but the '
+                f'data set has {list(classes)}: give both the same annotation file'
+            )
+
     def start_features(self) -> FeatureStream:
         """The features of a new video, for :meth:`encode`; a stream has its own."""
         return FeatureStream(self.detector, self.aggregator)

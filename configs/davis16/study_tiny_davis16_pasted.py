@@ -1,0 +1,21 @@
+"""MaskTrack R-CNN, ObjProp's filling and MaskProp on clips of several real objects, on one detector.
+
+Run, after the trainings that configs/davis16/maskprop_tiny_davis16_pasted.py names:
+      python tools/train.py configs/davis16/study_tiny_davis16_pasted.py \
+          --cfg-options load_from=work_dirs/maskprop_tiny_davis16_pasted/epoch_2.pth
+      python tools/compare_variants.py configs/davis16/study_tiny_davis16_pasted.py CHECKPOINT
+"""
+
+_base_ = ['./maskprop_tiny_davis16_pasted.py', '../_base_/models/tiny_heads.py']
+
+linked = dict(linker=_base_.model.linker, fill=_base_.model.fill, score_rule=_base_.model.score_rule)
+model = dict(
+    frozen=('detector',),
+    track_head=_base_.tiny_track_head,
+    attention_head=_base_.tiny_attention_head,
+    linker=dict(_delete_=True, type='MaskTrackLinker'),
+    fill=False,
+    score_rule='majority',
+)
+variants = dict(_delete_=True, mask_track=dict(), objprop=dict(history_fill=dict()), maskprop=linked)
+del linked

@@ -39,11 +39,11 @@ def propagation_quality(
         from either frame are left out; a gap that no instance spans is missing.
     """
     scores: dict[str, dict[int, list[float]]] = {name: defaultdict(list) for name in METHODS}
-    keep_image = getattr(model.propagator, 'needs_images', False)
+    needs = {'image' if getattr(model.propagator, 'needs_images', False) else 'code'}
     for video in range(len(dataset)):
         images = dataset.get_data_info(video)['images']
         frames = [
-            model.encode(view, instances=images[t]['instances'], keep_image=keep_image)
+            model.encode(view, instances=images[t]['instances'], needs=needs)
             for t, view in load_views(model, dataset, video, range(len(images)))
         ]
         masks = [{i['instance_id']: i['mask'] for i in image['instances']} for image in images]

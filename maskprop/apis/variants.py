@@ -54,7 +54,7 @@ def run_variants(
                 watching = [s for (_, stride), s in streams.items() if stride in group and index % stride == 0]
                 frame = model.encode(
                     view,
-                    keep_image=any(stream.needs_images for stream in watching),
+                    needs=set().union(*(stream.needs for stream in watching)),
                     instances=info['images'][index]['instances'] if ground_truth else None,
                 )
                 for stream in watching:

@@ -28,15 +28,15 @@ class Frame:
     """What a stream keeps of a frame: N instances on a map of H x W cells.
 
     Attributes:
-        code: what the propagator needs of it.
+        code: what the propagation head needs of it; None without one, or if nothing needs it.
         masks: (N, H, W) float, soft masks at the propagation stride.
         boxes: (N, 4) float on the CPU, (x1, y1, x2, y2) in pixels of the video.
         class_scores: N dicts ``{label: score}``, every class that the detector saw there.
         rles: N final masks of the detector.
         size: (height, width) of the video in pixels.
         map_size: (height, width) of the map in pixels of the video, padding included.
-        embeds: (N, E) float on the CPU, the track head's embeddings, not normalised; None without one.
-        attention_code: (C, h, w), what the attention head needs of it; None without one.
+        embeds: (N, E) float on the CPU, the track head's embeddings, not normalised; None likewise.
+        attention_code: (C, h, w), what the attention head needs of it; None likewise.
         refined: N final masks, refined; None without a refinement head.
         image: (3, H, W) uint8 RGB on the CPU, pixels of the network's input, padding included; None unless a part
             of the stream needs it.
@@ -136,12 +136,12 @@ class VideoStream:
         self.linker = linker
         self.propagator = propagator
         self.radius = clip_radius if linker.needs_clips else 0
-        self.needs_images = any(getattr(part, 'needs_images', False) for part in (linker, propagator))
         self.output_mask = output_mask
         self.refine = refine
         self.filler = GapFiller() if fill else None
         self.history_filler = history_filler
         self.instances = VideoInstances(score_rule, min_frames)
+        self.needs = self._needs()
         self._ring: deque[Frame] = deque(maxlen=2 * self.radius + 1)
         self._pending: deque[tuple[Frame, FrameResult]] = deque()
         self._seen = 0  # frames taken
@@ -191,7 +191,19 @@ class VideoStream:
         return self.instances
 
     def _push_views(self, views: Sequence[View]) -> list[FrameResult]:
-        return [r for view in views for r in self.push(self.model.encode(view, keep_image=self.needs_images))]
+        return [r for view in views for r in self.push(self.model.encode(view, needs=self.needs))]
+
+    def _needs(self) -> set[str]:
+        """Fields of a :class:`Frame` that a part of this stream looks at, beside those that all have."""
+        clips = self.linker.needs_clips
+        parts = (self.linker, self.propagator) if clips else (self.linker,)
+        wanted = dict(
+            code=clips,
+            embeds=getattr(self.linker, 'needs_embeds', False),
+            attention_code=self.history_filler is not None,
+            image=any(getattr(part, 'needs_images', False) for part in parts),
+        )
+        return {name for name, needed in wanted.items() if needed}
 
     def _process_clip(self) -> list[FrameResult]:
         """Propagate, link and score the clip centred at the next frame."""

@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from tests.models.builders import CLASSES, HEIGHT, WIDTH, build_model, known_frame, make_batch, make_detections
+from tests.models.builders import (
+    ATTENTION,
+    CLASSES,
+    HEIGHT,
+    TRACK,
+    WIDTH,
+    build_model,
+    known_frame,
+    make_batch,
+    make_detections,
+)
 
 META = make_batch(([1], [1]))[1][0].video_data_samples[0].metainfo
 
@@ -147,3 +157,37 @@ def test_impossible_combinations_say_why():
     stream.finish()
     with pytest.raises(RuntimeError, match='start_video'):
         stream.push(None)
+
+
+def test_frames_carry_what_the_streams_parts_look_at():
+    """Codes of heads that nothing uses are not computed: filling off costs nothing."""
+    model = build_model(track_head=TRACK, attention_head=ATTENTION, clip_radius=1).eval()
+    tracker = dict(linker=dict(type='MaskTrackLinker'))
+    rows = {
+        'clips': (dict(), {'code'}),
+        'boxes': (dict(linker=dict(type='BoxIoULinker')), set()),
+        'tracker': (tracker, {'embeds'}),
+        'filled': (dict(tracker, history_fill=dict()), {'embeds', 'attention_code'}),
+        'flow': (dict(propagator=dict(type='FlowPropagator', flow=dict(type='DISFlow'))), {'code', 'image'}),
+    }
+    fields = ('code', 'embeds', 'attention_code', 'image')
+    for overrides, needs in rows.values():
+        stream = model.start_video(**overrides)
+        assert stream.needs == needs
+        pushed, push = [], stream.push
+        stream.push = lambda frame, pushed=pushed, push=push: pushed.append(frame) or push(frame)
+        stream.step(torch.randn(1, 3, HEIGHT, WIDTH), META)
+        assert {name for name in fields if getattr(pushed[0], name) is not None} == needs
+
+
+def test_images_come_back_as_they_were_read():
+    """RGB, 0..255, padding included, whatever the normalisation."""
+    model = build_model().eval()
+    image = torch.randint(0, 256, (3, HEIGHT - 4, WIDTH), dtype=torch.uint8)  # BGR, as files are read
+    sample = make_batch(([1], [1]))[1][0]
+    sample.video_data_samples = sample.video_data_samples[:1]
+    batch = model.data_preprocessor(dict(inputs=[image[None]], data_samples=[sample]), False)
+    view = model.start_features().step(batch['inputs'][0], META)[0]
+    found = model.encode(view, needs={'image'}).image
+    assert found.dtype == torch.uint8 and found.shape == (3, HEIGHT, WIDTH)
+    assert torch.equal(found[:, : HEIGHT - 4], image.flip(0))

@@ -6,7 +6,7 @@ R-CNN), inter-frame attention (ObjProp, Section 2.2). All share one backbone and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from maskprop.models.detectors.frame_detector import (
     semantic_feature,
 )
 from maskprop.models.detectors.frame_pairs import match_instances, stride_masks, track_loss
-from maskprop.models.detectors.view_frames import frame_from_detections, frame_from_instances
+from maskprop.models.detectors.view_frames import CODES, frame_from_detections, frame_from_instances
 from maskprop.ops.legacy_paste import paste_legacy_masks
 from maskprop.ops.masks import paste_binary_masks, paste_soft_masks
 from maskprop.tracking.history_filler import HistoryFiller
@@ -294,22 +294,25 @@ class VideoMaskRCNN(BaseMOTModel):
         return FeatureStream(self.detector, self.aggregator)
 
     @torch.no_grad()
-    def encode(self, view: View, *, keep_image: bool = False, instances: list[dict] | None = None) -> Frame:
+    def encode(self, view: View, *, needs: Collection[str] = CODES, instances: list[dict] | None = None) -> Frame:
         """Everything that a stream keeps of a frame: its codes, detections, soft stride masks and final masks.
 
         Args:
             view: of :meth:`start_features`.
-            keep_image: for parts of a stream that need images.
+            needs: fields of the frame to fill, of ``'code'``, ``'embeds'``, ``'attention_code'``, each of a head,
+                and ``'image'``.
             instances: annotations that take the place of the detections; see
                 :func:`~maskprop.models.detectors.view_frames.frame_from_instances`.
         """
         if instances is not None:
-            frame = frame_from_instances(self, view, instances)
+            frame = frame_from_instances(self, view, instances, needs=needs)
         elif self._detections is not None:
-            frame = frame_from_instances(self, view, self._detections.instances(view.meta), self.merge_iou)
+            found = self._detections.instances(view.meta)
+            frame = frame_from_instances(self, view, found, self.merge_iou, needs)
         else:
-            frame = frame_from_detections(self, view, detect(self.detector, view.feats, [view.meta])[0])
-        return replace(frame, image=self._to_rgb(view.image)) if keep_image else frame
+            found = detect(self.detector, view.feats, [view.meta])[0]
+            frame = frame_from_detections(self, view, found, needs=needs)
+        return replace(frame, image=self._to_rgb(view.image)) if 'image' in needs else frame
 
     def _to_rgb(self, image: Tensor) -> Tensor:
         """(3, H, W) uint8 on the CPU, RGB, of a (1, 3, H, W) normalised image."""

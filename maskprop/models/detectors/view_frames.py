@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,32 +21,40 @@ if TYPE_CHECKING:
     from maskprop.models.detectors.video_mask_rcnn import VideoMaskRCNN
 
 DEFAULT_STRIDE = 8  # pixels, of the soft masks when there is no branch
+CODES = ('code', 'embeds', 'attention_code')  # fields of a Frame that a head makes
 
 
-def frame_code(model: VideoMaskRCNN, feats: tuple[Tensor, ...], boxes: Tensor) -> dict[str, Any]:
+def frame_code(
+    model: VideoMaskRCNN, feats: tuple[Tensor, ...], boxes: Tensor, needs: Collection[str] = CODES
+) -> dict[str, Any]:
     """What the heads need of a frame: ``code``, ``embeds`` and ``attention_code`` of a :class:`Frame`.
 
     Args:
         model: whose heads they are.
         feats: levels of the FPN, each (1, C, H_l, W_l).
         boxes: (N, 4) float, of the instances, in pixels of the network's input.
+        needs: which of ``CODES`` are wanted.
 
     Returns:
-        the three fields; None for a head that the model doesn't have.
+        the three fields; None for those that nothing needs or that the model has no head for.
     """
-    code = dict(code=None, embeds=None, attention_code=None)
-    if model.propagation_head is not None:
+    code = dict.fromkeys(CODES)
+    if 'code' in needs and model.propagation_head is not None:
         code['code'] = model.propagation_head.encode(feats)
-    if model.track_head is not None:
+    if 'embeds' in needs and model.track_head is not None:
         roi_feats, counts = model.track_head.extract_roi_feats(feats, [boxes])
         code['embeds'] = model.track_head.embed_head.extract_feat(roi_feats, counts)[0].float().cpu()
-    if model.attention_head is not None:
+    if 'attention_code' in needs and model.attention_head is not None:
         code['attention_code'] = model.attention_head.encode(feats)[0]
     return code
 
 
 def frame_from_detections(
-    model: VideoMaskRCNN, view: View, detections: Detections, groups: Tensor | None = None
+    model: VideoMaskRCNN,
+    view: View,
+    detections: Detections,
+    groups: Tensor | None = None,
+    needs: Collection[str] = CODES,
 ) -> Frame:
     """The frame with what the detector found.
 
@@ -55,6 +64,7 @@ def frame_from_detections(
         detections: N of them.
         groups: (N,) long, which detection stands for each one, as ``group_duplicates`` gives it; ``None``: by the
             model's ``merge_iou``.
+        needs: see :func:`frame_code`.
     """
     scale = detections.boxes.new_tensor(view.meta['scale_factor']).repeat(2)  # (w, h, w, h)
     height, width = view.meta['ori_shape'][:2]
@@ -68,7 +78,7 @@ def frame_from_detections(
         masks, windows = model.refinement_head.refine(view.image, boxes, roi_masks)
         refined = paste_binary_masks(masks, windows / scale, height, width)
     return Frame(
-        **frame_code(model, view.feats, boxes),
+        **frame_code(model, view.feats, boxes, needs),
         masks=paste_soft_masks(roi_masks, boxes / stride, *(side // stride for side in view.shape)),
         boxes=(boxes / scale).cpu(),
         class_scores=class_scores(detections, groups, kept),
@@ -79,7 +89,11 @@ def frame_from_detections(
 
 
 def frame_from_instances(
-    model: VideoMaskRCNN, view: View, instances: list[dict], merge_iou: float | None = None
+    model: VideoMaskRCNN,
+    view: View,
+    instances: list[dict],
+    merge_iou: float | None = None,
+    needs: Collection[str] = CODES,
 ) -> Frame:
     """The frame with instances that are known: annotations, or detections of another model.
 
@@ -89,6 +103,7 @@ def frame_from_instances(
         instances: dicts of ``bbox`` (x1, y1, x2, y2), ``bbox_label``, ``mask`` (RLE), in pixels of the video, and
             ``score`` (default 1).
         merge_iou: instances whose boxes overlap above this are one with several class scores; None: never.
+        needs: see :func:`frame_code`.
     """
     device = view.image.device
     found = Detections(
@@ -102,7 +117,7 @@ def frame_from_instances(
     instances = [instances[row] for row in kept.tolist()]
     stride = mask_stride(model)
     return Frame(
-        **frame_code(model, view.feats, found.boxes[kept]),
+        **frame_code(model, view.feats, found.boxes[kept], needs),
         masks=downsample_masks(_network_masks(instances, view), stride),
         boxes=_video_boxes(instances),
         class_scores=class_scores(found, groups, kept),

@@ -62,10 +62,11 @@ def build_dataset(cfg: Config, split: str) -> Any:
         raise ConfigError(f'{key} ({describe(dataset)}) has no videos (left after filtering)')
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
-        frame = info['images'][0]['img_path']
-        if not Path(frame).is_file():
+        first = info['images'][0] if 'images' in info else info  # a set of videos, or of single images
+        if not Path(first['img_path']).is_file():
+            video = f'video {info["video_id"]}: its first frame ' if 'images' in info else ''
             raise ConfigError(
-                f'{key} ({describe(dataset)}): video {info["video_id"]}: its first frame {frame} does not '
+                f'{key} ({describe(dataset)}): {video}{first["img_path"]} does not '
                 f'exist. Set {key}.data_prefix.img_path to the folder that the file names of the annotation '
                 'file start from'
             )

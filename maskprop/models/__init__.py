@@ -6,18 +6,26 @@ from maskprop.models.detectors.mmdet_mask_track_rcnn import MendedMaskTrackRCNN
 from maskprop.models.detectors.video_mask_rcnn import VideoMaskRCNN
 from maskprop.models.heads.inter_frame_attention_head import InterFrameAttentionHead
 from maskprop.models.heads.mask_propagation_head import MaskPropagationHead
+from maskprop.models.heads.mask_refinement_head import MaskRefinementHead
 from maskprop.models.heads.track_embed_head import TrackEmbedHead
 from maskprop.models.losses.mask_losses import BinaryMaskLoss, SoftIoULoss
+from maskprop.models.necks.spatiotemporal_sampler import SpatiotemporalSampler
+from maskprop.models.reid.reid_net import CropPreprocessor, ReIDHead, ReIDNet
 from maskprop.models.roi_extractors.legacy_roi_extractor import LegacyRoIExtractor
 
 __all__ = [
     'BinaryMaskLoss',
+    'CropPreprocessor',
     'InterFrameAttentionHead',
     'LegacyRoIExtractor',
     'MaskPropagationHead',
+    'MaskRefinementHead',
     'MendedMaskTrackRCNN',
     'PixelDeltaBoxCoder',
+    'ReIDHead',
+    'ReIDNet',
     'SoftIoULoss',
+    'SpatiotemporalSampler',
     'TrackEmbedHead',
     'VideoMaskRCNN',
 ]

@@ -1,10 +1,11 @@
-"""What MaskProp is compared with: masks copied instead of propagated, ids by box IoU instead of clip matching."""
+"""What MaskProp is compared with: masks copied instead of propagated, ids by box or mask IoU, without clips."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pycocotools.mask as mask_utils
 import torch
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
@@ -25,12 +26,11 @@ class CopyPropagator:
         return source.masks.expand(len(targets), -1, -1, -1)
 
 
-@TASK_UTILS.register_module()
-class BoxIoULinker:
-    """Greedy box-IoU tracking, without clips or propagation.
+class GreedyLinker:
+    """Greedy frame-to-frame tracking, without clips or propagation; a subclass says what is compared.
 
     Args:
-        threshold: an id is taken if the IoU of its last box is above this.
+        threshold: an id is taken if the IoU with its last detection is above this.
         max_age: an id is forgotten after this many frames without a detection.
         same_category: a detection takes an id only if the id's last one has its category.
     """
@@ -41,7 +41,7 @@ class BoxIoULinker:
         self.threshold = threshold
         self.max_age = max_age
         self.same_category = same_category
-        self._last: dict[int, tuple[int, Tensor, int]] = {}  # id -> (frame, box, label)
+        self._last: dict[int, tuple[int, Any, int]] = {}  # id -> (frame, what is compared, label)
         self._next_id = 1
         self._frame = 0
 
@@ -49,20 +49,55 @@ class BoxIoULinker:
         """Ids of a frame's detections; frames come in order.
 
         Args:
-            frame: with (N, 4) ``boxes`` and N ``labels``.
+            frame: with N detections.
 
         Returns:
             N video-level ids, from 1.
         """
         self._last = {i: v for i, v in self._last.items() if self._frame - v[0] <= self.max_age}
-        known = list(self._last)
-        last = torch.stack([box for _, box, _ in self._last.values()]) if known else frame.boxes.new_zeros((0, 4))
-        scores = box_iou(frame.boxes, last)
+        known, shapes = list(self._last), self._shapes(frame)
+        scores = self._iou(shapes, [shape for _, shape, _ in self._last.values()])
         if self.same_category:
             scores = forbid_other_categories(scores, frame.labels, [label for *_, label in self._last.values()])
         ids = assign_ids(scores, known, self.threshold, True, self._next_id)
         self._next_id = max([self._next_id - 1, *ids]) + 1
-        for track_id, box, label in zip(ids, frame.boxes, frame.labels, strict=True):
-            self._last[track_id] = (self._frame, box, label)
+        for track_id, shape, label in zip(ids, shapes, frame.labels, strict=True):
+            self._last[track_id] = (self._frame, shape, label)
         self._frame += 1
         return ids
+
+    def _shapes(self, frame: Frame) -> Sequence:
+        """What is compared, of each detection."""
+        raise NotImplementedError
+
+    def _iou(self, shapes: Sequence, last: list) -> Tensor:
+        """(N, Y) float, of the N shapes of a frame with the Y remembered ones."""
+        raise NotImplementedError
+
+
+@TASK_UTILS.register_module()
+class BoxIoULinker(GreedyLinker):
+    """Greedy box-IoU tracking; arguments of :class:`GreedyLinker`."""
+
+    def _shapes(self, frame: Frame) -> Tensor:
+        return frame.boxes
+
+    def _iou(self, shapes: Tensor, last: list[Tensor]) -> Tensor:
+        return box_iou(shapes, torch.stack(last) if last else shapes.new_zeros((0, 4)))
+
+
+@TASK_UTILS.register_module()
+class MaskIoULinker(GreedyLinker):
+    """Greedy mask-IoU tracking; arguments of :class:`GreedyLinker`.
+
+    Masks are the detector's final ones at the video's size, not the soft ones at the propagation stride: ids then
+    depend neither on the stride nor on there being a branch.
+    """
+
+    def _shapes(self, frame: Frame) -> list[dict]:
+        return frame.rles
+
+    def _iou(self, shapes: list[dict], last: list[dict]) -> Tensor:
+        if not shapes or not last:
+            return torch.zeros(len(shapes), len(last))
+        return torch.from_numpy(mask_utils.iou(shapes, last, [0] * len(last)))

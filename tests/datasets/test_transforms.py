@@ -98,10 +98,86 @@ def test_bad_source_numbers(source, max_gap, message):
         SampleFramePair(max_gap, gap_unit='source')(dict(source, key_frame_id=1))
 
 
-@pytest.mark.parametrize('kwargs', [dict(max_gap=0), dict(gap_unit='seconds')])
+@pytest.mark.parametrize(
+    'kwargs', [dict(max_gap=0), dict(gap_unit='seconds'), dict(num_support=-1), dict(max_support_gap=0)]
+)
 def test_bad_arguments(kwargs):
     with pytest.raises(ValueError, match=next(iter(kwargs))):
         SampleFramePair(**kwargs)
+
+
+def supports(source: dict, key: int, count: int, gap: int, draws: int = 300, **kwargs) -> list[list[int]]:
+    """Frame numbers of many samples."""
+    np.random.seed(0)
+    transform = SampleFramePair(num_support=count, max_support_gap=gap, **kwargs)
+    return [transform(dict(copy.deepcopy(source), key_frame_id=key))['frame_id'] for _ in range(draws)]
+
+
+def test_support_frames_follow_the_pair_before_and_after_in_turn():
+    seen = Counter()
+    for t, other, *near in supports(video(40), 20, count=2, gap=3, max_gap=5):
+        assert len(near) == 4 and t == 20 and 0 < abs(other - t) <= 5
+        for frame, (before, after) in ((t, near[:2]), (other, near[2:])):
+            assert 1 <= frame - before <= 3 and 1 <= after - frame <= 3
+            seen.update((before - frame, after - frame))
+    assert set(seen) == {-3, -2, -1, 1, 2, 3}
+    assert all(abs(n - 200) < 4.5 * np.sqrt(200) for n in seen.values())  # 600 on each side, uniform
+
+
+def test_more_support_frames_on_a_side_are_distinct_where_there_are_enough():
+    for t, _, *near in supports(video(40), 20, count=5, gap=3, draws=50):
+        assert sorted(near[0:5:2]) == [t - 3, t - 2, t - 1]  # three before
+        assert len(set(near[1:5:2])) == 2 and all(t < frame <= t + 3 for frame in near[1:5:2])
+    for t, _, *near in supports(video(40), 1, count=4, gap=3, draws=50):
+        assert near[0] == near[2] == 0 and len({near[1], near[3]}) == 2 and t == 1
+
+
+@pytest.mark.parametrize('length,key,expected', [(6, 0, {0}), (6, 5, {3, 4}), (1, 0, {0})])
+def test_support_frames_at_the_ends_of_a_video(length, key, expected):
+    """A side without frames gives the frame itself."""
+    samples = supports(video(length), key, count=2, gap=2, draws=60)
+    assert {before for _, _, before, *_ in samples} == expected
+    afters = {after for _, _, _, after, *_ in samples}
+    assert afters == ({1, 2} if length > 1 and key == 0 else {key})
+
+
+def test_support_gaps_in_source_frames_and_the_nearest_frame_beyond_them():
+    source = video(4)
+    for image, name in zip(source['images'], ('1.jpg', '2.jpg', '9.jpg', '30.jpg'), strict=True):
+        image['file_name'] = name
+    kwargs = dict(max_gap=None, gap_unit='source')
+    assert {tuple(s[2:4]) for s in supports(source, 1, 2, 7, **kwargs)} == {(0, 2)}
+    assert {tuple(s[2:4]) for s in supports(source, 2, 2, 8, **kwargs)} == {(0, 3), (1, 3)}  # 30 is beyond 9 + 8
+
+
+def test_support_frames_do_not_change_the_pair():
+    for seed in range(10):
+        np.random.seed(seed)
+        pair = SampleFramePair(max_gap=4)(video(30))
+        np.random.seed(seed)
+        sample = SampleFramePair(max_gap=4, num_support=2)(video(30))
+        assert sample['frame_id'][:2] == pair['frame_id'] and len(sample['frame_id']) == 6
+        assert sample['key_frame_flags'] == [True, False, False, False, False, False]
+        assert sample['ori_video_length'] == [30] * 6
+
+
+def test_support_frames_without_objects_go_through_the_whole_pipeline():
+    """Nothing is dropped, and all frames show the same part of the picture."""
+    objects = (*OBJECTS, {}, OBJECTS[0], {}, {})
+    pack = TRANSFORMS.build(dict(type='PackTrackInputs'))
+    for seed in range(4):
+        frames = transformed([CHOICE, FLIP, RANGE, FILTER], seed, objects)
+        sample = pack(
+            dict(
+                {key: [f[key] for f in frames] for key in frames[0]},
+                img_id=[*range(6)],
+                key_frame_flags=[True] + 5 * [False],
+            )
+        )
+        assert sample['inputs'].shape[0] == len(sample['data_samples']) == 6
+        assert sample['data_samples'].key_frames_inds == [0]
+        for frame in frames[1:]:
+            np.testing.assert_array_equal(frame['img'][..., 1:], frames[0]['img'][..., 1:])
 
 
 FLIP = dict(type='RandomFlip', prob=0.5)
@@ -135,14 +211,14 @@ def frame(number: int, objects: dict[int, np.ndarray]) -> dict:
 
 
 def transformed(transforms: list[dict], seed: int, objects=OBJECTS) -> list[dict]:
-    """Both frames after the transforms, with one draw of random numbers."""
+    """All frames after the transforms, with one draw of random numbers."""
     broadcaster = TRANSFORMS.build(
         dict(type='TransformBroadcaster', share_random_params=True, transforms=transforms)
     )
     frames = [frame(t, o) for t, o in enumerate(objects)]
     np.random.seed(seed)
     results = broadcaster({key: [f[key] for f in frames] for key in frames[0]})
-    return [{key: value[t] for key, value in results.items()} for t in range(2)]
+    return [{key: value[t] for key, value in results.items()} for t in range(len(objects))]
 
 
 def sources(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

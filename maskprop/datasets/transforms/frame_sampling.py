@@ -1,4 +1,4 @@
-"""Pairs of frames for training."""
+"""Pairs of frames for training, with or without support frames."""
 
 from __future__ import annotations
 
@@ -18,14 +18,22 @@ class SampleFramePair(BaseFrameSample):
     delta is uniform over the gaps from -max_gap to max_gap that exist, without 0. A video of one frame gives that
     frame twice.
 
+    With ``num_support`` K the support frames of t follow (K of them), then those of t + delta: [t, t + delta, K of
+    t, K of t + delta]. They lie before and after their frame in turn, K // 2 at least on each side, and are drawn
+    uniformly from the frames of that side within ``max_support_gap``, none twice if there are enough. Is none of
+    that side so near, the nearest one is taken; is there none at all (the video begins or ends), the frame itself.
+
     Takes a video's dict of ``images``, ``video_id``, ``video_length`` and, optionally, ``key_frame_id`` (a random
-    one without it); gives the two images' dicts as lists, and ``key_frame_flags`` [True, False].
+    one without it); gives the images' dicts as lists, and ``key_frame_flags`` [True, False, False, ...].
 
     Args:
         max_gap: Largest gap; None: any frame of the video.
         gap_unit: 'listed': gaps are counted in the annotation file's frames (after ``frame_stride``); 'source': in
             frames of the source video, by the last number in each file name (00005.jpg is frame 5).
         with_objects: The second frame is one with objects, where such a frame is within the gap.
+        num_support: Support frames of each of the two frames, for a model with an ``aggregator`` of the same
+            ``num_support``.
+        max_support_gap: Largest gap between a frame and its support frames, in the same unit.
         collect_video_keys: Keys of the video to copy to its frames.
 
     Raises:
@@ -38,6 +46,8 @@ class SampleFramePair(BaseFrameSample):
         max_gap: int | None = 25,
         gap_unit: Literal['listed', 'source'] = 'listed',
         with_objects: bool = False,
+        num_support: int = 0,
+        max_support_gap: int = 3,
         collect_video_keys: tuple[str, ...] = ('video_id', 'video_length'),
     ) -> None:
         super().__init__(list(collect_video_keys))
@@ -45,16 +55,24 @@ class SampleFramePair(BaseFrameSample):
             raise ValueError(f'max_gap: found {max_gap}; expected 1 or more, or None for no limit')
         if gap_unit not in ('listed', 'source'):
             raise ValueError(f"gap_unit: found {gap_unit!r}; expected 'listed' or 'source'")
+        if num_support < 0:
+            raise ValueError(f'num_support: found {num_support}; expected 0 or more')
+        if max_support_gap < 1:
+            raise ValueError(f'max_support_gap: found {max_support_gap}; expected 1 or more')
         self.max_gap = max_gap
         self.gap_unit = gap_unit
         self.with_objects = with_objects
+        self.num_support = num_support
+        self.max_support_gap = max_support_gap
 
     def transform(self, video: dict) -> dict[str, list]:
         key = video.get('key_frame_id')
         if key is None:
             key = np.random.randint(len(video['images']))
-        results = self.prepare_data(video, [key, self._second_frame(video, key)])
-        results['key_frame_flags'] = [True, False]
+        pair = [key, self._second_frame(video, key)]
+        frames = [*pair, *(near for frame in pair for near in self._support_frames(video, frame))]
+        results = self.prepare_data(video, frames)
+        results['key_frame_flags'] = [True, *[False] * (len(frames) - 1)]
         return results
 
     def _second_frame(self, video: dict, key: int) -> int:
@@ -78,6 +96,26 @@ class SampleFramePair(BaseFrameSample):
             )
         return int(np.random.choice(within))
 
+    def _support_frames(self, video: dict, frame: int) -> list[int]:
+        """K support frames, the 1st, 3rd, ... before and the 2nd, 4th, ... after the frame."""
+        if not self.num_support:
+            return []
+        times = self._times(video)
+        gaps = times - times[frame]
+        chosen = [frame] * self.num_support
+        for start, side in ((0, gaps < 0), (1, gaps > 0)):
+            places = range(start, self.num_support, 2)
+            distances = np.where(side, np.abs(gaps), np.inf)
+            if not places or not side.any():
+                continue
+            near = np.flatnonzero(distances <= self.max_support_gap)
+            if not len(near):
+                near = distances.argmin(keepdims=True)
+            drawn = np.random.choice(near, len(places), replace=len(near) < len(places))
+            for place, index in zip(places, drawn.tolist(), strict=True):
+                chosen[place] = index
+        return chosen
+
     def _times(self, video: dict) -> np.ndarray:
         """(T,) int64 frame numbers in the unit of the gap."""
         images = video['images']
@@ -99,7 +137,10 @@ class SampleFramePair(BaseFrameSample):
         return times
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(max_gap={self.max_gap}, gap_unit={self.gap_unit!r})'
+        return (
+            f'{type(self).__name__}(max_gap={self.max_gap}, gap_unit={self.gap_unit!r}, '
+            f'num_support={self.num_support}, max_support_gap={self.max_support_gap})'
+        )
 
 
 def _has_objects(image: dict) -> bool:

@@ -1,23 +1,30 @@
-"""The propagation branch alone, on the demo's frozen detector: to compare its forms side by side.
+"""Forms of the propagation branch: what the softmax runs over, and how instance and frame are fused.
 
-Run, after make demo, for each normalizer and fusion (match_channels=None is the letter's sum):
-      python tools/train.py configs/ablations/propagation_forms.py --work-dir work_dirs/forms/sigmoid_match \
-          --cfg-options model.propagation_head.normalizer=sigmoid model.propagation_head.match_channels=16
-      python tools/eval_propagation.py configs/ablations/propagation_forms.py CHECKPOINT.pth \
-          --cfg-options model.propagation_head.normalizer=sigmoid model.propagation_head.match_channels=16
+Run:  python tools/ablate.py configs/ablations/propagation_forms.py
+
+The letter is `instances, sum`: softmax over the instances, g + f. `matching` is ReLU(P g + Q f) of 16 channels.
 """
 
-_base_ = ['../demo/maskprop_tiny_synthetic.py']
+_base_ = ['_base_/heads.py']
 
-model = dict(
-    detector=dict(
-        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/demo/train/epoch_8.pth', prefix='detector.')
-    ),
-    frozen=('detector',),
+study = dict(
+    title='Forms of the propagation branch: normalizer and fusion (Section 4.2)',
+    note="The letter of the paper is 'instances, sum'.",
+    # the first two are what other studies train too
+    rows=[
+        dict(
+            name=f'{normalizer}, {"matching" if channels else "sum"}',
+            train=dict(name='propagation')
+            if (normalizer, channels) == ('instances+background', None)
+            else dict(
+                name=f'{normalizer.replace("+", "_")}_{"matching" if channels else "sum"}',
+                options={
+                    'model.propagation_head.normalizer': normalizer,
+                    'model.propagation_head.match_channels': channels,
+                },
+            ),
+        )
+        for normalizer in ('instances+background', 'instances', 'sigmoid')
+        for channels in (None, 16)
+    ],
 )
-max_epochs = 2
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.02, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=True, T_max=max_epochs, convert_to_iter_based=True),
-]

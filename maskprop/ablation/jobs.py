@@ -1,0 +1,291 @@
+"""The jobs of a study, each with a folder of its own, in the order in which they can be done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from maskprop.ablation.settings import settings_key, test_settings, training_settings
+from maskprop.ablation.study import DEFAULT_SET, Row, Study, slug
+from maskprop.engine.config import ConfigError
+from maskprop.evaluation.results_io import write_json
+
+LEVELS = ('set', 'detector', 'heads', 'test', 'table')
+SYNTHETIC_FRAMES = 36  # a clip
+
+
+@dataclass
+class Job:
+    """One thing to do.
+
+    Attributes:
+        level: of ``LEVELS``; a job needs jobs of earlier levels only.
+        folder: gets what it makes, and ``job.json`` when it is done.
+        settings: all that defines it; equal settings, equal output.
+        needs: the jobs before it.
+        details: what its runner takes, see ``maskprop/ablation/work.py``.
+        units: how much there is to do: videos, steps, frames x rows; None: not known.
+        rate: name of the measured seconds a unit.
+    """
+
+    level: str
+    folder: Path
+    settings: dict[str, Any]
+    needs: list[Job] = field(default_factory=list, repr=False)
+    details: dict[str, Any] = field(default_factory=dict, repr=False)
+    units: float | None = None
+    rate: str = ''
+
+    @property
+    def name(self) -> str:
+        """Its folder, seen from the folder of all studies."""
+        return self.details['name']
+
+    @property
+    def key(self) -> str:
+        """Stands for the settings."""
+        return settings_key(self.settings)
+
+    def record(self) -> dict[str, Any]:
+        """What ``job.json`` says; empty without one."""
+        try:
+            return json.loads((self.folder / 'job.json').read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def is_done(self) -> bool:
+        """Whether its output is there, of these settings."""
+        record = self.record()
+        outputs = [self.folder / name for name in self.details.get('outputs', ())]
+        return bool(record.get('done')) and record['key'] == self.key and all(path.is_file() for path in outputs)
+
+    def write_record(self, seconds: float, done: bool, **more: Any) -> None:
+        """Write ``job.json``; ``seconds`` are those of all tries."""
+        record = dict(key=self.key, done=done, seconds=round(seconds, 1), units=self.units, settings=self.settings)
+        write_json(self.folder / 'job.json', {**record, **more})
+
+
+def plan(studies: Sequence[Study], out: Path) -> list[Job]:
+    """All jobs of some studies by level; what several need is in it once.
+
+    Args:
+        studies: read by ``load_study``. out: folder of all studies.
+    """
+    jobs: dict[Path, Job] = {}
+    for study in studies:
+        for job in _Planner(study, out).jobs():
+            known = jobs.setdefault(job.folder, job)
+            if known.key != job.key:
+                raise ConfigError(
+                    f'{study.file}: {job.folder} would be made with two settings. Name rows otherwise'
+                )
+            outputs = known.details['outputs']
+            outputs += [name for name in job.details['outputs'] if name not in outputs]
+            job.needs[:] = [jobs[need.folder] for need in job.needs]
+    return sorted(jobs.values(), key=lambda job: LEVELS.index(job.level))  # stable
+
+
+class _Planner:
+    """Makes the jobs of one study; asked twice for a job, it gives the same."""
+
+    def __init__(self, study: Study, out: Path) -> None:
+        self.study, self.out = study, out
+        self.detector_cfg = Config.fromfile(study.detector)
+        self.detector_settings = training_settings(self.detector_cfg)
+        self.epochs = sorted({e for row in study.rows for e in (row.epoch, row.masks_epoch) if e})
+        self._jobs: dict[Path, Job] = {}
+
+    def jobs(self) -> list[Job]:
+        tests = [self.test(rows, seed) for seed in self.study.seeds for rows in same_model(self.study.rows)]
+        self.table(tests)
+        return list(self._jobs.values())
+
+    def add(self, level: str, name: str, settings: dict, needs: Sequence[Job], **more: Any) -> Job:
+        details = {'name': name, 'study': self.study, **more.pop('details', {})}
+        job = Job(level, self.out / name, settings, [n for n in needs if n], details, **more)
+        return self._jobs.setdefault(job.folder, job)
+
+    def set(self, seed: int) -> Job | None:
+        """The synthetic set of a seed; None with the config's own data."""
+        if self.study.synthetic is None:
+            return None
+        options = {**self.study.synthetic, 'seed': seed}
+        arguments = [f'--{key.replace("_", "-")}={value}' for key, value in options.items()]
+        name = f'data/{seed}' if self.study.synthetic == DEFAULT_SET else f'data/{seed}_{self.set_key()}'
+        return self.add(
+            'set', name, dict(arguments=arguments), [],
+            details=dict(arguments=arguments, outputs=['annotations/train.json', 'annotations/val.json']),
+            units=options['videos'] + options['val_videos'], rate='set',
+        )  # fmt: skip
+
+    def set_key(self) -> str:
+        return settings_key(self.study.synthetic)[:6]
+
+    def detector(self, seed: int) -> Job:
+        """The detector's training, of which every epoch is kept."""
+        needs = self.set(seed)
+        settings = dict(config=self.detector_settings, seed=seed, set=needs and needs.key)
+        shared = settings_key([settings['config'], self.set_key()])[:6]
+        name = f'detectors/{Path(self.study.detector).stem}_{shared}/{seed}'
+        if self.epochs and lacks_epochs(self.out / name, self.epochs):
+            name += '_all_epochs'
+        last = int(self.detector_cfg.train_cfg.max_epochs)
+        cfg = self.on_set(self.detector_cfg, needs)
+        outputs = [f'epoch_{epoch}.pth' for epoch in sorted({*self.epochs, last})]
+        return self.add(
+            'detector', name, settings, [needs],
+            details=dict(cfg=cfg, seed=seed, outputs=outputs, checkpoint=outputs[-1]),
+            units=training_steps(cfg), rate=f'detector: {Path(self.study.detector).stem}',
+        )  # fmt: skip
+
+    def heads(self, row: Row, seed: int) -> Job:
+        """The training of a row's heads on the seed's detector."""
+        detector = self.detector(seed)
+        cfg = self.on_set(self.study.cfg, self.set(seed))
+        cfg.merge_from_dict(deepcopy(row.train.options))
+        config = training_settings(cfg)
+        settings = dict(config=config, seed=seed, start=row.train.start, detector=[detector.name, detector.key])
+        checkpoint = str(detector.folder / detector.details['checkpoint'])
+        if row.train.start == 'model':
+            cfg.load_from = checkpoint
+        else:
+            cfg.model.detector.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='detector.')
+        last = last_checkpoint(cfg)
+        shared = settings_key([config, row.train.start, detector.folder.parent.name])[:6]
+        return self.add(
+            'heads', f'heads/{row.train.name}_{shared}/{seed}', settings, [detector],
+            details=dict(cfg=cfg, seed=seed, outputs=[last], checkpoint=last),
+            units=training_steps(cfg), rate=f'heads: {row.train.name}',
+        )  # fmt: skip
+
+    def net(self, name: str, config: str, seed: int) -> Job:
+        """The training of a net of its own."""
+        cfg, of_set = Config.fromfile(config), self.set(seed)
+        settings = dict(config=training_settings(cfg), seed=seed, set=of_set and of_set.key)
+        cfg = self.on_set(cfg, of_set)
+        last = last_checkpoint(cfg)
+        shared = settings_key([settings['config'], self.study.synthetic])[:6]
+        return self.add(
+            'heads', f'heads/{name}_{shared}/{seed}', settings, [of_set],
+            details=dict(cfg=cfg, seed=seed, outputs=[last], checkpoint=last),
+            units=training_steps(cfg), rate=f'heads: {name}',
+        )  # fmt: skip
+
+    def test(self, rows: Sequence[Row], seed: int) -> Job:
+        """One pass of a model over the set of a seed, for all rows that share it."""
+        row, detector = rows[0], self.detector(seed)
+        weights = detector if row.train is None else self.heads(row, seed)
+        cfg = self.on_set(self.study.cfg, self.set(seed))
+        cfg.merge_from_dict(deepcopy(row.train.options if row.train else {}))
+        checkpoint = weights.details['checkpoint'] if row.epoch is None else f'epoch_{row.epoch}.pth'
+        nets = {name: self.net(name, config, seed) for row in rows for name, config in row.nets.items()}
+        files = {name: str(net.folder / net.details['checkpoint']) for name, net in nets.items()}
+        details = dict(
+            cfg=cfg, checkpoint=str(weights.folder / checkpoint), seed=seed,
+            rows={row.name: fill_in(row.variant, files) for row in rows},
+            frame_stride=self.study.frame_stride, ground_truth=row.ground_truth,
+        )  # fmt: skip
+        cfg.merge_from_dict(deepcopy(row.options))
+        settings = dict(
+            config=test_settings(cfg), weights=[weights.name, weights.key, checkpoint],
+            rows={row.name: row.variant for row in rows}, nets=[net.key for net in nets.values()],
+            frame_stride=self.study.frame_stride, ground_truth=row.ground_truth, masks_epoch=row.masks_epoch,
+        )  # fmt: skip
+        if row.masks_epoch is not None:
+            file = detector.folder / f'epoch_{row.masks_epoch}.pth'
+            details['detections_from'] = detector.details['cfg'], str(file)
+        details['outputs'] = [f'{slug(row.name)}.json' for row in rows]
+        frames = test_frames(cfg, self.study)
+        return self.add(
+            'test', f'{self.study.name}/results/{seed}/{slug(row.name)}', settings,
+            [weights, *nets.values(), self.set(seed)], details=details, rate='test',
+            units=None if frames is None else frames * (len(rows) + 2),
+        )  # fmt: skip
+
+    def table(self, tests: Sequence[Job]) -> Job:
+        study = self.study
+        rows = [dict(name=row.name, x=row.x, paper=row.paper) for row in study.rows]
+        settings = dict(
+            rows=rows, tests=[test.key for test in tests], bootstraps=study.bootstraps, seeds=study.seeds,
+            title=study.title, paper=study.paper, note=study.note, x_label=study.x_label,
+        )  # fmt: skip
+        return self.add(
+            'table', study.name, settings, tests, rate='table', units=len(study.rows) * len(study.seeds),
+            details=dict(tests=list(tests), outputs=['table.md', 'table.csv', 'plot.png']),
+        )  # fmt: skip
+
+    def on_set(self, cfg: Config, set_job: Job | None) -> Config:
+        """A copy of the config on the set that a job makes."""
+        cfg = deepcopy(cfg)
+        if set_job is None:
+            return cfg
+        for split in ('train', 'val', 'test'):
+            cfg[f'{split}_dataloader'].dataset.data_root = f'{set_job.folder}/'
+            if 'ann_file' in (cfg.get(f'{split}_evaluator') or ()):
+                cfg[f'{split}_evaluator'].ann_file = f'{set_job.folder}/annotations/val.json'
+        return cfg
+
+
+def same_model(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows in groups that a single pass of one model can test."""
+
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        model = [row.train and vars(row.train), row.options, row.ground_truth, row.epoch, row.masks_epoch]
+        groups.setdefault(settings_key(model), []).append(row)
+    return list(groups.values())
+
+
+def lacks_epochs(folder: Path, epochs: Sequence[int]) -> bool:
+    """Whether a folder holds a training that was made elsewhere (``reuse.py``) and kept its last epochs only."""
+    record = folder / 'job.json'
+    reused = record.is_file() and 'reused' in json.loads(record.read_text())
+    return reused and not all((folder / f'epoch_{epoch}.pth').is_file() for epoch in epochs)
+
+
+def fill_in(value: Any, files: dict[str, str]) -> Any:
+    """A variant with paths in the place of ``'{NAME}'``."""
+    if isinstance(value, dict):
+        return {key: fill_in(part, files) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(fill_in(part, files) for part in value)
+    return files.get(value[1:-1], value) if isinstance(value, str) and value.startswith('{') else value
+
+
+def last_checkpoint(cfg: Config) -> str:
+    """Name of the file that a training ends with."""
+    train = cfg.train_cfg
+    return f'iter_{train.max_iters}.pth' if train.get('max_iters') else f'epoch_{train.max_epochs}.pth'
+
+
+def training_steps(cfg: Config) -> int | None:
+    """Optimizer steps of a training; None where only the data would tell."""
+    if cfg.train_cfg.get('max_iters'):
+        return int(cfg.train_cfg.max_iters)
+    samples = cfg.train_dataloader.get('sampler', {}).get('samples_per_epoch')
+    return samples and int(cfg.train_cfg.max_epochs) * ceil(
+        samples / (whole_batch(cfg) or cfg.train_dataloader.batch_size)
+    )
+
+
+def whole_batch(cfg: Config) -> int:
+    """Samples of a step over all processes, for which the learning rate is meant; 0: the config doesn't say."""
+    return int((cfg.get('auto_scale_lr') or {}).get('base_batch_size') or 0)
+
+
+def test_frames(cfg: Config, study: Study) -> int | None:
+    """Frames of a test."""
+    if study.synthetic is not None:
+        length = study.synthetic.get('frames', SYNTHETIC_FRAMES)
+        return study.synthetic['val_videos'] * ceil(length / study.frame_stride)
+    file = Path(cfg.test_dataloader.dataset.data_root, cfg.test_dataloader.dataset.ann_file)
+    if not file.is_file():
+        return None
+    return sum(ceil(v['length'] / study.frame_stride) for v in json.loads(file.read_text())['videos'])

@@ -1,0 +1,115 @@
+"""Doing jobs: each once, in order, several at a time if wanted, going on after a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from maskprop.ablation.jobs import Job
+from maskprop.ablation.lock import hold_folder
+from maskprop.ablation.settings import differences
+from maskprop.ablation.timings import Timings, format_seconds
+
+Runner = Callable[[Job], None]
+
+
+class JobFailed(RuntimeError):
+    """A job ended with an error; the message says which and where its output is."""
+
+
+def run_job(job: Job, runner: Runner, timings: Timings, say: Callable[[str], None] = print) -> bool:
+    """Do one job here, unless it is done; waits for another process that is at it.
+
+    Args:
+        runner: makes the output; called again after a kill it must go on or begin anew.
+
+    Returns:
+        whether there was something to do.
+
+    Raises:
+        JobFailed: a job that it needs is not done.
+    """
+    missing = [need.name for need in job.needs if not need.is_done()]
+    if missing:
+        raise JobFailed(f'{job.name} needs {", ".join(missing)}: do that first')
+    if job.is_done():
+        return False
+    with hold_folder(job.folder, say) as spent:
+        if job.is_done():  # by the process that was waited for
+            return False
+        record = job.record()
+        if record.get('key') == job.key and not record['done']:
+            spent += record['seconds']
+        for name, settings in _others(job):
+            changed = differences(settings, job.settings)
+            say(f'{job.name}: made anew, {name} has other settings: ' + '; '.join(changed[:5]))
+        start = time.monotonic()
+        try:
+            runner(job)
+        except BaseException:
+            job.write_record(spent + time.monotonic() - start, done=False)
+            raise
+        seconds = time.monotonic() - start
+        job.write_record(spent + seconds, done=True)
+        timings.add(job, spent + seconds)
+    return True
+
+
+def _others(job: Job) -> list[tuple[str, dict]]:
+    """Name and settings of what was made under the job's name with other settings."""
+    record = job.record()
+    if record:
+        return [] if record['key'] == job.key else [('the one that is there', record['settings'])]
+    if job.level not in ('detector', 'heads'):
+        return []
+    # these have their settings in the name of their folder: detectors/NAME_KEY/SEED
+    family = job.folder.parent.name.rpartition('_')[0]
+    files = sorted(job.folder.parents[1].glob(f'{family}_??????/{job.folder.name}/job.json'))
+    return [
+        (f'{file.parents[1].name}/{file.parent.name}', json.loads(file.read_text())['settings']) for file in files
+    ]
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    launch: Callable[[Job, int], None],
+    timings: Timings,
+    parallel: int = 1,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Do all jobs that are not done, a job as soon as those that it needs are.
+
+    Args:
+        jobs: in an order in which they can be done.
+        launch: does a job by :func:`run_job`, in a process of its own or not; gets the job and its slot, from 0.
+        parallel: so many at a time.
+
+    Raises:
+        JobFailed: a job failed; those that were running are waited for, no others are begun.
+    """
+    open_jobs = [job for job in jobs if not job.is_done()]
+    total = len(open_jobs)
+    running: dict[Future, tuple[Job, int, float]] = {}
+    with ThreadPoolExecutor(max_workers=parallel) as pool:
+        while open_jobs or running:
+            busy = [id(job) for job, _, _ in running.values()]
+            blocked = {*map(id, open_jobs), *busy}
+            ready = [job for job in open_jobs if not any(id(need) in blocked for need in job.needs)]
+            for job in ready[: parallel - len(running)]:
+                slot = min(set(range(parallel)) - {slot for _, slot, _ in running.values()})
+                open_jobs.remove(job)
+                expected, _ = timings.estimate(job)
+                say(f'{job.name}: begins' + ('' if expected is None else f', about {format_seconds(expected)}'))
+                running[pool.submit(launch, job, slot)] = job, slot, time.monotonic()
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                job, _, start = running.pop(future)
+                error = future.exception()
+                if error is not None:
+                    raise error
+                left = timings.total([*open_jobs, *(j for j, _, _ in running.values())]) / parallel
+                done = total - len(open_jobs) - len(running)
+                took = format_seconds(time.monotonic() - start)
+                say(f'[{done}/{total}] {job.name}: done in {took}; about {format_seconds(left)} left')

@@ -1,0 +1,171 @@
+"""What a study file says: its rows, and what each of them trains and tests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from maskprop.engine.config import ConfigError, check_config_file
+
+STARTS = ('detector', 'model')
+DEFAULT_DETECTOR = 'configs/demo/maskprop_tiny_synthetic.py'
+DEFAULT_SET = dict(videos=300, val_videos=120)  # the demo's
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training of heads on the detector of a seed.
+
+    Attributes:
+        name: of its folder.
+        options: config keys that it changes, ``{'model.mask_source': 'ground_truth'}``; its test has them too.
+        start: weights it begins with: the ``'detector'`` alone, heads anew, or the whole ``'model'``.
+    """
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    start: str = 'detector'
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        name: unique in the study.
+        variant: keyword arguments of ``model.start_video``; rows that differ in these only share a detector pass.
+        options: config keys that are changed at test.
+        train: what is trained for it; None: it is tested with the model that came with the detector.
+        ground_truth: annotations in place of the detections.
+        epoch: test the detector's checkpoint of this epoch, not the last.
+        masks_epoch: the detector's checkpoint of this epoch gives the detections (boxes, classes, masks), in a
+            results file; the last one gives everything else.
+        nets: configs of further nets by name, trained on the seed's set; ``'{NAME}'`` in the variant stands for
+            the path of its checkpoint.
+        x: place on the plot's axis.
+        paper: the paper's numbers in percent, ``dict(AP=46.6, AP75=51.2)``.
+    """
+
+    name: str
+    variant: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    train: Training | None = None
+    ground_truth: bool = False
+    epoch: int | None = None
+    masks_epoch: int | None = None
+    nets: dict[str, str] = field(default_factory=dict)
+    x: float | None = None
+    paper: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file.
+
+    Attributes:
+        name: of the file. file: its path. cfg: the config without ``study``.
+        title, note: of the table; the note stands under it. paper: what the paper's numbers are of.
+        rows: the first is what the others are compared with.
+        seeds: each has a set, a detector and trainings of its own.
+        detector: config of the training that gives the detector.
+        synthetic: ``videos`` and ``val_videos`` of the synthetic set of each seed; None: the config's own data.
+        frame_stride: of the test.
+        x_label: of the plot's axis; with it the plot is a line, else bars.
+        bootstraps: resamples of the videos.
+    """
+
+    name: str
+    file: str
+    cfg: Config
+    title: str
+    rows: tuple[Row, ...]
+    paper: str = ''
+    note: str = ''
+    seeds: tuple[int, ...] = (2026, 2027, 2028)
+    detector: str = DEFAULT_DETECTOR
+    synthetic: dict[str, int] | None = field(default_factory=lambda: dict(DEFAULT_SET))
+    frame_stride: int = 4
+    x_label: str = ''
+    bootstraps: int = 1000
+
+
+def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
+    """Read a study file: a config with ``study = dict(title=..., rows=[...])``, keys as in :class:`Study`.
+
+    Args:
+        path: of the file. seeds: in place of the file's.
+
+    Raises:
+        ConfigError: what it says makes no study; the message names file, row, key and fix.
+    """
+    check_config_file(str(path))
+    cfg = Config.fromfile(path)
+    if 'study' not in cfg:
+        raise ConfigError(
+            f'{path}: not a study, it has no study = dict(title=..., rows=[...]). See docs/ablations.md'
+        )
+    content = cfg.pop('study').to_dict()
+    if seeds:
+        content['seeds'] = seeds
+    allowed = {f.name for f in fields(Study)} - {'name', 'file', 'cfg'} | {'train'}
+    _check_keys(content, allowed, ('title', 'rows'), f'{path}: study')
+    default = content.pop('train', None)
+    rows = [
+        _read_row({'train': default, **row}, f'{path}: row {n}') for n, row in enumerate(content.pop('rows'), 1)
+    ]
+    _check_rows(rows, str(path))
+    content['seeds'] = tuple(content.get('seeds', Study.seeds))
+    check_config_file(content.get('detector', DEFAULT_DETECTOR))
+    return Study(name=Path(path).stem, file=str(path), cfg=cfg, rows=tuple(rows), **content)
+
+
+def _read_row(content: dict, where: str) -> Row:
+    where = f'{where} ({content.get("name", "without a name")})'
+    _check_keys(content, {f.name for f in fields(Row)}, ('name',), where)
+    training = content.pop('train')
+    if training is not None:
+        _check_keys(training, {f.name for f in fields(Training)}, ('name',), f'{where}: train')
+        training = Training(**training)
+        if training.start not in STARTS:
+            raise ConfigError(f'{where}: train.start={training.start!r}: expected one of {STARTS}')
+    row = Row(train=training, **content)
+    for config in row.nets.values():
+        check_config_file(config)
+    if training and (row.epoch is not None or row.masks_epoch is not None):
+        raise ConfigError(f'{where}: epoch and masks_epoch are of the detector: set train=None with them')
+    if row.ground_truth and row.masks_epoch is not None:
+        raise ConfigError(f'{where}: masks are either the ground truth or those of masks_epoch: leave one out')
+    return row
+
+
+def slug(name: str) -> str:
+    """A name as a file's."""
+    return re.sub(r'[^\w.+-]+', '_', name).strip('_').lower()
+
+
+def _check_keys(content: Any, allowed: set[str], needed: Sequence[str], where: str) -> None:
+    if not isinstance(content, dict):
+        raise ConfigError(f'{where}: expected a dict, found {content!r}')
+    unknown = sorted(set(content) - allowed)
+    missing = [key for key in needed if not content.get(key)]
+    if unknown or missing:
+        raise ConfigError(f'{where}: unknown keys {unknown}, missing keys {missing}; known are {sorted(allowed)}')
+
+
+def _check_rows(rows: list[Row], path: str) -> None:
+    names = [slug(row.name) for row in rows]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise ConfigError(f'{path}: several rows have the file name {double}: give each a name of its own')
+    trainings: dict[str, Training] = {}
+    for row in rows:
+        if row.train and trainings.setdefault(row.train.name, row.train) != row.train:
+            raise ConfigError(
+                f'{path}: row {row.name}: another training is named {row.train.name!r} too, with other options. '
+                'Trainings that differ need names that differ'
+            )

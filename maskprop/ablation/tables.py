@@ -1,0 +1,170 @@
+"""A study's table: mean and spread over the seeds, the paper's numbers beside them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import numpy as np
+
+from maskprop.ablation.jobs import LEVELS, Job
+from maskprop.ablation.study import Row, slug
+from maskprop.ablation.timings import format_seconds
+from maskprop.evaluation import VideoAPResult, evaluate_video_ap, load_ground_truth, paired_bootstrap, read_results
+from maskprop.evaluation.results_io import replace_when_done
+
+METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
+
+
+@dataclass
+class RowScores:
+    """What was measured of a row.
+
+    Attributes:
+        row: of the study.
+        metrics: {metric: its value in 0..1 by seed}.
+        gain: AP minus that of the study's first row, mean over the seeds; None of the first row itself.
+        interval: of the gain, 95 %.
+        share_positive: of the resamples, in which the gain is above 0.
+    """
+
+    row: Row
+    metrics: dict[str, list[float]]
+    gain: float | None = None
+    interval: tuple[float, float] | None = None
+    share_positive: float | None = None
+
+
+def score_study(job: Job) -> list[RowScores]:
+    """Score the results of a table's tests, rows in the study's order."""
+    study = job.details['study']
+    results: dict[str, list[VideoAPResult]] = {row.name: [] for row in study.rows}
+    gains: dict[str, list[tuple[float, np.ndarray]]] = {row.name: [] for row in study.rows}
+    first = study.rows[0].name
+    for seed in study.seeds:
+        tests = {
+            name: test
+            for test in job.details['tests']
+            if test.details['seed'] == seed
+            for name in test.details['rows']
+        }
+        cfg = tests[first].details['cfg']
+        frame_range = cfg.test_dataloader.dataset.get('frame_range', (0.0, 1.0))
+        truth = load_ground_truth(cfg.test_evaluator.ann_file, study.frame_stride, frame_range)
+        for row in study.rows:
+            found = read_results(tests[row.name].folder / f'{slug(row.name)}.json')
+            result = evaluate_video_ap(truth, found, results_name=row.name, allow_empty=True)
+            results[row.name].append(result)
+            if row.name != first and study.bootstraps:
+                paired = paired_bootstrap(truth, result, results[first][-1], study.bootstraps, seed)
+                gains[row.name].append((paired.observed, paired.differences))
+    return [_row_scores(row, results[row.name], gains[row.name]) for row in study.rows]
+
+
+def _row_scores(row: Row, results: list[VideoAPResult], gains: list[tuple[float, np.ndarray]]) -> RowScores:
+    scores = RowScores(row, {metric: [result[metric] for result in results] for metric in METRICS})
+    if gains:
+        # videos are resampled within the set of each seed; a resample of all sets has the mean of their gains
+        differences = np.mean([resamples for _, resamples in gains], axis=0)
+        scores.gain = fmean(observed for observed, _ in gains)
+        scores.interval = tuple(float(v) for v in np.percentile(differences, [2.5, 97.5]))
+        scores.share_positive = float((differences > 0).mean())
+    return scores
+
+
+def mean_and_spread(values: list[float]) -> tuple[float, float | None]:
+    """Mean and standard deviation (of a sample; None of one value), in percent."""
+    return 100 * fmean(values), 100 * stdev(values) if len(values) > 1 else None
+
+
+def write_tables(job: Job, scores: list[RowScores]) -> None:
+    """Write table.md and table.csv, each whole or not at all."""
+    for name, text in (('table.csv', format_csv(job, scores)), ('table.md', format_table(job, scores))):
+        with replace_when_done(job.folder / name) as temporary:
+            temporary.write_text(text, encoding='utf-8')
+
+
+def format_table(job: Job, scores: list[RowScores]) -> str:
+    """The Markdown page of a study."""
+    study = job.details['study']
+    papers = [m for m in METRICS if any(m in s.row.paper for s in scores)]
+    header = ['', *METRICS, *(f'paper {m}' for m in papers)]
+    gains = any(s.gain is not None for s in scores)
+    header += [f'AP minus {study.rows[0].name} (95 %)'] * gains
+    lines = [f'# {study.title}', '', '| ' + ' | '.join(header) + ' |', '|---' * len(header) + '|']
+    for row in scores:
+        cells = [row.row.name, *(_cell(row.metrics[metric]) for metric in METRICS)]
+        cells += [f'{row.row.paper[m]:.1f}' if m in row.row.paper else '' for m in papers]
+        cells += [_gain(row)] * gains
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    lines += ['', *_notes(job)]
+    return '\n'.join(lines) + '\n'
+
+
+def _cell(values: list[float]) -> str:
+    mean, spread = mean_and_spread(values)
+    return f'{mean:.1f}' if spread is None else f'{mean:.1f} ± {spread:.1f}'
+
+
+def _gain(row: RowScores) -> str:
+    if row.gain is None:
+        return ''
+    low, high = (100 * value for value in row.interval)
+    return f'{100 * row.gain:+.1f} ({low:+.1f} to {high:+.1f})'
+
+
+def _notes(job: Job) -> list[str]:
+    study = job.details['study']
+    seeds = ', '.join(str(seed) for seed in study.seeds)
+    spread = ', mean ± standard deviation' if len(study.seeds) > 1 else ''
+    notes = [f'Video AP in percent{spread}; seeds {seeds}; frame stride {study.frame_stride}.']
+    if study.bootstraps and len(study.rows) > 1:
+        notes[0] += f' Differences: paired bootstrap over the videos of all seeds, {study.bootstraps} resamples.'
+    if study.paper:
+        notes.append(f"The paper's numbers: {study.paper}.")
+    if study.note:
+        notes.append(study.note)
+    times = ', '.join(f'{level} {format_seconds(seconds)}' for level, seconds in level_seconds(job).items())
+    notes.append(f'Time of the jobs, one after the other: {times}.')
+    notes.append(f'Made by `python tools/ablate.py {study.file}`.')
+    return [line for note in notes for line in (note, '')][:-1]
+
+
+def level_seconds(table: Job) -> dict[str, float]:
+    """Seconds of all jobs that a table rests on, by level."""
+    jobs, queue = {}, list(table.needs)
+    while queue:
+        job = queue.pop()
+        if job.folder not in jobs:
+            jobs[job.folder] = job
+            queue += job.needs
+    seconds: dict[str, float] = {}
+    for level in LEVELS:
+        of_level = [job.record().get('seconds', 0.0) for job in jobs.values() if job.level == level]
+        if of_level:
+            seconds[level] = sum(of_level)
+    return seconds
+
+
+def format_csv(job: Job, scores: list[RowScores]) -> str:
+    """Every row and seed, in 0..1, and what they were trained and tested with."""
+    study = job.details['study']
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator='\n')
+    writer.writerow(
+        ['study', 'row', 'x', 'seed', *METRICS, *(f'paper_{m}' for m in METRICS), 'variant', 'options']
+    )
+    for scored in scores:
+        row = scored.row
+        paper = [row.paper[m] / 100 if m in row.paper else '' for m in METRICS]
+        keys = [
+            json.dumps(part, default=str)
+            for part in (row.variant, {**(row.train.options if row.train else {}), **row.options})
+        ]
+        for index, seed in enumerate(study.seeds):
+            values = [scored.metrics[m][index] for m in METRICS]
+            writer.writerow([study.name, row.name, '' if row.x is None else row.x, seed, *values, *paper, *keys])
+    return out.getvalue()

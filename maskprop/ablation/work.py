@@ -1,0 +1,148 @@
+"""What each kind of job does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from maskprop.ablation.jobs import Job, whole_batch
+from maskprop.ablation.scheduler import JobFailed, Runner
+from maskprop.ablation.study import slug
+from maskprop.engine.config import ConfigError
+from maskprop.evaluation.results_io import ResultsWriter, write_results
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How jobs are done.
+
+    Attributes:
+        processes: of a training, by torchrun on this machine; its whole batch (``auto_scale_lr.base_batch_size``)
+            is split among them. A config that doesn't give it is trained by one.
+    """
+
+    processes: int = 1
+
+    def runners(self) -> Mapping[str, Runner]:
+        """What does the jobs of each level."""
+        return dict(set=make_set, detector=self.train, heads=self.train, test=test, table=tabulate)
+
+    def train(self, job: Job) -> None:
+        """Train by tools/train.py, from the last checkpoint in the folder if there is one."""
+        cfg: Config = job.details['cfg']
+        batch = whole_batch(cfg)
+        processes = self.processes if batch else 1
+        if batch % processes:
+            raise ConfigError(f'--processes {processes}: the batch of {batch} samples cannot be split so')
+        if batch:
+            cfg.train_dataloader.batch_size = batch // processes
+        cfg.train_cfg.val_interval = 10**6  # the tests come later
+        cfg.default_hooks.checkpoint.max_keep_ckpts = -1 if job.level == 'detector' else 2
+        config = job.folder / 'config.py'
+        cfg.dump(config)
+        command = [
+            'tools/train.py',
+            str(config),
+            '--work-dir',
+            str(job.folder),
+            '--seed',
+            str(job.details['seed']),
+        ]
+        if processes > 1:
+            launcher = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
+            command = [*launcher, *command, '--launcher', 'pytorch']
+        run_python([*command, '--resume'], job.name)
+
+
+def make_set(job: Job) -> None:
+    """Make a synthetic set by tools/make_synthetic.py, or see that this very set is there."""
+    command = ['tools/make_synthetic.py', str(job.folder), *job.details['arguments'], '--no-report']
+    # a set that is reused is never written over
+    reused = (job.folder / 'annotations').is_symlink()
+    run_python(command if reused else [*command, '--overwrite'], job.name)
+
+
+def run_python(arguments: list[str], name: str) -> None:
+    """Run a tool of the repository.
+
+    Raises:
+        JobFailed: it ended with an error.
+    """
+    print('$ python ' + ' '.join(arguments), flush=True)
+    # one thread a process: small convolutions gain nothing from more
+    env = {'OMP_NUM_THREADS': '1', **os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONWARNINGS': 'ignore'}
+    if subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env).returncode:
+        raise JobFailed(f'{name}: this command failed: python {" ".join(arguments)}')
+
+
+def test(job: Job) -> None:
+    """Track the test set with all rows of a model, on the same detections."""
+    import maskprop
+
+    maskprop.register_all()
+    from mmdet.registry import DATASETS
+
+    from maskprop.apis import init_model
+    from maskprop.apis.variants import run_variants
+
+    details = job.details
+    cfg, stride = details['cfg'], details['frame_stride']
+    cfg.test_dataloader.dataset.frame_stride = 1  # run_variants takes every stride-th frame
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    if 'detections_from' in details:
+        file = job.folder / 'detections.json'
+        write_detections(file, *details['detections_from'], stride)
+        cfg.model.detections = dict(
+            type='FileDetections', file=str(file), format='coco', ann_file=dataset.ann_file
+        )
+    model = init_model(cfg, details['checkpoint'])
+    found = run_variants(
+        model,
+        dataset,
+        details['rows'],
+        [stride],
+        ground_truth=details['ground_truth'],
+        progress=_progress('tracked'),
+    )
+    for name in details['rows']:
+        write_results(job.folder / f'{slug(name)}.json', found[name, stride])
+
+
+def write_detections(file: Path, cfg: Config, checkpoint: str, frame_stride: int) -> None:
+    """Write what another model detects in single frames, for ``FileDetections``."""
+    from mmdet.registry import DATASETS
+
+    from maskprop.apis import init_model
+    from maskprop.apis.frame_detections import detect_frames
+
+    cfg.test_dataloader.dataset.frame_stride = frame_stride
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    with ResultsWriter(file) as writer:
+        for records in detect_frames(init_model(cfg, checkpoint), dataset, progress=_progress('detected in')):
+            writer.add(records)
+
+
+def _progress(verb: str) -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        if done % 20 == 0 or done == total:
+            print(f'{verb} {done} of {total} videos', flush=True)
+
+    return show
+
+
+def tabulate(job: Job) -> None:
+    """Score all rows and write table.md, table.csv and plot.png."""
+    from maskprop.ablation.plots import write_plot
+    from maskprop.ablation.tables import score_study, write_tables
+
+    scores = score_study(job)
+    write_plot(job.folder / 'plot.png', job.details['study'], scores)
+    write_tables(job, scores)

@@ -1,0 +1,170 @@
+"""Numbers of a table against ones computed by hand and by scoring the sets one by one."""
+
+from __future__ import annotations
+
+import csv
+import json
+from statistics import mean, stdev
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from maskprop.ablation.jobs import Job
+from maskprop.ablation.plots import write_plot
+from maskprop.ablation.study import Row, Study, slug
+from maskprop.ablation.tables import (
+    RowScores,
+    format_table,
+    level_seconds,
+    mean_and_spread,
+    score_study,
+    write_tables,
+)
+from maskprop.evaluation import evaluate_video_ap, load_ground_truth, paired_bootstrap
+from tests.helpers import write_tiny_ytvis
+
+ROWS = (
+    Row('perfect', x=2, paper=dict(AP=46.6, AP75=51.2)),
+    Row('every other track', x=1, paper=dict(AP=44.7)),
+    Row('nothing', x=3),
+)
+
+
+def make_study(**keys) -> Study:
+    return Study(
+        'study', 'study.py', Config(), 'A title', ROWS, seeds=(1, 2), frame_stride=2, bootstraps=50, **keys
+    )
+
+
+@pytest.fixture(scope='module')
+def table(tmp_path_factory) -> Job:
+    """A table's job with results made of the annotations."""
+    folder = tmp_path_factory.mktemp('tables')
+    study, tests = make_study(paper='of a paper', note='A note.'), []
+    for seed in study.seeds:
+        root = write_tiny_ytvis(folder / f'set{seed}', videos=4, seed=seed)
+        file = root / 'annotations/val.json'
+        cfg = Config(dict(test_dataloader=dict(dataset=dict()), test_evaluator=dict(ann_file=str(file))))
+        details = dict(cfg=cfg, seed=seed, rows={row.name: {} for row in ROWS}, name=f'results/{seed}')
+        test = Job('test', folder / f'results/{seed}', {}, [], details)
+        test.write_record(30.0 * seed, done=True)
+        annotations = json.loads(file.read_text())['annotations']
+        for row, kept in zip(ROWS, (annotations, annotations[::2], []), strict=True):
+            results = [
+                dict(
+                    video_id=a['video_id'], category_id=a['category_id'], score=0.9,
+                    segmentations=a['segmentations'][::2],
+                )
+                for a in kept
+            ]  # fmt: skip
+            (test.folder / f'{slug(row.name)}.json').write_text(json.dumps(results))
+        tests.append(test)
+    return Job('table', folder / 'study', {}, tests, dict(study=study, tests=tests, name='study'))
+
+
+@pytest.fixture(scope='module')
+def scores(table) -> list[RowScores]:
+    return score_study(table)
+
+
+def test_each_seed_is_scored_on_its_own_set(table, scores):
+    assert scores[0].metrics['AP'] == [1.0, 1.0] and scores[2].metrics['AR10'] == [0.0, 0.0]
+    for index, test in enumerate(table.details['tests']):
+        truth = load_ground_truth(test.details['cfg'].test_evaluator.ann_file, 2)
+        found = evaluate_video_ap(truth, json.loads((test.folder / 'every_other_track.json').read_text()))
+        assert 0 < found['AP'] < 1
+        for metric, values in scores[1].metrics.items():
+            assert values[index] == found[metric]
+
+
+def test_gain_is_the_mean_of_the_seeds_and_their_resamples(table, scores):
+    resamples = []
+    for seed, test in zip((1, 2), table.details['tests'], strict=True):
+        truth = load_ground_truth(test.details['cfg'].test_evaluator.ann_file, 2)
+        row, first = (
+            json.loads((test.folder / f'{n}.json').read_text()) for n in ('every_other_track', 'perfect')
+        )
+        resamples.append(paired_bootstrap(truth, row, first, 50, seed).differences)
+    pooled = [(a + b) / 2 for a, b in zip(*resamples, strict=True)]
+    assert scores[1].gain == pytest.approx(mean(scores[1].metrics['AP']) - 1)
+    assert scores[1].interval == pytest.approx(tuple(np.quantile(pooled, [0.025, 0.975])))
+    assert scores[1].share_positive == 0 and scores[0].gain is None
+
+
+def test_mean_and_spread_by_hand():
+    assert mean_and_spread([0.5, 0.6, 0.7]) == pytest.approx((60, 10))  # sqrt((100 + 0 + 100) / 2)
+    assert mean_and_spread([0.25]) == (25, None)
+
+
+def test_table_by_hand(table):
+    """Cells of made-up numbers."""
+    rows = [
+        RowScores(ROWS[0], dict.fromkeys(('AP', 'AP50', 'AP75', 'AR1', 'AR10'), [0.5, 0.6])),
+        RowScores(ROWS[1], dict.fromkeys(('AP', 'AP50', 'AP75', 'AR1', 'AR10'), [0.4, 0.4]), -0.15, (-0.2, 0.01)),
+    ]
+    lines = format_table(table, rows).splitlines()
+    heading = [
+        '',
+        '',
+        'AP',
+        'AP50',
+        'AP75',
+        'AR1',
+        'AR10',
+        'paper AP',
+        'paper AP75',
+        'AP minus perfect (95 %)',
+        '',
+    ]
+    assert lines[0] == '# A title' and [cell.strip() for cell in lines[2].split('|')] == heading
+    first, second = ([cell.strip() for cell in line.split('|')][1:-1] for line in lines[4:6])
+    assert first == ['perfect', *['55.0 ± 7.1'] * 5, '46.6', '51.2', '']
+    assert second == ['every other track', *['40.0 ± 0.0'] * 5, '44.7', '', '-15.0 (-20.0 to +1.0)']
+    text = '\n'.join(lines[6:])
+    assert 'seeds 1, 2' in text and '50 resamples' in text and 'of a paper' in text and 'A note.' in text
+    assert 'test 90 s' not in text and 'test 2 min' in text and 'tools/ablate.py study.py' in text
+    assert level_seconds(table) == {'test': 90.0}
+
+
+def test_files_are_written_whole(table, scores):
+    write_plot(table.folder / 'plot.png', table.details['study'], scores)
+    write_tables(table, scores)
+    assert sorted(path.name for path in table.folder.iterdir()) == ['plot.png', 'table.csv', 'table.md']
+    assert (table.folder / 'plot.png').read_bytes().startswith(b'\x89PNG')
+    rows = list(csv.DictReader((table.folder / 'table.csv').open()))
+    assert [(row['row'], row['seed']) for row in rows[:3]] == [
+        ('perfect', '1'),
+        ('perfect', '2'),
+        ('every other track', '1'),
+    ]
+    assert float(rows[2]['AP']) == scores[1].metrics['AP'][0] and float(rows[2]['paper_AP']) == pytest.approx(
+        0.447
+    )
+    values = [float(row['AP']) for row in rows if row['row'] == 'every other track']
+    cell = f'{100 * mean(values):.1f} ± {100 * stdev(values):.1f}'
+    assert cell in (table.folder / 'table.md').read_text()
+
+
+@pytest.mark.parametrize('x_label', ['', 'length'])
+def test_plot_shows_the_numbers(table, scores, x_label, monkeypatch):
+    """What is drawn, read back from the figure."""
+    from matplotlib import pyplot
+
+    monkeypatch.setattr(pyplot, 'close', lambda figure: None)
+    write_plot(table.folder / 'again.png', make_study(x_label=x_label), scores)
+    axes = pyplot.gcf().axes[0]
+    means = {row.row.name: 100 * mean(row.metrics['AP']) for row in scores}
+    if x_label:
+        x, y = axes.lines[0].get_data()
+        assert list(x) == [1, 2, 3] and list(y) == pytest.approx(
+            [means[n] for n in ('every other track', 'perfect', 'nothing')]
+        )
+        assert axes.get_xlabel() == 'length'
+    else:
+        assert [bar.get_width() for bar in axes.patches[:3]] == pytest.approx(list(means.values()))
+        assert [label.get_text() for label in axes.get_yticklabels()] == list(means)
+        papers = [list(line.get_xdata()) for line in axes.lines if line.get_marker() == 'D']
+        assert papers == [[46.6, 44.7], [51.2]]
+    monkeypatch.undo()
+    pyplot.close('all')

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Studies on a Slurm cluster: an array of jobs for each level (sets, detectors, heads, tests, tables), each level
+# after the one before it.
+#
+#   bash tools/slurm_ablate.sh PARTITION STUDY [STUDY ...] [arguments of tools/ablate.py]
+#
+# GPUS: GPUs and processes of each training, default 1; GPUS=0 trains on CPUs. MAX_JOBS: of an array at a time,
+# default 16. CPUS_PER_TASK: default 5. SBATCH_ARGS: more arguments for sbatch, e.g. "--time=24:00:00 --qos=low".
+# Jobs that are done end at once, so studies that were cut off are submitted again by the same line.
+set -euo pipefail
+if [ $# -lt 2 ]; then
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    exit 2
+fi
+PARTITION=$1
+shift
+GPUS=${GPUS:-1}
+CPUS_PER_TASK=${CPUS_PER_TASK:-5}
+MAX_JOBS=${MAX_JOBS:-16}
+PYTHON=${PYTHON:-python}
+RESOURCES=(--ntasks=1 --cpus-per-task="$CPUS_PER_TASK")
+if [ "$GPUS" -gt 0 ]; then
+    RESOURCES+=(--gres=gpu:"$GPUS")
+fi
+root=$(cd "$(dirname "$0")/.." && pwd)
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+COMMAND=("$PYTHON" -u "$root/tools/ablate.py" "$@" --processes "$(( GPUS > 0 ? GPUS : 1 ))")
+# lines of: number, level, name, state; the jobs of a level have consecutive numbers
+jobs=$("${COMMAND[@]}" --list-jobs | grep -E '^[0-9]+ (set|detector|heads|test|table) ')
+after=()
+for level in set detector heads test table; do
+    numbers=$(awk -v level="$level" '$2 == level {print $1}' <<<"$jobs")
+    if [ -z "$numbers" ]; then
+        continue
+    fi
+    range=$(head -n 1 <<<"$numbers")-$(tail -n 1 <<<"$numbers")
+    # shellcheck disable=SC2086  # SBATCH_ARGS is a list of words
+    id=$(sbatch --parsable --partition="$PARTITION" --job-name="ablate_$level" --array="$range%$MAX_JOBS" \
+        "${RESOURCES[@]}" ${after[@]+"${after[@]}"} --kill-on-invalid-dep=yes ${SBATCH_ARGS:-} \
+        --wrap "$(printf '%q ' "${COMMAND[@]}")--job \$SLURM_ARRAY_TASK_ID")
+    echo "$level: jobs $range in array $id"
+    after=(--dependency=afterok:"${id%%;*}")
+done

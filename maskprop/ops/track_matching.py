@@ -13,7 +13,7 @@ from torchvision.ops import box_iou
 
 
 def match_logits(embeds: Tensor, memory: Tensor, normalize: bool) -> Tensor:
-    """Dot products of embeddings; a new object's logit is 0.
+    """Dot products of embeddings; a new object's logit is 0. In fp32, also under autocast: they are not scaled.
 
     Args:
         embeds: (N, E) float, of detections. memory: (M, E) float, of objects.
@@ -22,9 +22,11 @@ def match_logits(embeds: Tensor, memory: Tensor, normalize: bool) -> Tensor:
     Returns:
         (N, M + 1) float.
     """
+    embeds, memory = embeds.float(), memory.float()
     if normalize:
         embeds, memory = F.normalize(embeds, dim=1), F.normalize(memory, dim=1)
-    return F.pad(embeds @ memory.T, (1, 0))
+    with torch.autocast(embeds.device.type, enabled=False):
+        return F.pad(embeds @ memory.T, (1, 0))
 
 
 def pairwise_box_iou(boxes: Tensor, others: Tensor, legacy: bool) -> Tensor:

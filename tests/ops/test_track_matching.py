@@ -119,6 +119,14 @@ def test_a_loser_that_comes_last_leaves_no_trace_in_the_memory():
     assert update_memory(torch.tensor([3.0]), torch.tensor([7.0, 8]), [0, -1]).tolist() == [7]
 
 
+def test_products_keep_their_precision_under_autocast():
+    """Raw products of many channels: bf16 would round them by whole units."""
+    embeds, memory = 10 * torch.randn(4, 1024), 10 * torch.randn(3, 1024)
+    expected = match_logits(embeds, memory, normalize=False)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        torch.testing.assert_close(match_logits(embeds, memory, normalize=False), expected, rtol=0, atol=0)
+
+
 def test_nothing_known_or_nothing_found():
     logits = match_logits(torch.rand(2, 4), torch.zeros(0, 4), True)
     scores = match_scores(logits, torch.tensor([0.5, 0.9]), torch.zeros(2, 0), torch.zeros(2, 0))

@@ -167,12 +167,10 @@ class MaskRefinementHead(BaseModule):
         refined = self(*self._patches(images, boxes, windows, [m.detach() for m in roi_masks]))
         truth = crop_windows(torch.cat(masks)[:, None], torch.cat(windows).split(1), self.patch_size)[:, 0]
         targets = (truth >= 0.5).float()
-        # binary_cross_entropy refuses to run under autocast on a GPU; everything here is fp32 anyway
-        with torch.autocast(refined.device.type, enabled=False):
-            return dict(
-                loss_refine_bce=self.loss_bce(refined, targets).mean(),
-                loss_refine_iou=self.loss_iou(refined, targets).mean(),
-            )
+        return dict(
+            loss_refine_bce=self.loss_bce(refined, targets).mean(),
+            loss_refine_iou=self.loss_iou(refined, targets).mean(),
+        )
 
     def _draw(self, *fields: Sequence[Tensor]) -> list[list[Tensor]]:
         """At most ``max_instances`` of the batch's instances: the same ones of each field."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
@@ -49,6 +48,7 @@ class BinaryMaskLoss(nn.Module):
     def forward(self, masks: Tensor, targets: Tensor) -> Tensor:
         """Mean over the cells, per instance; shapes as in :class:`SoftIoULoss`."""
         # float and clamped: the log of a bf16 probability that rounds to 0 or 1 would be infinite
-        probabilities = masks.float().clamp(1e-6, 1 - 1e-6)
-        loss = F.binary_cross_entropy(probabilities, targets.float(), reduction='none')
+        probabilities, targets = masks.float().clamp(1e-6, 1 - 1e-6), targets.float()
+        # written out: F.binary_cross_entropy refuses to run under autocast on a GPU
+        loss = -(targets * probabilities.log() + (1 - targets) * (1 - probabilities).log())
         return self.loss_weight * loss.mean((-2, -1))

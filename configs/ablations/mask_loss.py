@@ -11,9 +11,7 @@ study = dict(
         dict(name='soft IoU', train=dict(name='propagation')),
         dict(
             name='cross entropy',
-            train=dict(
-                name='cross_entropy', options={'model.propagation_head.loss': dict(type='BinaryMaskLoss')}
-            ),
+            train=dict(name='cross_entropy', options={'model.propagation_head.loss': dict(type='BinaryMaskLoss')}),
         ),
     ],
 )

@@ -30,9 +30,7 @@ variants = dict(
     box_iou=dict(linker=dict(type='BoxIoULinker', same_category=True)),
     sort=dict(linker=dict(type='MMDetTrackerLinker', tracker=sort)),
     bytetrack=dict(linker=dict(type='MMDetTrackerLinker', tracker=bytetrack)),
-    deepsort=dict(
-        linker=dict(type='MMDetTrackerLinker', tracker=dict(reid=appearance, **sort), reid=_base_.reid)
-    ),
+    deepsort=dict(linker=dict(type='MMDetTrackerLinker', tracker=dict(reid=appearance, **sort), reid=_base_.reid)),
     deepsort_embeds=dict(
         linker=dict(
             type='MMDetTrackerLinker',

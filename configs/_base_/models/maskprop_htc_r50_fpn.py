@@ -1,4 +1,4 @@
-"""MaskProp on Hybrid Task Cascade with ResNet-50-FPN: the paper's detector and propagation branch (Section 4.4).
+"""MaskProp on Hybrid Task Cascade with ResNet-50-FPN: detector, propagation branch and refinement of Section 4.4.
 
 The detector is mmdet's HTC with the paper's loss weights (1, .5, .25 for the stages, .1 for the semantic branch,
 whose target is made from the instance masks). ``num_classes`` is filled in from the data set.
@@ -50,6 +50,7 @@ model = dict(
         match_channels=None,
         loss=dict(type='SoftIoULoss', loss_weight=1.0),
     ),
+    refinement_head=dict(type='MaskRefinementHead', patch_size=384, context=1.5, channels=128, num_blocks=3),
     mask_source='predicted',
     detect_on='key',
     clip_radius=6,

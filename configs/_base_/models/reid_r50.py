@@ -11,9 +11,7 @@ reid = dict(
     ),
     backbone=dict(type='ResNet', depth=50, out_indices=(3,), style='pytorch'),
     neck=dict(type='GlobalAveragePooling', kernel_size=(8, 4), stride=1),
-    head=dict(
-        type='ReIDHead', in_channels=2048, fc_channels=1024, out_channels=128, norm_cfg=dict(type='BN1d')
-    ),
+    head=dict(type='ReIDHead', in_channels=2048, fc_channels=1024, out_channels=128, norm_cfg=dict(type='BN1d')),
     init_cfg=dict(
         type='Pretrained',
         checkpoint='https://mmassets.onedl.ai/mmtracking/mot/reid/tracktor_reid_r50_iter25245-a452f51f.pth',

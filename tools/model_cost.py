@@ -1,0 +1,68 @@
+"""Parameters, FLOPs and memory of configs, as Markdown tables; computed from shapes, in seconds.
+
+    python tools/model_cost.py configs/maskprop/*.py
+    python tools/model_cost.py CONFIG.py --size 1280 720 --instances 5 --out cost.md
+    python tools/model_cost.py CONFIG.py --cfg-options model.aggregator.window=13
+
+What is counted and what is not: docs/models.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('configs', nargs='+', metavar='CONFIG')
+    parser.add_argument(
+        '--size', type=int, nargs=2, default=(640, 360), metavar=('WIDTH', 'HEIGHT'), help='of a frame, in pixels'
+    )
+    parser.add_argument('--instances', type=int, default=10, help='detections in a frame')
+    parser.add_argument('--num-classes', type=int, default=40, help='of the set; 40 in YouTube-VIS')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='of every config')
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the tables here too')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    missing = [path for path in args.configs if not Path(path).is_file()]
+    if missing:
+        raise SystemExit(f'{", ".join(missing)}: no such file; the configs are in the folder configs/')
+    if min(*args.size, args.num_classes) < 1 or args.instances < 0:
+        raise SystemExit('--size and --num-classes: expected 1 or more; --instances: 0 or more')
+
+    import maskprop
+
+    maskprop.register_all()
+    from mmdet.registry import MODELS
+
+    from maskprop.apis.model_cost import model_cost
+    from maskprop.apis.model_cost_tables import cost_tables
+    from maskprop.engine.checks import fit_num_classes
+    from maskprop.evaluation.results_io import replace_when_done
+
+    costs = {}
+    for path in args.configs:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(args.cfg_options or {})
+        if cfg.model.type != 'VideoMaskRCNN':
+            raise SystemExit(f'{path}: model.type is {cfg.model.type}; only a VideoMaskRCNN has the parts counted')
+        fit_num_classes(cfg.model, args.num_classes)
+        costs[Path(path).stem] = model_cost(MODELS.build(cfg.model), tuple(args.size[::-1]), args.instances)
+        print(f'{path}: done', file=sys.stderr, flush=True)
+    text = f'    python {shlex.join([sys.argv[0], *sys.argv[1:]])}\n\n{cost_tables(costs)}'
+    print(text)
+    if args.out:
+        with replace_when_done(args.out) as temporary:
+            temporary.write_text(text + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()

@@ -25,7 +25,12 @@ def build(cfg: Config) -> torch.nn.Module:
     fit_num_classes(cfg.model, CLASSES)
     if cfg.model.get('refinement_head'):
         cfg.model.refinement_head.patch_size = 32  # 384 is for big frames
-    cfg.model.detector.test_cfg.rcnn.max_per_img = 5  # random weights find everything everywhere
+    detector = cfg.model.detector
+    stages = detector.train_cfg.rcnn
+    for stage in stages if isinstance(stages, list) else [stages]:
+        stage.sampler.num = 32
+    detector.test_cfg.rpn.max_per_img = detector.train_cfg.rpn_proposal.max_per_img = 50
+    detector.test_cfg.rcnn.max_per_img = 5  # random weights find everything everywhere
     return MODELS.build(cfg.model)
 
 

@@ -19,7 +19,11 @@ study = dict(
         dict(name='MaskProp', variant=linked, paper=dict(AP=46.6, AP75=51.2)),
         dict(name='MaskTrack R-CNN*', paper=dict(AP=36.9, AP75=40.2)),
         dict(name='flow', variant=dict(propagator=flow, **linked), paper=dict(AP=31.4, AP75=33.6)),
-        dict(name='flow, chained', variant=dict(propagator=dict(flow, chained=True), **linked)),
+        dict(name='flow, no check', variant=dict(propagator=dict(flow, consistency=None), **linked)),
+        dict(
+            name='flow, chained, no check',
+            variant=dict(propagator=dict(flow, chained=True, consistency=None), **linked),
+        ),
         dict(name='copy', variant=dict(propagator=dict(type='CopyPropagator'), **linked)),
         dict(name='copy, T = 3', variant=dict(propagator=dict(type='CopyPropagator'), clip_radius=3, **linked)),
         dict(

@@ -6,7 +6,7 @@ pass a frame, and go through the stream, the results and the evaluation that the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +19,12 @@ from maskprop.apis.views import load_views
 from maskprop.evaluation import METRIC_NAMES, GroundTruth, evaluate_video_ap
 from maskprop.models.detectors.duplicates import group_duplicates
 from maskprop.models.detectors.frame_detector import Detections, detect, predict_roi_masks, semantic_feature
-from maskprop.models.detectors.view_frames import frame_from_detections, frame_from_instances, network_boxes
+from maskprop.models.detectors.view_frames import (
+    FIELDS,
+    frame_from_detections,
+    frame_from_instances,
+    network_boxes,
+)
 from maskprop.tracking.stream import Frame
 
 if TYPE_CHECKING:
@@ -99,14 +104,20 @@ def oracle_results(
 
     Returns:
         ``{name of the row: results}`` in the YouTube-VIS format, rows as in ``ROWS``.
+
+    Raises:
+        ValueError: the model's detections come from a file.
     """
+    if model.reads_detections:
+        raise ValueError('the oracle study replaces parts of the detector, but model.detections reads a file')
     results: dict[str, Results] = {row.name: [] for row in ROWS}
     for video in range(len(dataset)):
         info = dataset.get_data_info(video)
         truth = [[i for i in image['instances'] if not i['ignore_flag']] for image in info['images']]
         streams = _start_rows(model, truth)
+        needs = set().union(*(stream.needs for stream in streams.values()))
         for index, view in load_views(model, dataset, video, range(len(truth))):
-            frames = oracle_frames(model, view, truth[index], box_threshold)
+            frames = oracle_frames(model, view, truth[index], box_threshold, needs)
             for name, stream in streams.items():
                 stream.push(frames[name])
         for name, stream in streams.items():
@@ -130,7 +141,11 @@ def _start_rows(model: torch.nn.Module, truth: list[list[dict]]) -> dict[str, Vi
 
 @torch.no_grad()
 def oracle_frames(
-    model: torch.nn.Module, view: View, instances: list[dict], box_threshold: float = 0.5
+    model: torch.nn.Module,
+    view: View,
+    instances: list[dict],
+    box_threshold: float = 0.5,
+    needs: Collection[str] = FIELDS,
 ) -> dict[str, Frame]:
     """One frame as each row has it, from one backbone and detector pass.
 
@@ -139,30 +154,34 @@ def oracle_frames(
         view: the frame's features, image and meta.
         instances: the frame's annotations without crowds, see :func:`frame_from_instances`.
         box_threshold: a detection takes a ground-truth box from this IoU on.
+        needs: fields of the frames to fill, as in ``model.encode``.
     """
     feats = view.feats
+    # codes of the whole frame don't depend on the boxes: they are made once, with the truth
+    own = {'embeds', 'refined'} & set(needs)
     semantic = semantic_feature(model.detector, feats)
     found = detect(model.detector, feats, [view.meta])[0]
 
     def frame_at(boxes: Tensor, scores: Tensor, labels: Tensor, groups: Tensor) -> Frame:
         roi_masks = predict_roi_masks(model.detector, feats, [boxes], [labels], semantic)[0]
-        return frame_from_detections(model, view, Detections(boxes, scores, labels, roi_masks), groups)
+        return frame_from_detections(model, view, Detections(boxes, scores, labels, roi_masks), groups, own)
 
     true_boxes = network_boxes(instances, view.meta, found.boxes.device)
     boxes, targets = take_boxes(found.boxes, true_boxes, box_threshold)
     groups = group_duplicates(_apart(boxes, targets), found.scores, model.merge_iou)
     labels = found.labels.new_tensor([i['bbox_label'] for i in instances])
     unmerged = torch.arange(len(instances), device=labels.device)
-    truth = frame_from_instances(model, view, instances)
+    truth = frame_from_instances(model, view, instances, needs=needs)
     frames = {
-        'model': frame_from_detections(model, view, found),
+        'model': frame_from_detections(model, view, found, needs=own),
         'box': frame_at(boxes, found.scores, found.labels, groups),
         'class': frame_at(true_boxes, found.scores.new_ones(len(instances)), labels, unmerged),
         'mask': truth,
         'track': truth,
     }
-    # codes of the whole frame don't depend on the boxes: only one is kept
     shared = dict(code=truth.code, attention_code=truth.attention_code)
+    if 'image' in needs:
+        shared['image'] = model.to_rgb(view.image)
     return {name: replace(frame, **shared) for name, frame in frames.items()}
 
 

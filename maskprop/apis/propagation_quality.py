@@ -50,8 +50,9 @@ def propagation_quality(
         for t in range(0, len(images), every):
             reached = [gap for gap in gaps if t + gap < len(images)]
             if masks[t] and reached:
-                soft = model.propagator.propagate(frames[t], [frames[t + gap] for gap in reached])
-                for gap, maps in zip(reached, soft, strict=True):
+                # every frame between too: a propagator may lead from one to the next
+                soft = model.propagator.propagate(frames[t], frames[t + 1 : t + max(reached) + 1])
+                for gap, maps in zip(reached, soft[[gap - 1 for gap in reached]], strict=True):
                     _compare(scores, gap, masks[t], masks[t + gap], frames[t].paste(maps))
         if progress is not None:
             progress(video + 1, len(dataset))

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 import maskprop
@@ -94,8 +95,9 @@ def train(args: argparse.Namespace) -> Runner:
     """Train as ``args`` (of :func:`train_parser`) say. Returns the Runner, after training."""
     cfg = _start(args, 'train')
     prepare_training(cfg, args)
-    _check(cfg, ('train', 'val'))
+    datasets = _check(cfg, ('train', 'val'))
     runner = Runner.from_cfg(cfg)
+    _check_stream(runner, datasets.get('val'))
     runner.train()
     return runner
 
@@ -104,8 +106,9 @@ def test(args: argparse.Namespace) -> dict[str, Any]:
     """Test as ``args`` (of :func:`test_parser`) say. Returns the metrics."""
     cfg = _start(args, 'test')
     prepare_testing(cfg, args)
-    _check(cfg, ('test',))
+    datasets = _check(cfg, ('test',))
     runner = Runner.from_cfg(cfg)
+    _check_stream(runner, datasets['test'])
     metrics = runner.test()
     if args.metrics and is_main_process():
         write_json(args.metrics, {**metrics, **_per_category(runner)})
@@ -130,11 +133,24 @@ def _start(args: argparse.Namespace, split: str) -> Config:
     return cfg
 
 
-def _check(cfg: Config, splits: Sequence[str]) -> None:
+def _check(cfg: Config, splits: Sequence[str]) -> dict[str, Any]:
     # Imported here: mmdet must not be imported before register_all.
     from maskprop.engine.checks import check_datasets
 
-    check_datasets(cfg, tuple(splits))
+    return check_datasets(cfg, tuple(splits))
+
+
+def _check_stream(runner: Runner, dataset: Any) -> None:
+    """Find out now, not at the first validation, if linker, propagator or detections can't be used."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if dataset is None or not hasattr(model, 'start_video'):
+        return
+    try:
+        model.start_video()
+        if hasattr(model, 'check_classes'):
+            model.check_classes(dataset.metainfo['classes'])
+    except ValueError as error:
+        raise ConfigError(f'config {runner.cfg.filename}: {error}') from error
 
 
 def run(function: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:

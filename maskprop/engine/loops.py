@@ -137,8 +137,6 @@ class _VideoLoop:
             call_hook(f'before_{mode}')
             call_hook(f'before_{mode}_epoch')
             self.runner.model.eval()
-            if hasattr(self._model, 'check_classes'):
-                self._model.check_classes(self.dataloader.dataset.metainfo['classes'])
             frames = 0
             for idx, batch in enumerate(self.clock.iterate('data', self.dataloader)):
                 call_hook(f'before_{mode}_iter', batch_idx=idx, data_batch=batch)
@@ -153,13 +151,8 @@ class _VideoLoop:
             call_hook(f'after_{mode}')
         return metrics
 
-    @property
-    def _model(self) -> Any:
-        model = self.runner.model
-        return model.module if is_model_wrapper(model) else model
-
     def _process_frame(self, batch: dict) -> dict | None:
-        model = self._model
+        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         with self.clock('model'), autocast(enabled=self.fp16):
             data = model.data_preprocessor(batch, False)
             inputs, samples = data['inputs'], data['data_samples']

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class CopyPropagator:
     """Copies the masks of frame t unchanged to every frame of its clip."""
 
+    needs_code = False
+
     def propagate(self, source: Frame, targets: Sequence[Frame]) -> Tensor:
         """(S, N, H, W) float: the source's masks S times."""
         return source.masks.expand(len(targets), -1, -1, -1)

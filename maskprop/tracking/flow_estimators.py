@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -80,7 +81,7 @@ class RAFTFlow:
             raise ValueError(f'arch={arch!r} is unknown; choose one of {tuple(RAFT_WEIGHTS)}')
         self.num_flow_updates = num_flow_updates
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-        self.net = _build_raft(arch, weights).to(self.device)
+        self.net = _build_raft(arch, weights, self.device)
 
     @torch.no_grad()
     def estimate(self, first: Tensor, second: Tensor) -> Tensor:
@@ -109,7 +110,12 @@ def _grey(image: Tensor) -> np.ndarray:
     return cv2.cvtColor(image.permute(1, 2, 0).contiguous().cpu().numpy(), cv2.COLOR_RGB2GRAY)
 
 
-def _build_raft(arch: str, weights: str | None) -> nn.Module:
+@lru_cache(maxsize=2)  # a propagator is made for every video, the net once
+def _build_raft(arch: str, weights: str | None, device: torch.device) -> nn.Module:
+    return _load_raft(arch, weights).to(device)
+
+
+def _load_raft(arch: str, weights: str | None) -> nn.Module:
     net = getattr(raft, arch)(weights=None, progress=False).eval().requires_grad_(False)
     if weights is None:
         return net

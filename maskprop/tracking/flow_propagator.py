@@ -55,6 +55,7 @@ class FlowPropagator:
         short_side: resize the images to this shorter side in pixels first; ``None``: the network's size.
     """
 
+    needs_code = False
     needs_images = True
 
     def __init__(
@@ -87,6 +88,8 @@ class FlowPropagator:
         Returns:
             (S, N, H, W) float in [0, 1]; in the source itself, its masks unchanged.
         """
+        if any(frame.image is None for frame in (source, *targets)):
+            raise ValueError("FlowPropagator needs Frame.image: encode the frames with needs={'image'}")
         if len(source.masks) == 0:
             return source.masks.new_zeros((len(targets), *source.masks.shape))
         if self.chained:
@@ -109,9 +112,6 @@ class FlowPropagator:
         return motions
 
     def _motion(self, target: Frame, source: Frame) -> Motion:
-        for frame in (target, source):
-            if frame.image is None:
-                raise ValueError("FlowPropagator needs Frame.image: encode the frames with needs={'image'}")
         from_target = self._motions.setdefault(target.image, WeakTensorKeyDictionary())
         if source.image not in from_target:
             self._estimate(target, source)

@@ -93,7 +93,17 @@ class MMDetTrackerLinker:
         ids: list[int | None] = [None] * len(frame)
         for row, track_id in zip(rows.tolist(), found.instances_id.tolist(), strict=True):
             ids[row] = track_id + 1
+        self._forget()
         return ids
+
+    def _forget(self) -> None:
+        """Drop what the tracker no longer looks at; mmdet's own trackers keep every frame of a living track."""
+        samples = (getattr(self.tracker, 'reid', None) or {}).get('num_samples', 1)
+        for track in self.tracker.tracks.values():
+            for name, memory in track.items():
+                endless = name == 'embeds' and samples is None  # the mean over all frames is wanted
+                if isinstance(memory, list) and not endless:
+                    del memory[: -max(self.tracker.num_tentatives, samples or 1)]
 
     def _track_with_appearance(self, frame: Frame, sample: DetDataSample, tracked: Tensor) -> InstanceData:
         """``tracked``: (N,) bool, the detections that the tracker will ask embeddings of, in this order."""

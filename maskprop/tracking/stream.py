@@ -85,7 +85,7 @@ class VideoStream:
     """The state of one video. Feed it every frame in order with :meth:`step`, then call :meth:`finish`.
 
     The clip centred at t needs frames up to t + T, so a frame is final T frames later, with filling 2 T frames
-    later. A ring of 2 T + 1 frames is kept.
+    later, and an aggregator's ``window`` on top of it. A ring of 2 T + 1 frames is kept.
 
     Args:
         model: gives the frames' features (``start_features``) and encodes them (``encode``).
@@ -158,6 +158,7 @@ class VideoStream:
         Returns:
             the frames that became final, in order; often none or one.
         """
+        self._check_open()
         return self._push_views(self.features.step(image, meta))
 
     def step_chunk(self, images: Tensor, metas: Sequence[dict]) -> list[FrameResult]:
@@ -167,8 +168,7 @@ class VideoStream:
     @torch.no_grad()
     def push(self, frame: Frame) -> list[FrameResult]:
         """Like :meth:`step`, for a frame that is encoded already."""
-        if self._finished:
-            raise RuntimeError('the video was finished; model.start_video() begins another')
+        self._check_open()
         self._ring.append(frame)
         self._seen += 1
         return self._process_clip() if self._seen > self.radius else []
@@ -190,6 +190,10 @@ class VideoStream:
             raise RuntimeError('call finish() first: frames are still open')
         return self.instances
 
+    def _check_open(self) -> None:
+        if self._finished:
+            raise RuntimeError('the video was finished; model.start_video() begins another')
+
     def _push_views(self, views: Sequence[View]) -> list[FrameResult]:
         return [r for view in views for r in self.push(self.model.encode(view, needs=self.needs))]
 
@@ -198,9 +202,10 @@ class VideoStream:
         clips = self.linker.needs_clips
         parts = (self.linker, self.propagator) if clips else (self.linker,)
         wanted = dict(
-            code=clips,
+            code=clips and getattr(self.propagator, 'needs_code', True),
             embeds=getattr(self.linker, 'needs_embeds', False),
             attention_code=self.history_filler is not None,
+            refined=self.refine,
             image=any(getattr(part, 'needs_images', False) for part in parts),
         )
         return {name for name, needed in wanted.items() if needed}

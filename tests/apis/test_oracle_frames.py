@@ -183,3 +183,23 @@ def test_ground_truth_frames_have_what_the_heads_need(root, name):
         expected = frame_code(model, view.feats, boxes)
         assert torch.equal(frame.embeds, expected['embeds'])
         assert torch.equal(frame.attention_code, expected['attention_code'])
+
+
+def test_rows_have_the_fields_that_are_asked_for(setting, monkeypatch):
+    """Embeddings and refined masks are each row's own, codes and image the frame's."""
+    model, dataset = setting
+    view, truth = first_view(model, dataset), [truth_of((10, 10, 30, 30))]
+    encode, calls = model.propagation_head.encode, []
+    monkeypatch.setattr(model.propagation_head, 'encode', lambda feats: calls.append(1) or encode(feats))
+    frames = oracle_frames(model, view, truth, needs={'code', 'image'})
+    assert len(calls) == 1
+    assert all(frame.code is frames['track'].code for frame in frames.values())
+    assert all(frame.image is frames['track'].image is not None for frame in frames.values())
+    assert all(frame.image is frame.code is None for frame in oracle_frames(model, view, truth, needs=()).values())
+
+
+def test_detections_of_a_file_are_refused(setting, monkeypatch):
+    model, dataset = setting
+    monkeypatch.setattr(model, '_detections', object())
+    with pytest.raises(ValueError, match='model.detections reads a file'):
+        oracle.oracle_results(model, dataset)

@@ -76,3 +76,21 @@ def test_a_copying_head_scores_as_copying(setting):
         assert abs(quality['propagated'][gap] - quality['copied'][gap]) < 0.15
         assert quality['shifted'][gap] > 0.95  # rectangles that move: a shift is all there is to know
         assert quality['copied'][gap] < quality['shifted'][gap]
+
+
+def test_quality_gives_the_propagator_every_frame_between(setting, monkeypatch):
+    """A chain of flows leads from frame to frame, whatever gaps are asked for and in which order."""
+    model, dataset = setting
+    seen, head = [], model.propagation_head
+
+    class Spy:
+        def propagate(self, source, targets):
+            seen.append(len(targets))
+            return head.propagate(source, targets)
+
+    expected = propagation_quality(model, dataset, gaps=(1, 2, 3), every=2)
+    monkeypatch.setattr(model, '_propagator', Spy())
+    found = propagation_quality(model, dataset, gaps=(3, 1), every=2)
+    assert max(seen) == 3
+    for gap in (1, 3):
+        assert found['propagated'][gap] == expected['propagated'][gap]

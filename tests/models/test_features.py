@@ -102,3 +102,11 @@ def test_a_stream_ends_with_the_frames_that_waited():
     results += stream.finish()
     assert [r.frame_index for r in results] == list(range(7))
     assert stream.video_instances().length == 7
+
+
+def test_an_aggregator_without_a_loss_is_refused():
+    """Distributed training would wait for its gradients."""
+    frozen = dict(frozen=('detector', 'propagation_head'))
+    with pytest.raises(ValueError, match='leaves the aggregator without a loss: freeze it too'):
+        sampling_model(**frozen)
+    build_model(**frozen)

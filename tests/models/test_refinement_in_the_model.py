@@ -6,8 +6,9 @@ import pytest
 import torch
 from pycocotools import mask as mask_utils
 
-from tests.models.builders import HEIGHT, WIDTH, build_model, known_frame, make_batch, make_detections
+from tests.models.builders import HEIGHT, WIDTH, build_model, known_frame, make_batch, make_detections, make_sample
 
+META = make_sample([], 0).metainfo
 REFINEMENT = dict(type='MaskRefinementHead', patch_size=48, channels=8, num_blocks=1)
 
 
@@ -63,6 +64,15 @@ def test_an_untrained_head_leaves_masks_as_they_are():
     frame = known_frame(model, found, torch.randn(1, 3, HEIGHT, WIDTH))
     for ours, theirs in zip(frame.refined, frame.rles, strict=True):
         assert mask_utils.iou([ours], [theirs], [0]) > 0.85
+
+
+def test_costs_nothing_when_off(monkeypatch):
+    model, calls = refining().eval(), []
+    refine = model.refinement_head.refine
+    monkeypatch.setattr(model.refinement_head, 'refine', lambda *args: calls.append(1) or refine(*args))
+    for wanted in (True, False):
+        model.start_video(refine=wanted).step(torch.randn(1, 3, HEIGHT, WIDTH), META)
+        assert len(calls) == 1
 
 
 def test_bad_combinations_are_refused():

@@ -55,7 +55,7 @@ def test_prints_the_table_and_writes_the_rows(files, tmp_path, capsys, monkeypat
     from maskprop.apis import oracle
 
     calls, real = [], oracle.oracle_frames
-    monkeypatch.setattr(oracle, 'oracle_frames', lambda *args: calls.append(args[-1]) or real(*args))
+    monkeypatch.setattr(oracle, 'oracle_frames', lambda *args: calls.append(args[3]) or real(*args))
     out = tmp_path / 'new' / 'rows.json'
     run(*files, '--out', str(out), '--frame-stride', '2', '--box-iou', '0.6')
     rows = json.loads(out.read_text())

@@ -301,3 +301,12 @@ def test_slurm_script_resumes_and_passes_arguments(tmp_path):
         'bash', f'{ROOT}/tools/slurm_test.sh', 'part', 'job', 'c.py', 'x.pth', '--out', 'r.json', PATH=path
     )
     assert printed.split('tools/test.py ')[1].strip() == 'c.py x.pth --launcher slurm --out r.json'
+
+
+def test_training_finds_out_first_that_it_could_not_be_tested(root, tmp_path):
+    """A tracker cannot fill from clips; the first validation comes after an epoch."""
+    model = dict(linker=dict(_delete_=True, type='BoxIoULinker'), fill=True)
+    config = write_config(root, tmp_path, base=MASKPROP, model=model)
+    with pytest.raises(ConfigError, match='need clips, which BoxIoULinker does without'):
+        train(config)
+    assert not list(Path(tmp_path, 'work').rglob('*.pth'))

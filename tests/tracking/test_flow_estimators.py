@@ -7,6 +7,7 @@ import pytest
 import torch
 from torchvision.models.optical_flow import Raft_Small_Weights, raft_small
 
+from maskprop.tracking import flow_estimators
 from maskprop.tracking.flow_estimators import DISFlow, RAFTFlow
 from tests.tracking.flow_scenes import texture
 
@@ -88,6 +89,7 @@ def test_weights_are_taken_from_the_cache(tmp_path, monkeypatch):
 
 def test_without_a_network_the_error_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    flow_estimators._build_raft.cache_clear()
 
     def fail(*args, **kwargs):
         raise urllib.error.URLError('no network')

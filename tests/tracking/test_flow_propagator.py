@@ -247,3 +247,12 @@ def test_resized_images_keep_their_shape():
     frame = make_frame(plain(0), boxes_mask((16, 16, 20, 12)))
     picture = FlowPropagator(short_side=32)._picture(frame, (HEIGHT, WIDTH))
     assert picture.shape == (3, 32, math.ceil(WIDTH / 2)) and picture.dtype == torch.uint8
+
+
+@pytest.mark.parametrize('chained', [False, True])
+def test_frames_without_images_are_refused(chained):
+    """Not taken for one and the same frame: that would copy the masks without a word."""
+    frames = [make_frame(plain(n), boxes_mask((16, 16, 20, 12))) for n in (1, 2)]
+    frames[0].image = frames[1].image = None
+    with pytest.raises(ValueError, match="needs={'image'}"):
+        FlowPropagator(flow=dict(type='DISFlow'), chained=chained).propagate(frames[0], frames)

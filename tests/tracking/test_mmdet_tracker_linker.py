@@ -312,3 +312,17 @@ def test_frame_without_an_image_says_what_to_do(reid):
     frame = replace(random_video(0, length=1)[0], image=None)
     with pytest.raises(ValueError, match='needs the image'):
         link([frame], dict(SORT, reid=dict(img_scale=(32, 16))), reid=reid)
+
+
+@pytest.mark.parametrize(
+    'tracker, reid', [(SORT, None), (SORT, 'embeds'), (BYTE, None)], ids=['sort', 'embeds', 'byte']
+)
+def test_memory_does_not_grow_with_the_video(tracker, reid):
+    """mmdet keeps every frame of a living track."""
+    need_lap(tracker)
+    linker = MMDetTrackerLinker(tracker, reid=reid)
+    for _ in range(40):
+        assert linker.link(frame_of(([5, 5, 30, 30], 0, 0.9), embeds=[[1.0, 0.0]])) == [1]
+    (track,) = linker.tracker.tracks.values()
+    kept = {name: len(memory) for name, memory in track.items() if isinstance(memory, list)}
+    assert kept and max(kept.values()) <= 10

@@ -168,7 +168,8 @@ def test_frames_carry_what_the_streams_parts_look_at():
         'boxes': (dict(linker=dict(type='BoxIoULinker')), set()),
         'tracker': (tracker, {'embeds'}),
         'filled': (dict(tracker, history_fill=dict()), {'embeds', 'attention_code'}),
-        'flow': (dict(propagator=dict(type='FlowPropagator', flow=dict(type='DISFlow'))), {'code', 'image'}),
+        'flow': (dict(propagator=dict(type='FlowPropagator', flow=dict(type='DISFlow'))), {'image'}),
+        'copy': (dict(propagator=dict(type='CopyPropagator')), set()),
     }
     fields = ('code', 'embeds', 'attention_code', 'image')
     for overrides, needs in rows.values():
@@ -191,3 +192,12 @@ def test_images_come_back_as_they_were_read():
     found = model.encode(view, needs={'image'}).image
     assert found.dtype == torch.uint8 and found.shape == (3, HEIGHT, WIDTH)
     assert torch.equal(found[:, : HEIGHT - 4], image.flip(0))
+
+
+def test_nothing_comes_after_the_end():
+    stream = build_model().eval().start_video()
+    stream.step(torch.randn(1, 3, HEIGHT, WIDTH), META)
+    stream.finish()
+    for late in (lambda: stream.step(torch.randn(1, 3, HEIGHT, WIDTH), META), lambda: stream.push(None)):
+        with pytest.raises(RuntimeError, match='the video was finished'):
+            late()

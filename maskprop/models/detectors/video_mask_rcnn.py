@@ -25,7 +25,7 @@ from maskprop.models.detectors.frame_detector import (
     semantic_feature,
 )
 from maskprop.models.detectors.frame_pairs import match_instances, stride_masks, track_loss
-from maskprop.models.detectors.view_frames import CODES, frame_from_detections, frame_from_instances
+from maskprop.models.detectors.view_frames import FIELDS, frame_from_detections, frame_from_instances
 from maskprop.ops.legacy_paste import paste_legacy_masks
 from maskprop.ops.masks import paste_binary_masks, paste_soft_masks
 from maskprop.tracking.history_filler import HistoryFiller
@@ -139,11 +139,21 @@ class VideoMaskRCNN(BaseMOTModel):
         )
         self.frozen = self._checked_parts(frozen)
         self.freeze_module(self.frozen)
+        if self._trains('aggregator') and not any(map(self._trains, ('detector', *PAIR_HEADS))):
+            raise ValueError(
+                f'frozen={self.frozen} leaves the aggregator without a loss: freeze it too, or train one of '
+                f'{("detector", *PAIR_HEADS)}'
+            )
 
     @property
     def propagator(self) -> Any:
         """What propagates masks at test: the one given, else the branch; None without either."""
         return self.propagation_head if self._propagator is None else self._propagator
+
+    @property
+    def reads_detections(self) -> bool:
+        """Whether the detections of a test come from a file."""
+        return self._detections is not None
 
     def _checked_parts(self, names: Sequence[str]) -> tuple[str, ...]:
         parts = [name for name in PARTS if getattr(self, name) is not None]
@@ -282,8 +292,8 @@ class VideoMaskRCNN(BaseMOTModel):
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raise ValueError if detections are read from a file and are of other classes than a data set's."""
-        found = None if self._detections is None else list(self._detections.classes)
-        if found is not None and found != list(classes):
+        found = list(self._detections.classes) if self.reads_detections else list(classes)
+        if found != list(classes):
             raise ValueError(
                 f'model.detections: the classes of {self._detections.file} are {found}, by its ann_file, but the '
                 f'data set has {list(classes)}: give both the same annotation file'
@@ -294,27 +304,27 @@ class VideoMaskRCNN(BaseMOTModel):
         return FeatureStream(self.detector, self.aggregator)
 
     @torch.no_grad()
-    def encode(self, view: View, *, needs: Collection[str] = CODES, instances: list[dict] | None = None) -> Frame:
+    def encode(self, view: View, *, needs: Collection[str] = FIELDS, instances: list[dict] | None = None) -> Frame:
         """Everything that a stream keeps of a frame: its codes, detections, soft stride masks and final masks.
 
         Args:
             view: of :meth:`start_features`.
-            needs: fields of the frame to fill, of ``'code'``, ``'embeds'``, ``'attention_code'``, each of a head,
-                and ``'image'``.
+            needs: fields of the frame to fill, of ``'code'``, ``'embeds'``, ``'attention_code'``, ``'refined'``,
+                each of a head, and ``'image'``.
             instances: annotations that take the place of the detections; see
                 :func:`~maskprop.models.detectors.view_frames.frame_from_instances`.
         """
         if instances is not None:
             frame = frame_from_instances(self, view, instances, needs=needs)
-        elif self._detections is not None:
+        elif self.reads_detections:
             found = self._detections.instances(view.meta)
             frame = frame_from_instances(self, view, found, self.merge_iou, needs)
         else:
             found = detect(self.detector, view.feats, [view.meta])[0]
             frame = frame_from_detections(self, view, found, needs=needs)
-        return replace(frame, image=self._to_rgb(view.image)) if 'image' in needs else frame
+        return replace(frame, image=self.to_rgb(view.image)) if 'image' in needs else frame
 
-    def _to_rgb(self, image: Tensor) -> Tensor:
+    def to_rgb(self, image: Tensor) -> Tensor:
         """(3, H, W) uint8 on the CPU, RGB, of a (1, 3, H, W) normalised image."""
         preprocessor, image = self.data_preprocessor, image.float()
         if preprocessor._enable_normalize:

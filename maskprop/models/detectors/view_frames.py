@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pycocotools.mask as mask_utils
 import torch
 import torch.nn.functional as F
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
     from maskprop.models.detectors.video_mask_rcnn import VideoMaskRCNN
 
 DEFAULT_STRIDE = 8  # pixels, of the soft masks when there is no branch
-CODES = ('code', 'embeds', 'attention_code')  # fields of a Frame that a head makes
+FIELDS = ('code', 'embeds', 'attention_code', 'refined')  # of a Frame, each made by a head
 
 
 def frame_code(
-    model: VideoMaskRCNN, feats: tuple[Tensor, ...], boxes: Tensor, needs: Collection[str] = CODES
+    model: VideoMaskRCNN, feats: tuple[Tensor, ...], boxes: Tensor, needs: Collection[str] = FIELDS
 ) -> dict[str, Any]:
     """What the heads need of a frame: ``code``, ``embeds`` and ``attention_code`` of a :class:`Frame`.
 
@@ -33,12 +32,12 @@ def frame_code(
         model: whose heads they are.
         feats: levels of the FPN, each (1, C, H_l, W_l).
         boxes: (N, 4) float, of the instances, in pixels of the network's input.
-        needs: which of ``CODES`` are wanted.
+        needs: which of ``FIELDS`` are wanted.
 
     Returns:
         the three fields; None for those that nothing needs or that the model has no head for.
     """
-    code = dict.fromkeys(CODES)
+    code = dict.fromkeys(FIELDS[:3])
     if 'code' in needs and model.propagation_head is not None:
         code['code'] = model.propagation_head.encode(feats)
     if 'embeds' in needs and model.track_head is not None:
@@ -54,7 +53,7 @@ def frame_from_detections(
     view: View,
     detections: Detections,
     groups: Tensor | None = None,
-    needs: Collection[str] = CODES,
+    needs: Collection[str] = FIELDS,
 ) -> Frame:
     """The frame with what the detector found.
 
@@ -74,7 +73,7 @@ def frame_from_detections(
     roi_masks, boxes = detections.roi_masks[kept], detections.boxes[kept]
     stride = mask_stride(model)
     refined = None
-    if model.refinement_head is not None:
+    if 'refined' in needs and model.refinement_head is not None:
         masks, windows = model.refinement_head.refine(view.image, boxes, roi_masks)
         refined = paste_binary_masks(masks, windows / scale, height, width)
     return Frame(
@@ -93,7 +92,7 @@ def frame_from_instances(
     view: View,
     instances: list[dict],
     merge_iou: float | None = None,
-    needs: Collection[str] = CODES,
+    needs: Collection[str] = FIELDS,
 ) -> Frame:
     """The frame with instances that are known: annotations, or detections of another model.
 
@@ -118,7 +117,7 @@ def frame_from_instances(
     stride = mask_stride(model)
     return Frame(
         **frame_code(model, view.feats, found.boxes[kept], needs),
-        masks=downsample_masks(_network_masks(instances, view), stride),
+        masks=_stride_masks(instances, view, stride),
         boxes=_video_boxes(instances),
         class_scores=class_scores(found, groups, kept),
         rles=[_as_text(i['mask']) for i in instances],
@@ -146,15 +145,17 @@ def _sizes(view: View, stride: int) -> dict[str, tuple]:
     )
 
 
-def _network_masks(instances: list[dict], view: View) -> Tensor:
-    """(N, H, W) float of 0 and 1, padded like the image."""
+def _stride_masks(instances: list[dict], view: View, stride: int) -> Tensor:
+    """(N, H, W) float of 0 and 1, at the stride; one by one, as full-size masks of many would fill the memory."""
     height, width = view.shape
     shown = view.meta['img_shape'][:2]
-    bitmaps = np.zeros((len(instances), *view.meta['ori_shape'][:2]), dtype=np.uint8)
-    for row, instance in enumerate(instances):
-        bitmaps[row] = mask_utils.decode(instance['mask'])
-    resized = F.interpolate(torch.from_numpy(bitmaps)[:, None].float(), size=shown, mode='nearest')[:, 0]
-    return F.pad(resized, (0, width - shown[1], 0, height - shown[0])).to(view.image.device)
+    masks = [torch.zeros(0, height // stride, width // stride)]
+    for instance in instances:
+        bitmap = torch.from_numpy(mask_utils.decode(instance['mask']))[None, None].float()
+        resized = F.interpolate(bitmap, size=shown, mode='nearest')[0]
+        padded = F.pad(resized, (0, width - shown[1], 0, height - shown[0]))
+        masks.append(downsample_masks(padded, stride))
+    return torch.cat(masks).to(view.image.device)
 
 
 def _video_boxes(instances: list[dict]) -> Tensor:

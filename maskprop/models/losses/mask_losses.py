@@ -35,7 +35,7 @@ class SoftIoULoss(nn.Module):
 
 @MODELS.register_module()
 class BinaryMaskLoss(nn.Module):
-    """Pixel-wise binary cross-entropy, the alternative that the paper found slightly worse (Section 4.1).
+    """Pixel-wise binary cross-entropy, the alternative: soft IoU "work[s] slightly better" (Section 4.1).
 
     Args:
         loss_weight: factor of the loss.

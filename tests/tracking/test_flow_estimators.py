@@ -77,6 +77,7 @@ def test_raft_reads_a_state_dict(tmp_path):
 
 
 def test_weights_are_taken_from_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr('torch.hub._hub_dir', None)  # else TORCH_HOME doesn't count
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     torch.manual_seed(4)
     state = raft_small(weights=None).state_dict()
@@ -88,6 +89,7 @@ def test_weights_are_taken_from_the_cache(tmp_path, monkeypatch):
 
 
 def test_without_a_network_the_error_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr('torch.hub._hub_dir', None)  # else TORCH_HOME doesn't count
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     flow_estimators._build_raft.cache_clear()
 

@@ -24,6 +24,7 @@ COCO = 80
 # said here, since the demo's own values may change
 BOX_HEAD = dict(reg_class_agnostic=False, fc_out_channels=16)
 OPTIONS = {f'model.detector.roi_head.bbox_head.{key}': value for key, value in BOX_HEAD.items()}
+HEADS = ('propagation_head.', 'refinement_head.')  # of this project, in no checkpoint of others
 
 
 def tiny_detector(classes: int = COCO, **backbone) -> dict[str, torch.Tensor]:
@@ -67,7 +68,7 @@ def test_classes_are_left_out_and_listed(tmp_path):
     ]
     assert fit.reshaped[0][1:] == ((81, 16), (4, 16))
     assert fit.reshaped[0][0] + ': 81x16 in the file, 4x16 in the model' in fit.report()
-    assert not fit.dropped and all(name.startswith(('propagation_head.', 'refinement_head.')) for name, _ in fit.absent)
+    assert not fit.dropped and all(name.startswith(HEADS) for name, _ in fit.absent)
 
     written = load_checkpoint_file(tmp_path / 'out.pth')['state_dict']
     cfg = Config.fromfile(CONFIG)
@@ -89,7 +90,7 @@ def test_htc_has_the_names_of_today():
         converted = convert_state_dict(MODELS.build(cfg).state_dict())
     config = 'configs/maskprop/maskprop_htc_r50_fpn_20e_ytvis2019.py'
     fit = fit_state_dict(converted, model_shapes(config, num_classes=40))
-    assert not fit.dropped and all(name.startswith(('propagation_head.', 'refinement_head.')) for name, _ in fit.absent)
+    assert not fit.dropped and all(name.startswith(HEADS) for name, _ in fit.absent)
     layers = {name.rpartition('.')[0].removeprefix('detector.roi_head.') for name, *_ in fit.reshaped}
     # boxes are class-agnostic in HTC
     expected = {f'bbox_head.{n}.fc_cls' for n in range(3)} | {f'mask_head.{n}.conv_logits' for n in range(3)}

@@ -35,6 +35,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--reuse-demo', type=Path, nargs='+', default=[], metavar='DIR', help='results of tools/demo.py: detectors'
     )
+    parser.add_argument('--reuse-only', action='store_true', help='link what --reuse-demo names, do nothing else')
     parser.add_argument('--dry-run', action='store_true', help='list the jobs with their time, do nothing')
     parser.add_argument('--list-jobs', action='store_true', help='number, level, name and state of every job')
     parser.add_argument(
@@ -107,16 +108,20 @@ def ablate(args: argparse.Namespace) -> None:
     from maskprop.ablation.scheduler import run_job, run_jobs
     from maskprop.ablation.study import load_study
     from maskprop.ablation.timings import Timings, format_plan
-    from maskprop.ablation.work import Workers
+    from maskprop.ablation.work import Workers, check_tests
 
     studies = [load_study(path, args.seeds) for path in args.studies if is_study(path, len(args.studies))]
     jobs = plan(studies, args.out)
     if args.reuse_demo:
-        for line in reuse_demos(args.reuse_demo, jobs):
-            print(f'reused: {line}')
+        look_only = args.dry_run or args.list_jobs
+        for line in reuse_demos(args.reuse_demo, jobs, link=not look_only):
+            print(f'{"would be reused" if look_only else "reused"}: {line}')
         jobs = plan(studies, args.out)  # with what is there now
+    if args.reuse_only:
+        return
     timings = Timings(args.out / 'timings.json')
     if args.job is not None:
+        check_tests(jobs)
         job = find_job(jobs, args.job)
         did = run_job(job, Workers(args.processes).runners()[job.level], timings)
         print(f'{job.name}: done' + ('' if did else ' before'))
@@ -128,6 +133,7 @@ def ablate(args: argparse.Namespace) -> None:
     print(format_plan(jobs, timings, args.parallel), flush=True)
     if args.dry_run:
         return
+    check_tests(jobs)
     run_jobs(jobs, lambda job, slot: launch(job, slot, args), timings, args.parallel)
     show_tables(jobs)
 

@@ -25,19 +25,24 @@ fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 COMMAND=("$PYTHON" -u "$root/tools/ablate.py" "$@" --processes "$(( GPUS > 0 ? GPUS : 1 ))")
-# lines of: number, level, name, state; the jobs of a level have consecutive numbers
+case " $* " in
+    *" --reuse-demo"*) "${COMMAND[@]}" --reuse-only ;; # once, before many jobs would
+esac
+# lines of: number, level, name, state
 jobs=$("${COMMAND[@]}" --list-jobs | grep -E '^[0-9]+ (set|detector|heads|test|table) ')
 after=()
 for level in set detector heads test table; do
-    numbers=$(awk -v level="$level" '$2 == level {print $1}' <<<"$jobs")
-    if [ -z "$numbers" ]; then
+    # names, as numbers change when a study is edited while jobs wait
+    mapfile -t names < <(awk -v level="$level" '$2 == level {print $3}' <<<"$jobs")
+    if [ ${#names[@]} -eq 0 ]; then
         continue
     fi
-    range=$(head -n 1 <<<"$numbers")-$(tail -n 1 <<<"$numbers")
+    range=0-$(( ${#names[@]} - 1 ))
+    # the job is run by sh, which has no arrays
+    wrap="set -- $(printf '%q ' "${names[@]}"); shift \$SLURM_ARRAY_TASK_ID; $(printf '%q ' "${COMMAND[@]}")--job \"\$1\""
     # shellcheck disable=SC2086  # SBATCH_ARGS is a list of words
     id=$(sbatch --parsable --partition="$PARTITION" --job-name="ablate_$level" --array="$range%$MAX_JOBS" \
-        "${RESOURCES[@]}" ${after[@]+"${after[@]}"} --kill-on-invalid-dep=yes ${SBATCH_ARGS:-} \
-        --wrap "$(printf '%q ' "${COMMAND[@]}")--job \$SLURM_ARRAY_TASK_ID")
-    echo "$level: jobs $range in array $id"
+        "${RESOURCES[@]}" ${after[@]+"${after[@]}"} --kill-on-invalid-dep=yes ${SBATCH_ARGS:-} --wrap "$wrap")
+    echo "$level: ${#names[@]} jobs in array $id"
     after=(--dependency=afterok:"${id%%;*}")
 done

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from mmengine.config import Config
+from mmengine.utils import get_git_hash
 
-from maskprop.ablation.settings import settings_key, test_settings, training_settings
+from maskprop.ablation.settings import files_key, settings_key, test_settings, training_settings, whole_batch
 from maskprop.ablation.study import DEFAULT_SET, Row, Study, slug
 from maskprop.engine.config import ConfigError
 from maskprop.evaluation.results_io import write_json
@@ -61,14 +63,31 @@ class Job:
             return {}
 
     def is_done(self) -> bool:
-        """Whether its output is there, of these settings."""
+        """Whether its output is there, of these settings and of what it needs as that is now."""
         record = self.record()
-        outputs = [self.folder / name for name in self.details.get('outputs', ())]
-        return bool(record.get('done')) and record['key'] == self.key and all(path.is_file() for path in outputs)
+        if not record.get('done') or not self.fits(record) or not all(path.is_file() for path in self.outputs()):
+            return False
+        # a set is known by its contents, also while it is checked or made again
+        return all(need.is_done() for need in self.needs if need.level != 'set')
+
+    def fits(self, record: dict[str, Any]) -> bool:
+        """Whether a record is of these settings, and of those runs of the needed jobs that are there."""
+        return record.get('key') == self.key and record.get('needs') == self.need_runs()
+
+    def outputs(self) -> list[Path]:
+        return [self.folder / name for name in self.details.get('outputs', ())]
+
+    def need_runs(self) -> dict[str, str | None]:
+        """The run of each job that it needs, by name."""
+        return {need.name: need.record().get('run') for need in self.needs}
 
     def write_record(self, seconds: float, done: bool, **more: Any) -> None:
-        """Write ``job.json``; ``seconds`` are those of all tries."""
-        record = dict(key=self.key, done=done, seconds=round(seconds, 1), units=self.units, settings=self.settings)
+        """Write ``job.json``; ``seconds`` are those of all tries. A done job gets the id of its run."""
+        run = None if not done else files_key(self.outputs()) if self.level == 'set' else uuid4().hex
+        record = dict(
+            key=self.key, done=done, run=run, needs=self.need_runs(), seconds=round(seconds, 1), units=self.units,
+            revision=get_git_hash(), settings=self.settings,
+        )  # fmt: skip
         write_json(self.folder / 'job.json', {**record, **more})
 
 
@@ -98,7 +117,8 @@ class _Planner:
     def __init__(self, study: Study, out: Path) -> None:
         self.study, self.out = study, out
         self.detector_cfg = Config.fromfile(study.detector)
-        self.detector_settings = training_settings(self.detector_cfg)
+        self.own_data = study.synthetic is None
+        self.detector_settings = training_settings(self.detector_cfg, self.own_data)
         self.epochs = sorted({e for row in study.rows for e in (row.epoch, row.masks_epoch) if e})
         self._jobs: dict[Path, Job] = {}
 
@@ -147,10 +167,11 @@ class _Planner:
 
     def heads(self, row: Row, seed: int) -> Job:
         """The training of a row's heads on the seed's detector."""
-        detector = self.detector(seed)
-        cfg = self.on_set(self.study.cfg, self.set(seed))
+        detector, of_set = self.detector(seed), self.set(seed)
+        cfg = self.on_set(self.study.cfg, of_set)
         cfg.merge_from_dict(deepcopy(row.train.options))
-        config = training_settings(cfg)
+        cfg.load_from = None  # the weights are the seed's
+        config = training_settings(cfg, self.own_data)
         settings = dict(config=config, seed=seed, start=row.train.start, detector=[detector.name, detector.key])
         checkpoint = str(detector.folder / detector.details['checkpoint'])
         if row.train.start == 'model':
@@ -158,9 +179,10 @@ class _Planner:
         else:
             cfg.model.detector.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='detector.')
         last = last_checkpoint(cfg)
-        shared = settings_key([config, row.train.start, detector.folder.parent.name])[:6]
+        variety = detector.folder.parent.name + detector.folder.name.removeprefix(str(seed))
+        shared = settings_key([config, row.train.start, variety])[:6]
         return self.add(
-            'heads', f'heads/{row.train.name}_{shared}/{seed}', settings, [detector],
+            'heads', f'heads/{row.train.name}_{shared}/{seed}', settings, [detector, of_set],
             details=dict(cfg=cfg, seed=seed, outputs=[last], checkpoint=last),
             units=training_steps(cfg), rate=f'heads: {row.train.name}',
         )  # fmt: skip
@@ -168,7 +190,7 @@ class _Planner:
     def net(self, name: str, config: str, seed: int) -> Job:
         """The training of a net of its own."""
         cfg, of_set = Config.fromfile(config), self.set(seed)
-        settings = dict(config=training_settings(cfg), seed=seed, set=of_set and of_set.key)
+        settings = dict(config=training_settings(cfg, self.own_data), seed=seed, set=of_set and of_set.key)
         cfg = self.on_set(cfg, of_set)
         last = last_checkpoint(cfg)
         shared = settings_key([settings['config'], self.study.synthetic])[:6]
@@ -185,17 +207,17 @@ class _Planner:
         cfg = self.on_set(self.study.cfg, self.set(seed))
         cfg.merge_from_dict(deepcopy(row.train.options if row.train else {}))
         checkpoint = weights.details['checkpoint'] if row.epoch is None else f'epoch_{row.epoch}.pth'
-        nets = {name: self.net(name, config, seed) for row in rows for name, config in row.nets.items()}
-        files = {name: str(net.folder / net.details['checkpoint']) for name, net in nets.items()}
+        nets = {row.name: {net: self.net(net, cfg, seed) for net, cfg in row.nets.items()} for row in rows}
         details = dict(
             cfg=cfg, checkpoint=str(weights.folder / checkpoint), seed=seed,
-            rows={row.name: fill_in(row.variant, files) for row in rows},
+            rows={row.name: fill_in(row.variant, nets[row.name]) for row in rows},
             frame_stride=self.study.frame_stride, ground_truth=row.ground_truth,
         )  # fmt: skip
         cfg.merge_from_dict(deepcopy(row.options))
         settings = dict(
-            config=test_settings(cfg), weights=[weights.name, weights.key, checkpoint],
-            rows={row.name: row.variant for row in rows}, nets=[net.key for net in nets.values()],
+            config=test_settings(cfg, self.own_data), weights=[weights.name, weights.key, checkpoint],
+            rows={row.name: row.variant for row in rows},
+            nets={name: {net: job.key for net, job in of_row.items()} for name, of_row in nets.items()},
             frame_stride=self.study.frame_stride, ground_truth=row.ground_truth, masks_epoch=row.masks_epoch,
         )  # fmt: skip
         if row.masks_epoch is not None:
@@ -205,7 +227,9 @@ class _Planner:
         frames = test_frames(cfg, self.study)
         return self.add(
             'test', f'{self.study.name}/results/{seed}/{slug(row.name)}', settings,
-            [weights, *nets.values(), self.set(seed)], details=details, rate='test',
+            [weights, *{net.folder: net for of_row in nets.values() for net in of_row.values()}.values(),
+             self.set(seed)],
+            details=details, rate='test',
             units=None if frames is None else frames * (len(rows) + 2),
         )  # fmt: skip
 
@@ -250,13 +274,14 @@ def lacks_epochs(folder: Path, epochs: Sequence[int]) -> bool:
     return reused and not all((folder / f'epoch_{epoch}.pth').is_file() for epoch in epochs)
 
 
-def fill_in(value: Any, files: dict[str, str]) -> Any:
-    """A variant with paths in the place of ``'{NAME}'``."""
+def fill_in(value: Any, nets: dict[str, Job]) -> Any:
+    """A variant with paths of checkpoints in the place of ``'{NAME}'``."""
     if isinstance(value, dict):
-        return {key: fill_in(part, files) for key, part in value.items()}
+        return {key: fill_in(part, nets) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(fill_in(part, files) for part in value)
-    return files.get(value[1:-1], value) if isinstance(value, str) and value.startswith('{') else value
+        return type(value)(fill_in(part, nets) for part in value)
+    net = nets.get(value[1:-1]) if isinstance(value, str) and value.startswith('{') else None
+    return str(net.folder / net.details['checkpoint']) if net else value
 
 
 def last_checkpoint(cfg: Config) -> str:
@@ -273,11 +298,6 @@ def training_steps(cfg: Config) -> int | None:
     return samples and int(cfg.train_cfg.max_epochs) * ceil(
         samples / (whole_batch(cfg) or cfg.train_dataloader.batch_size)
     )
-
-
-def whole_batch(cfg: Config) -> int:
-    """Samples of a step over all processes, for which the learning rate is meant; 0: the config doesn't say."""
-    return int((cfg.get('auto_scale_lr') or {}).get('base_batch_size') or 0)
 
 
 def test_frames(cfg: Config, study: Study) -> int | None:

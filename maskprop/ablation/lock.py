@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 BEAT = 20.0  # seconds between two signs of life
-STALE = 300.0  # seconds without one after which a holder on another machine is given up
+STALE = 300.0  # seconds without one after which a holder is given up
 
 
 @contextlib.contextmanager
@@ -20,7 +20,7 @@ def hold_folder(folder: Path, say: Callable[[str], None] = print, poll: float = 
     """Hold ``folder/lock`` while the block runs; waits for another process that holds it.
 
     The file says host and process. A lock whose process is gone, or that has shown no sign of life for
-    ``STALE`` seconds on another machine, is taken over.
+    ``STALE`` seconds, is taken over.
 
     Yields:
         seconds that a holder which died had spent here.
@@ -39,14 +39,15 @@ def hold_folder(folder: Path, say: Callable[[str], None] = print, poll: float = 
             say(f'{folder}: process {holder["pid"]} on {holder["host"]} is at it, waiting')
             told = True
         time.sleep(poll)
-    ended = threading.Event()
+    mine, ended = _read(path), threading.Event()
     beat = threading.Thread(target=_beat, args=(path, ended), daemon=True)
     beat.start()
     try:
         yield spent
     finally:
         ended.set()
-        path.unlink(missing_ok=True)
+        if _read(path) == mine:  # not that of one who took it over
+            path.unlink(missing_ok=True)
 
 
 def _create(path: Path) -> bool:
@@ -70,9 +71,9 @@ def _read(path: Path) -> dict | None:
 
 
 def _is_stale(path: Path, holder: dict) -> bool:
-    if holder['host'] == socket.gethostname():
-        return not _is_alive(holder['pid'])
-    try:
+    if holder['host'] == socket.gethostname() and not _is_alive(holder['pid']):
+        return True
+    try:  # also here: the number of a process that is gone may be another's by now
         return time.time() - path.stat().st_mtime > STALE
     except FileNotFoundError:
         return False

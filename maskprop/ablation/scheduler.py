@@ -40,28 +40,51 @@ def run_job(job: Job, runner: Runner, timings: Timings, say: Callable[[str], Non
         if job.is_done():  # by the process that was waited for
             return False
         record = job.record()
-        if record.get('key') == job.key and not record['done']:
+        if job.fits(record) and not record['done']:
             spent += record['seconds']
-        for name, settings in _others(job):
-            changed = differences(settings, job.settings)
-            say(f'{job.name}: made anew, {name} has other settings: ' + '; '.join(changed[:5]))
+        else:
+            for reason in _reasons(job):
+                say(f'{job.name}: made anew, {reason}')
+            _forget_training(job)
+        needs = job.need_runs()
+        job.write_record(spent, done=False, needs=needs)  # a kill leaves no record of what it has overwritten
         start = time.monotonic()
         try:
             runner(job)
         except BaseException:
-            job.write_record(spent + time.monotonic() - start, done=False)
+            job.write_record(spent + time.monotonic() - start, done=False, needs=needs)
             raise
         seconds = time.monotonic() - start
-        job.write_record(spent + seconds, done=True)
+        job.write_record(spent + seconds, done=True, needs=needs)
         timings.add(job, spent + seconds)
     return True
+
+
+def _forget_training(job: Job) -> None:
+    """Remove checkpoints that a training would go on from, or write through if they are links to a demo's."""
+    if job.level in ('detector', 'heads'):
+        for file in (job.folder / 'last_checkpoint', *job.folder.glob('*.pth')):
+            file.unlink(missing_ok=True)
+
+
+def _reasons(job: Job) -> list[str]:
+    """Why what was made under the job's name doesn't count."""
+    record = job.record()
+    if record and record['key'] == job.key:
+        before, now = record.get('needs') or {}, job.need_runs()
+        changed = [name for name in now if before.get(name) != now[name]]
+        return [f'{", ".join(changed)} was made anew' if changed else 'some of its output is gone']
+    return [
+        f'{name} has other settings: ' + '; '.join(differences(settings, job.settings)[:5])
+        for name, settings in _others(job)
+    ]
 
 
 def _others(job: Job) -> list[tuple[str, dict]]:
     """Name and settings of what was made under the job's name with other settings."""
     record = job.record()
     if record:
-        return [] if record['key'] == job.key else [('the one that is there', record['settings'])]
+        return [('the one that is there', record['settings'])]
     if job.level not in ('detector', 'heads'):
         return []
     # these have their settings in the name of their folder: detectors/NAME_KEY/SEED

@@ -59,7 +59,9 @@ def score_study(job: Job) -> list[RowScores]:
             result = evaluate_video_ap(truth, found, results_name=row.name, allow_empty=True)
             results[row.name].append(result)
             if row.name != first and study.bootstraps:
-                paired = paired_bootstrap(truth, result, results[first][-1], study.bootstraps, seed)
+                # with the config's own data the videos of all seeds are the same, and so are the resamples
+                draw = study.seeds[0] if study.synthetic is None else seed
+                paired = paired_bootstrap(truth, result, results[first][-1], study.bootstraps, draw)
                 gains[row.name].append((paired.observed, paired.differences))
     return [_row_scores(row, results[row.name], gains[row.name]) for row in study.rows]
 
@@ -67,7 +69,7 @@ def score_study(job: Job) -> list[RowScores]:
 def _row_scores(row: Row, results: list[VideoAPResult], gains: list[tuple[float, np.ndarray]]) -> RowScores:
     scores = RowScores(row, {metric: [result[metric] for result in results] for metric in METRICS})
     if gains:
-        # videos are resampled within the set of each seed; a resample of all sets has the mean of their gains
+        # videos are resampled in the set of each seed; a resample of all sets has the mean of their gains
         differences = np.mean([resamples for _, resamples in gains], axis=0)
         scores.gain = fmean(observed for observed, _ in gains)
         scores.interval = tuple(float(v) for v in np.percentile(differences, [2.5, 97.5]))
@@ -122,7 +124,8 @@ def _notes(job: Job) -> list[str]:
     spread = ', mean ± standard deviation' if len(study.seeds) > 1 else ''
     notes = [f'Video AP in percent{spread}; seeds {seeds}; frame stride {study.frame_stride}.']
     if study.bootstraps and len(study.rows) > 1:
-        notes[0] += f' Differences: paired bootstrap over the videos of all seeds, {study.bootstraps} resamples.'
+        notes[0] += f' Differences: paired bootstrap over the videos of all seeds, {study.bootstraps} resamples. '
+        notes[0] += 'The interval is over videos; it leaves out the variance between trainings.'
     if study.paper:
         notes.append(f"The paper's numbers: {study.paper}.")
     if study.note:

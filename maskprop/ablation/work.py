@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
 
-from maskprop.ablation.jobs import Job, whole_batch
+from maskprop.ablation.jobs import Job
 from maskprop.ablation.scheduler import JobFailed, Runner
+from maskprop.ablation.settings import whole_batch
 from maskprop.ablation.study import slug
 from maskprop.engine.config import ConfigError
 from maskprop.evaluation.results_io import ResultsWriter, write_results
@@ -26,7 +31,7 @@ class Workers:
 
     Attributes:
         processes: of a training, by torchrun on this machine; its whole batch (``auto_scale_lr.base_batch_size``)
-            is split among them. A config that doesn't give it is trained by one.
+            is spread over them. A config that doesn't give it is trained by one.
     """
 
     processes: int = 1
@@ -37,13 +42,9 @@ class Workers:
 
     def train(self, job: Job) -> None:
         """Train by tools/train.py, from the last checkpoint in the folder if there is one."""
-        cfg: Config = job.details['cfg']
-        batch = whole_batch(cfg)
-        processes = self.processes if batch else 1
-        if batch % processes:
-            raise ConfigError(f'--processes {processes}: the batch of {batch} samples cannot be split so')
-        if batch:
-            cfg.train_dataloader.batch_size = batch // processes
+        cfg: Config = deepcopy(job.details['cfg'])
+        processes = self.processes if whole_batch(cfg) else 1
+        scale_rate = spread_batch(cfg, processes)
         cfg.train_cfg.val_interval = 10**6  # the tests come later
         cfg.default_hooks.checkpoint.max_keep_ckpts = -1 if job.level == 'detector' else 2
         config = job.folder / 'config.py'
@@ -59,7 +60,57 @@ class Workers:
         if processes > 1:
             launcher = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
             command = [*launcher, *command, '--launcher', 'pytorch']
+        if scale_rate:
+            command.append('--auto-scale-lr')
         run_python([*command, '--resume'], job.name)
+
+
+def spread_batch(cfg: Config, processes: int) -> bool:
+    """Spread the whole batch over processes, none of which gets more at once than the config gives it.
+
+    Where that is not all, gradients of several iterations are accumulated, so that a step has the whole batch.
+    Warm-ups, which are counted in iterations, are prolonged accordingly.
+
+    Returns:
+        whether a step has another number of samples than the rate is meant for, so that it must be scaled.
+    """
+    whole = whole_batch(cfg)
+    if not whole:
+        return False
+    loader = cfg.train_dataloader
+    loader.batch_size = max(min(loader.batch_size, whole // processes), 1)
+    at_once = loader.batch_size * processes
+    cfg.auto_scale_lr.enable = False
+    if at_once != whole and (whole % at_once or cfg.train_cfg.get('max_iters')):
+        print(f'a step has {at_once} samples, the rate is meant for {whole}: it is scaled')
+        return True
+    iterations = whole // at_once
+    cfg.optim_wrapper.accumulative_counts = iterations
+    if iterations > 1:
+        print(f'a step has {whole} samples: {iterations} iterations of {at_once}')
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+        if not scheduler.get('by_epoch', True):
+            scheduler.update({key: iterations * scheduler[key] for key in ('begin', 'end') if key in scheduler})
+    return False
+
+
+def check_tests(jobs: Sequence[Job]) -> None:
+    """See that the sets of the configs' own data can be scored, before anything is trained.
+
+    Raises:
+        ConfigError: an annotation file is missing or has no annotations.
+    """
+    tests = [job for job in jobs if job.level == 'test' and job.details['study'].synthetic is None]
+    for file in sorted({str(job.details['cfg'].test_evaluator.ann_file) for job in tests}):
+        if not Path(file).is_file():
+            raise ConfigError(f'test_evaluator.ann_file: {file}: no such file')
+        if not json.loads(Path(file).read_text()).get('annotations'):
+            raise ConfigError(
+                f'test_evaluator.ann_file: {file} has no annotations, so no row can be scored. Set it, '
+                'test_dataloader.dataset.ann_file and test_dataloader.dataset.data_prefix.img_path in the study '
+                'file to a set that has some, as mini_val: docs/ablations.md'
+            )
 
 
 def make_set(job: Job) -> None:
@@ -79,8 +130,18 @@ def run_python(arguments: list[str], name: str) -> None:
     print('$ python ' + ' '.join(arguments), flush=True)
     # one thread a process: small convolutions gain nothing from more
     env = {'OMP_NUM_THREADS': '1', **os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONWARNINGS': 'ignore'}
-    if subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env).returncode:
+    command, parent = [sys.executable, *arguments], os.getpid()
+    if subprocess.run(command, cwd=ROOT, env=env, preexec_fn=lambda: _end_with(parent)).returncode:
         raise JobFailed(f'{name}: this command failed: python {" ".join(arguments)}')
+
+
+def _end_with(parent: int) -> None:
+    """In a new process on Linux: end when ``parent`` ends, whose lock others may then take over."""
+    if sys.platform == 'linux':
+        # by SIGTERM, which torchrun passes on to its workers
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # ended already
+            os._exit(1)
 
 
 def test(job: Job) -> None:

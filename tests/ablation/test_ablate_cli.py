@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 import maskprop
 
@@ -18,18 +20,16 @@ maskprop.register_all()
 
 from maskprop.ablation import work  # noqa: E402
 from maskprop.ablation.jobs import plan  # noqa: E402
-from maskprop.ablation.reuse import reuse_demos  # noqa: E402
 from maskprop.ablation.scheduler import JobFailed, run_job  # noqa: E402
 from maskprop.ablation.study import load_study  # noqa: E402
 from maskprop.engine import cli  # noqa: E402
 from maskprop.engine.checkpoint import load_checkpoint_file  # noqa: E402
 from maskprop.engine.config import ConfigError  # noqa: E402
-from tests.ablation.tiny_study import make_outputs, write_study  # noqa: E402
+from tests.ablation.tiny_study import DEMO, NO_TIMINGS, call, make_outputs, write_study  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, quick_runs, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
-DEMO = str(ROOT / 'configs/demo/maskprop_tiny_synthetic.py')
 FROZEN = {'model.frozen': ['detector'], 'train_cfg.max_epochs': 1}
 ROWS = [
     dict(name='detector', variant=dict(fill=False), paper=dict(AP=46.6)),
@@ -39,14 +39,6 @@ ROWS = [
     dict(name="first epoch's masks", masks_epoch=1),
     dict(name='truth', ground_truth=True),
 ]
-
-
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('ablate', ROOT / 'tools/ablate.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope='module')
@@ -92,11 +84,6 @@ def in_process(tool, monkeypatch):
     return trained
 
 
-def call(tool, monkeypatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, 'argv', ['ablate.py', *map(str, arguments)])
-    tool.main()
-
-
 def test_a_study_end_to_end(tool, study, tmp_path, in_process, monkeypatch, capsys):
     out = tmp_path / 'out'
     call(tool, monkeypatch, study, '--out', out, '--dry-run')
@@ -118,14 +105,8 @@ def test_a_study_end_to_end(tool, study, tmp_path, in_process, monkeypatch, caps
     results = {path.name: json.loads(path.read_text()) for path in (out / 'tiny/results').rglob('*.json')}
     assert results['truth.json'] and all(r['score'] == 1 for r in results['truth.json'])
     assert results['first_epoch_s_masks.json'] != results['detector.json'] != results['first_epoch.json']
-    assert {r['image_id'] for r in results['detections.json']} <= {
-        1,
-        3,
-        5,
-        7,
-        9,
-        11,
-    }  # every 2nd frame of two videos
+    frames = {r['image_id'] for r in results['detections.json']}
+    assert frames and frames <= {1, 3, 5, 7, 9, 11}  # every 2nd frame of two videos
 
     detector, heads = (
         load_checkpoint_file(next(out.glob(name)))['state_dict']
@@ -140,71 +121,76 @@ def test_a_study_end_to_end(tool, study, tmp_path, in_process, monkeypatch, caps
     assert '0 of 8 jobs to do' in capsys.readouterr().out and len(in_process) == 2
 
 
-def test_the_whole_batch_is_split_among_processes(study, tmp_path, monkeypatch):
+@pytest.mark.parametrize('processes, batch, iterations, scaled', [
+    (1, 4, 2, False),  # of batch_size = 4, base_batch_size = 8
+    (2, 4, 1, False),
+    (4, 2, 1, False),
+    (3, 2, 1, True),
+    (16, 1, 1, True),
+])  # fmt: skip
+def test_the_whole_batch_is_spread_over_processes(tmp_path, monkeypatch, processes, batch, iterations, scaled):
     commands = []
     monkeypatch.setattr(work, 'run_python', lambda arguments, name: commands.append(arguments))
-    job = next(job for job in plan([load_study(study)], tmp_path) if job.level == 'detector')
+    job = next(j for j in plan([load_study(write_study(tmp_path, DEMO))], tmp_path) if j.level == 'detector')
     job.folder.mkdir(parents=True)
-    work.Workers(2).train(job)
-    assert job.details['cfg'].train_dataloader.batch_size == 2  # of auto_scale_lr.base_batch_size = 4
-    assert '--nproc_per_node=2' in commands[0] and commands[0][-3:] == ['--launcher', 'pytorch', '--resume']
-    with pytest.raises(ConfigError, match='--processes 3: the batch of 4'):
-        work.Workers(3).train(job)
+    work.Workers(processes).train(job)
+    cfg = Config.fromfile(job.folder / 'config.py')
+    assert cfg.train_dataloader.batch_size == batch
+    assert cfg.optim_wrapper.get('accumulative_counts', 1) == iterations
+    assert cfg.param_scheduler[0].end == 50 * iterations and cfg.param_scheduler[1].T_max == 8
+    assert (f'--nproc_per_node={processes}' in commands[0]) is (processes > 1)
+    assert ('--auto-scale-lr' in commands[0]) is scaled and commands[0][-1] == '--resume'
 
 
-# -- reusing demos
+def test_no_process_gets_more_than_the_config_gives_it():
+    """64 pairs of YouTube-VIS on 4 GPUs, one each."""
+    cfg = Config.fromfile(str(ROOT / 'configs/maskprop/maskprop_htc_r50_fpn_20e_ytvis2019.py'))
+    assert not work.spread_batch(cfg, 4)
+    assert (cfg.train_dataloader.batch_size, cfg.optim_wrapper.accumulative_counts) == (1, 16)
 
 
-def write_demo(folder: Path, seed: int, **options) -> Path:
-    """What tools/demo.py leaves: a trained config, checkpoints, the set."""
-    from mmengine.config import Config
-
-    cfg = Config.fromfile(DEMO)
-    cfg.randomness = dict(seed=seed)
-    cfg.train_dataloader.dataset.data_root = 'data/some_set'
-    cfg.model.detector.roi_head.bbox_head.num_classes = 5
-    cfg.merge_from_dict({key.replace('__', '.'): value for key, value in options.items()})
-    (folder / 'demo/train').mkdir(parents=True)
-    (folder / 'data/some_set/annotations').mkdir(parents=True)
-    (folder / 'data/some_set/JPEGImages').mkdir()
-    for name in ('train', 'val'):
-        (folder / f'data/some_set/annotations/{name}.json').write_text('{}')
-    cfg.dump(folder / 'demo/train/config.py')
-    for epoch in (7, 8):
-        (folder / f'demo/train/epoch_{epoch}.pth').write_text(f'weights {epoch}')
-    (folder / 'demo/summary.json').write_text(json.dumps(dict(seconds=dict(train=321.0))))
-    return folder / 'demo'
+def test_a_test_set_without_annotations_is_refused_before_training(tool, study, tmp_path, in_process, monkeypatch):
+    empty = tmp_path / 'valid.json'
+    empty.write_text('{"videos": [], "categories": []}')
+    (tmp_path / 'tiny.py').write_text(f'{study.read_text()}\ntest_evaluator = dict(ann_file={str(empty)!r})\n')
+    args = tool.parse_args([str(tmp_path / 'tiny.py'), '--out', str(tmp_path / 'out')])
+    with pytest.raises(ConfigError, match=r'valid.json has no annotations.*mini_val'):
+        tool.ablate(args)
+    empty.unlink()
+    with pytest.raises(ConfigError, match='valid.json: no such file'):
+        tool.ablate(args)
+    assert not in_process
 
 
-def test_a_demo_is_reused(tmp_path):
-    demo = write_demo(tmp_path, seed=2)
-    study = load_study(write_study(tmp_path, DEMO))
-    said = reuse_demos([demo], plan([study], tmp_path / 'out'))
-    jobs = {job.name: job for job in plan([study], tmp_path / 'out')}
-    done = [name for name, job in jobs.items() if job.is_done()]
-    assert len(done) == 1 and done[0].startswith('detectors/') and done[0].endswith('/2') and len(said) == 2
-    assert (jobs[done[0]].folder / 'epoch_8.pth').read_text() == 'weights 8'
-    assert jobs[done[0]].record()['seconds'] == 321
-    assert (jobs['data/2'].folder / 'annotations/val.json').read_text() == '{}'  # and is checked by its own job
-    assert reuse_demos([demo], list(jobs.values())) == []
+@pytest.mark.skipif(sys.platform != 'linux', reason='prctl is of Linux')
+def test_a_training_ends_with_its_job(tmp_path):
+    started = tmp_path / 'pid'
+    child = f'import os, time; open({str(started)!r}, "w").write(str(os.getpid())); time.sleep(300)'
+    code = f'from maskprop.ablation.work import run_python; run_python(["-c", {child!r}], "job")'
+    parent = subprocess.Popen([sys.executable, '-c', code], cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    _wait_for(lambda: started.is_file() and started.read_text())
+    pid = int(started.read_text())
+    parent.kill()
+    parent.wait()
+    try:
+        _wait_for(lambda: not _runs(pid), seconds=20)
+    finally:
+        if _runs(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
-def test_a_demo_of_other_settings_is_refused(tmp_path):
-    demo = write_demo(tmp_path, seed=2, model__propagation_head__channels=16)
-    jobs = plan([load_study(write_study(tmp_path, DEMO))], tmp_path / 'out')
-    with pytest.raises(ConfigError, match='model.propagation_head.channels: 16 before, now 32'):
-        reuse_demos([demo], jobs)
-    with pytest.raises(ConfigError, match='nowhere: no train/'):
-        reuse_demos([tmp_path / 'nowhere'], jobs)
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
 
 
-def test_epochs_that_a_demo_has_not_kept_are_trained_beside_it(tmp_path):
-    demo = write_demo(tmp_path, seed=2)
-    rows = [dict(name='weak', masks_epoch=1), dict(name='strong')]
-    study = load_study(write_study(tmp_path, DEMO, rows))
-    reuse_demos([demo], plan([study], tmp_path / 'out'))
-    detectors = [job for job in plan([study], tmp_path / 'out') if job.level == 'detector']
-    assert [job.folder.name for job in detectors] == ['1', '2_all_epochs'] and not detectors[1].is_done()
+def _wait_for(condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 # -- processes of their own
@@ -235,16 +221,22 @@ def test_slurm_arrays_have_all_jobs_by_level(tmp_path):
     (tmp_path / 'sbatch').chmod(0o755)
     file = write_study(tmp_path, DEMO)
     for job in plan([load_study(file)], tmp_path / 'out')[:1]:  # numbers stay when jobs are done
-        run_job(job, make_outputs, type('NoTimings', (), {'add': lambda *_: None})())
+        run_job(job, make_outputs, NO_TIMINGS)
     env = {**os.environ, 'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'PYTHON': sys.executable, 'GPUS': '4'}
     command = ['bash', str(ROOT / 'tools/slurm_ablate.sh'), 'part', str(file), '--out', str(tmp_path / 'out')]
     subprocess.run(command, env=env, check=True, capture_output=True, timeout=300)
     calls = (tmp_path / 'calls').read_text().splitlines()
     arrays = [call.split('--array=')[1].split('%')[0] for call in calls]
-    assert arrays == ['0-1', '2-3', '4-7', '8-13', '14-14']
+    assert arrays == ['0-1', '0-1', '0-3', '0-5', '0-0']
     assert '--dependency' not in calls[0]
     assert [f'--dependency=afterok:{n} ' in call for n, call in enumerate(calls[1:], 1)] == [True] * 4
-    assert all('--gres=gpu:4' in c and '--processes 4 --job $SLURM_ARRAY_TASK_ID' in c for c in calls)
+    assert all('--gres=gpu:4' in c and '--processes 4 --job' in c for c in calls)
+    # what sh makes of the third level's job 2: names, which an edited study keeps
+    script = calls[2].split(' --wrap ')[1].replace(f'{sys.executable} -u', 'echo')
+    env['SLURM_ARRAY_TASK_ID'] = '2'
+    said = subprocess.run(['sh', '-c', script], env=env, check=True, capture_output=True, text=True).stdout
+    jobs = plan([load_study(file)], tmp_path / 'out')
+    assert said.split()[-2:] == ['--job', [job for job in jobs if job.level == 'heads'][2].name]
 
 
 @pytest.mark.parametrize('content, message', [

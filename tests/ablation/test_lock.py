@@ -62,6 +62,19 @@ def test_lock_of_another_machine_is_stale_without_signs_of_life(tmp_path, age, s
     assert lock._is_stale(tmp_path / 'lock', holder) is stale
 
 
+def test_lock_of_a_reused_process_number_is_stale_without_signs_of_life(tmp_path):
+    for age, stale in ((lock.STALE + 60, True), (lock.STALE - 60, False)):
+        write_lock(tmp_path, socket.gethostname(), os.getpid(), age=age)
+        holder = json.loads((tmp_path / 'lock').read_text())
+        assert lock._is_stale(tmp_path / 'lock', holder) is stale
+
+
+def test_lock_that_another_one_took_over_is_left(tmp_path):
+    with hold_folder(tmp_path):
+        write_lock(tmp_path, 'elsewhere', 1)
+    assert json.loads((tmp_path / 'lock').read_text())['host'] == 'elsewhere'
+
+
 def test_holder_gives_signs_of_life(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, 'BEAT', 0.02)
     with hold_folder(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -147,7 +148,64 @@ def test_linker_of_the_config_retrains_nothing(bench):
 def test_missing_output_is_made_again(bench):
     bench.run()
     (bench.folder / 'out/tiny/results/1/plain/filled.json').unlink()
-    assert bench.run() == ['tiny/results/1/plain']
+    assert bench.run() == ['tiny/results/1/plain', 'tiny']
+    assert any('tiny/results/1/plain was made anew' in line for line in bench.said)
+    assert bench.run() == []
+
+
+def test_what_rests_on_a_job_is_done_anew_with_it(bench):
+    bench.run()
+    jobs = plan_study(bench.folder / 'tiny.py', bench.folder / 'out')
+    detector, heads = (
+        next(j for j in jobs if j.level == level and j.folder.name == '1') for level in ('detector', 'heads')
+    )
+    (heads.folder / 'last_checkpoint').write_text('that a training would resume from')
+    shutil.rmtree(detector.folder)
+    seen = []
+
+    def runner(job: Job) -> None:
+        seen.append((job.folder / 'last_checkpoint').exists() or any(job.folder.glob('*.pth')))
+        make_outputs(job)
+
+    bench.runner = runner
+    done = bench.run(jobs=jobs)
+    assert [name.split('/')[0] for name in done] == ['detectors'] + ['heads'] * 2 + ['tiny'] * 4
+    assert all(name.endswith('/1') or '/results/1/' in name or name == 'tiny' for name in done)
+    assert not any(seen)
+    assert bench.run() == []
+
+
+def test_a_set_that_is_made_again_as_it_was_retrains_nothing(bench):
+    bench.run()
+    shutil.rmtree(bench.folder / 'out/data/1')
+    assert 'data/1' in bench.run() and bench.done == ['data/1']
+    shutil.rmtree(bench.folder / 'out/data/1')
+    bench.runner = lambda job: make_outputs(job, 'another set')
+    assert len(bench.run()) == 8  # it, a detector, two heads, three tests, the table
+
+
+def test_a_killed_training_goes_on_and_leaves_no_record_of_what_it_overwrote(bench):
+    """SIGKILL: nothing runs after it, so that the record of before must not stand while a job runs."""
+    jobs = plan_study(write_study(bench.folder, BASE), bench.folder / 'out')
+    bench.run(jobs=jobs)
+    heads = next(job for job in jobs if job.level == 'heads')
+    done = heads.record()
+    heads.settings = {**heads.settings, 'config': 'other'}
+    records = []
+
+    def runner(job: Job) -> None:
+        records.append(job.record())
+        (job.folder / 'last_checkpoint').write_text('kept')
+        make_outputs(job)
+
+    run_job(heads, runner, bench.timings)
+    (record,) = records
+    assert not record['done'] and record['key'] == heads.key != done['key'] and record['run'] is None
+    (heads.folder / 'job.json').write_text(json.dumps(record))  # as a kill leaves it
+    assert not heads.is_done()
+    run_job(heads, lambda job: records.append((job.folder / 'last_checkpoint').exists()), bench.timings)
+    assert records[1] is True
+    assert heads.record()['run'] not in (None, done['run']) and heads.record()['revision']
 
 
 def test_a_job_alone_needs_what_it_needs(bench):

@@ -6,7 +6,6 @@ import csv
 import json
 from statistics import mean, stdev
 
-import numpy as np
 import pytest
 from mmengine.config import Config
 
@@ -21,7 +20,7 @@ from maskprop.ablation.tables import (
     score_study,
     write_tables,
 )
-from maskprop.evaluation import evaluate_video_ap, load_ground_truth, paired_bootstrap
+from maskprop.evaluation import evaluate_video_ap, load_ground_truth
 from tests.helpers import write_tiny_ytvis
 
 ROWS = (
@@ -78,18 +77,35 @@ def test_each_seed_is_scored_on_its_own_set(table, scores):
             assert values[index] == found[metric]
 
 
-def test_gain_is_the_mean_of_the_seeds_and_their_resamples(table, scores):
-    resamples = []
-    for seed, test in zip((1, 2), table.details['tests'], strict=True):
-        truth = load_ground_truth(test.details['cfg'].test_evaluator.ann_file, 2)
-        row, first = (
-            json.loads((test.folder / f'{n}.json').read_text()) for n in ('every_other_track', 'perfect')
-        )
-        resamples.append(paired_bootstrap(truth, row, first, 50, seed).differences)
-    pooled = [(a + b) / 2 for a, b in zip(*resamples, strict=True)]
-    assert scores[1].gain == pytest.approx(mean(scores[1].metrics['AP']) - 1)
-    assert scores[1].interval == pytest.approx(tuple(np.quantile(pooled, [0.025, 0.975])))
-    assert scores[1].share_positive == 0 and scores[0].gain is None
+@pytest.mark.parametrize('synthetic, positive', [({}, 15 / 16), (None, 3 / 4)])
+def test_resamples_by_hand(tmp_path, synthetic, positive):
+    """Two videos of an object each: the first row misses that of the first, the second row has both.
+
+    A resample has a gain unless it has the second video twice: 1 in 4. With sets of their own two seeds draw
+    independently; with one set for all they draw the same.
+    """
+    root = write_tiny_ytvis(tmp_path / 'set', videos=2, num_categories=1)
+    file = root / 'annotations/val.json'
+    content = json.loads(file.read_text())
+    content['annotations'] = [next(a for a in content['annotations'] if a['video_id'] == v) for v in (1, 2)]
+    file.write_text(json.dumps(content))
+    cfg = Config(dict(test_dataloader=dict(dataset=dict()), test_evaluator=dict(ann_file=str(file))))
+    rows, tests = (Row('one'), Row('both')), []
+    for seed in (1, 2):
+        details = dict(cfg=cfg, seed=seed, rows={row.name: {} for row in rows}, name=f'{seed}')
+        tests.append(Job('test', tmp_path / f'{seed}', {}, [], details))
+        tests[-1].folder.mkdir()
+        for name, kept in (('one', content['annotations'][1:]), ('both', content['annotations'])):
+            keys = ('video_id', 'category_id', 'segmentations')
+            results = [dict({key: a[key] for key in keys}, score=0.9) for a in kept]
+            (tests[-1].folder / f'{name}.json').write_text(json.dumps(results))
+    study = Study(
+        's', 's.py', Config(), 'T', rows, seeds=(1, 2), frame_stride=1, bootstraps=1500, synthetic=synthetic
+    )
+    one, both = score_study(Job('table', tmp_path, {}, tests, dict(study=study, tests=tests, name='s')))
+    assert one.gain is None and both.gain == pytest.approx(1 - 51 / 101)  # AP of half the recall, 101 points
+    assert both.share_positive == pytest.approx(positive, abs=0.03)
+    assert both.interval == (0, 1)
 
 
 def test_mean_and_spread_by_hand():
@@ -122,6 +138,7 @@ def test_table_by_hand(table):
     assert first == ['perfect', *['55.0 ± 7.1'] * 5, '46.6', '51.2', '']
     assert second == ['every other track', *['40.0 ± 0.0'] * 5, '44.7', '', '-15.0 (-20.0 to +1.0)']
     text = '\n'.join(lines[6:])
+    assert 'it leaves out the variance between trainings' in text
     assert 'seeds 1, 2' in text and '50 resamples' in text and 'of a paper' in text and 'A note.' in text
     assert 'test 90 s' not in text and 'test 2 min' in text and 'tools/ablate.py study.py' in text
     assert level_seconds(table) == {'test': 90.0}

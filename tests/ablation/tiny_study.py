@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from maskprop.ablation.jobs import Job, plan
 from maskprop.ablation.study import load_study
 
+ROOT = Path(__file__).parents[2]
+DEMO = str(ROOT / 'configs/demo/maskprop_tiny_synthetic.py')
+NO_TIMINGS = type('NoTimings', (), {'add': lambda *_: None})()
 ROWS = [
     dict(name='plain', variant=dict(fill=False)),
     dict(name='filled', variant=dict(fill=True), paper=dict(AP=46.6)),
@@ -29,9 +33,14 @@ def plan_study(file: Path, out: Path) -> list[Job]:
     return plan([load_study(file)], out)
 
 
-def make_outputs(job: Job) -> None:
+def make_outputs(job: Job, text: str = 'made') -> None:
     """Stands in for what a job does."""
     for name in job.details['outputs']:
         path = job.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('made')
+        path.write_text(text)
+
+
+def call(tool, monkeypatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, 'argv', ['ablate.py', *map(str, arguments)])
+    tool.main()

@@ -1,0 +1,96 @@
+"""Which settings define a job, and what the jobs of a study get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from maskprop.ablation.settings import differences, training_settings
+from maskprop.ablation.settings import test_settings as settings_of_test
+from tests.ablation.tiny_study import make_outputs, plan_study, write_study
+
+BASE = 'configs/demo/maskprop_tiny_synthetic.py'
+REID = 'configs/tracking_by_detection/reid_tiny_synthetic.py'
+HEADS = [dict(name='heads', train=dict(name='heads'))]
+
+
+def changed(config: str = BASE, own_data: bool = False, settings=training_settings, **options) -> bool:
+    """Whether options change the settings."""
+    cfg, other = Config.fromfile(config), Config.fromfile(config)
+    other.merge_from_dict({key.replace('__', '.'): value for key, value in options.items()})
+    old, new = settings(cfg, own_data), settings(other, own_data)
+    assert bool(differences(old, new)) is (old != new)
+    return old != new
+
+
+def test_what_changes_a_training():
+    assert changed(load_from='weights.pth')
+    assert changed(custom_hooks=[dict(type='EMAHook')])
+    assert changed(model__propagation_head__match_channels=None)  # stated, whatever its default
+    assert changed(REID, train_dataloader__batch_size=2)  # there is no whole batch
+    assert changed(REID, model__head__num_classes=7)
+    assert changed(own_data=True, train_dataloader__dataset__data_root='other/')
+    assert changed(own_data=True, train_dataloader__dataset__ann_file='other.json')
+
+
+def test_what_changes_no_training():
+    assert not changed(train_dataloader__dataset__data_root='other/')  # that of the seed
+    assert not changed(train_dataloader__batch_size=2)  # 8 in all
+    assert not changed(model__detector__roi_head__bbox_head__num_classes=None)
+    assert not changed(train_dataloader__num_workers=5, model__clip_radius=1, work_dir='elsewhere')
+
+
+def test_what_changes_a_test():
+    assert changed(settings=settings_of_test, model__merge_iou=None)  # its default is .7
+    assert changed(own_data=True, settings=settings_of_test, test_evaluator__ann_file='other.json')
+    assert changed(own_data=True, settings=settings_of_test, test_dataloader__dataset__data_root='other/')
+    assert not changed(settings=settings_of_test, test_dataloader__dataset__data_root='other/')
+
+
+def test_differences_tell_none_from_absent():
+    assert differences(dict(a=None), {}) == ['a: None before, now not set']
+    assert differences(dict(a=dict(b=1)), dict(a=dict(b=None))) == ['a.b: 1 before, now None']
+
+
+@pytest.mark.parametrize('start', ['detector', 'model'])
+def test_weights_of_the_config_are_not_loaded_over_those_of_the_seed(tmp_path, start):
+    base = tmp_path / 'base.py'
+    base.write_text(f"_base_ = [{str(Path(BASE).resolve())!r}]\nload_from = 'demo.pth'\n")
+    file = write_study(tmp_path, BASE, [dict(name='a', train=dict(name='heads', start=start))])
+    file.write_text(file.read_text().replace(f'_base_ = [{BASE!r}]', f'_base_ = [{str(base)!r}]'))
+    heads = [job for job in plan_study(file, tmp_path / 'out') if job.level == 'heads']
+    assert len(heads) == 2
+    for job in heads:
+        checkpoint = job.needs[0].folder / 'epoch_8.pth'
+        assert job.details['cfg'].load_from == (None if start == 'detector' else str(checkpoint))
+
+
+def test_rows_of_a_pass_have_each_its_own_net(tmp_path):
+    other = tmp_path / 'other_net.py'
+    other.write_text(f'_base_ = [{str(Path(REID).resolve())!r}]\ntrain_dataloader = dict(batch_size=2)\n')
+    variant = dict(linker=dict(reid='{net}'))
+    rows = [
+        dict(name='a', variant=variant, nets=dict(net=REID)),
+        dict(name='b', variant=variant, nets=dict(net=str(other))),
+        dict(name='c', variant=variant, nets=dict(net=REID)),
+    ]
+    jobs = plan_study(write_study(tmp_path, str(Path(BASE).resolve()), rows, seeds=(1,)), tmp_path / 'out')
+    test = next(job for job in jobs if job.level == 'test')
+    files = [test.details['rows'][name]['linker']['reid'] for name in 'abc']
+    assert files[0] == files[2] != files[1]
+    nets = [job for job in test.needs if job.level == 'heads']
+    assert {str(job.folder / 'iter_1000.pth') for job in nets} == set(files) and len(nets) == 2
+
+
+def test_heads_of_another_detector_have_a_folder_of_their_own(tmp_path):
+    base = str(Path(BASE).resolve())
+    file = write_study(tmp_path, base, HEADS)
+    jobs = plan_study(file, tmp_path / 'out')
+    detector, before = (next(job for job in jobs if job.level == level) for level in ('detector', 'heads'))
+    make_outputs(detector)
+    detector.write_record(0.0, done=True, reused='demo')
+    write_study(tmp_path, base, [*HEADS, dict(name='weak', masks_epoch=1)])
+    after = next(job for job in plan_study(file, tmp_path / 'out') if job.level == 'heads')
+    assert after.needs[0].name.endswith('_all_epochs') and after.folder != before.folder

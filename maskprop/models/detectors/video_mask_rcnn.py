@@ -68,7 +68,7 @@ class VideoMaskRCNN(BaseMOTModel):
             scores: the best-scored one's mask is propagated and linked once. Otherwise they would share one
             object's mass under the softmax. ``None`` never merges (the letter).
         output_mask: the final mask at t is the ``'detection'``'s or the ``'propagated'`` one at offset 0.
-        mask_paste: how masks get into the image: at the ``'exact'`` box, or in whole pixels (``'legacy'``, mmdet 1.x).
+        mask_paste: masks go into the image at the ``'exact'`` box, or in whole pixels (``'legacy'``, mmdet 1.x).
         fill: fill frames in which the detector missed an object from its id's clips (not in the paper).
         history_fill: keyword arguments of a :class:`~maskprop.tracking.history_filler.HistoryFiller`, which
             fills missed objects with the attention head, online; ``None``: no such filling.

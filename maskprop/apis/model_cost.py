@@ -100,7 +100,7 @@ class _ShapeOfDeformConv(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        raise NotImplementedError('shapes have no gradients')
+        raise RuntimeError('costs are counted by the forward pass alone: shapes have no gradients')
 
 
 class _Counter:

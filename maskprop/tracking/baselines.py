@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ class CopyPropagator:
         return source.masks.expand(len(targets), -1, -1, -1)
 
 
-class GreedyLinker:
+class GreedyLinker(ABC):
     """Greedy frame-to-frame tracking, without clips or propagation; a subclass says what is compared.
 
     Args:
@@ -68,13 +69,13 @@ class GreedyLinker:
         self._frame += 1
         return ids
 
+    @abstractmethod
     def _shapes(self, frame: Frame) -> Sequence:
         """What is compared, of each detection."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _iou(self, shapes: Sequence, last: list) -> Tensor:
         """(N, Y) float, of the N shapes of a frame with the Y remembered ones."""
-        raise NotImplementedError
 
 
 @TASK_UTILS.register_module()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -10,100 +11,89 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 BEAT = 20.0  # seconds between two signs of life
-STALE = 300.0  # seconds without one after which a holder is given up
 
 
 @contextlib.contextmanager
 def hold_folder(folder: Path, say: Callable[[str], None] = print, poll: float = 2.0) -> Iterator[float]:
-    """Hold ``folder/lock`` while the block runs; waits for another process that holds it.
+    """Hold the kernel's lock on ``folder/lock`` while the block runs; waits for another process that holds it.
 
-    The file says host and process. A lock whose process is gone, or that has shown no sign of life for
-    ``STALE`` seconds, is taken over.
+    The kernel (on a network file system its server) releases the lock when its process ends, however it ends.
+    The file says which host and process holds it; one that is left over is of a holder that died.
 
     Yields:
         seconds that a holder which died had spent here.
+
+    Raises:
+        OSError: the file system has no locks.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, told, spent = folder / 'lock', False, 0.0
-    while not _create(path):
-        holder = _read(path)
-        if holder is None:
-            continue  # released, or not yet written
-        if _is_stale(path, holder):
-            say(f'{folder}: taken over from process {holder["pid"]} on {holder["host"]}, which is gone')
-            spent += _remove_stale(path, holder)
-            continue
-        if not told:
-            say(f'{folder}: process {holder["pid"]} on {holder["host"]} is at it, waiting')
-            told = True
-        time.sleep(poll)
-    mine, ended = _read(path), threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, ended), daemon=True)
-    beat.start()
-    try:
-        yield spent
-    finally:
-        ended.set()
-        if _read(path) == mine:  # not that of one who took it over
+    path = folder / 'lock'
+    with contextlib.closing(_open_locked(path, say, poll)) as file:
+        spent = _seconds_of_the_dead(path, file, say)
+        file.seek(0)
+        file.truncate()
+        json.dump(dict(host=socket.gethostname(), pid=os.getpid(), started=time.time()), file)
+        file.flush()
+        ended = threading.Event()
+        beat = threading.Thread(target=_beat, args=(path, ended), daemon=True)
+        beat.start()
+        try:
+            yield spent
+        finally:
+            ended.set()
+            beat.join()
             path.unlink(missing_ok=True)
 
 
-def _create(path: Path) -> bool:
-    """Make the lock, whole: it is written beside and then linked, which fails if there is one."""
-    mine = path.with_name(f'.lock.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}')
-    mine.write_text(json.dumps(dict(host=socket.gethostname(), pid=os.getpid(), started=time.time())))
-    try:
-        os.link(mine, path)
-    except FileExistsError:
-        return False
-    finally:
-        mine.unlink()
-    return True
+def _open_locked(path: Path, say: Callable[[str], None], poll: float) -> TextIO:
+    """The file, once this process has its lock."""
+    told = False
+    while True:
+        file = path.open('a+')
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(path, file):
+                return file
+        except BlockingIOError:
+            if not told:
+                told = True
+                holder = _read(file)
+                by = f'process {holder["pid"]} on {holder["host"]}' if holder else 'another process'
+                say(f'{path.parent}: {by} is at it, waiting')
+            time.sleep(poll)
+        except BaseException:
+            file.close()
+            raise
+        file.close()
 
 
-def _read(path: Path) -> dict | None:
+def _is_at(path: Path, file: TextIO) -> bool:
+    """Whether the file still has its name: the one who held it before may have removed it."""
     try:
-        return json.loads(path.read_text())
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
+        return False
+
+
+def _read(file: TextIO) -> dict | None:
+    """What a holder wrote; None if it has not, or not all of it."""
+    file.seek(0)
+    try:
+        return json.load(file)
+    except json.JSONDecodeError:
         return None
 
 
-def _is_stale(path: Path, holder: dict) -> bool:
-    if holder['host'] == socket.gethostname() and not _is_alive(holder['pid']):
-        return True
-    try:  # also here: the number of a process that is gone may be another's by now
-        return time.time() - path.stat().st_mtime > STALE
-    except FileNotFoundError:
-        return False
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _remove_stale(path: Path, holder: dict) -> float:
-    """Remove the lock of a holder that is gone; the seconds that it had spent."""
-    grave = path.with_name(f'.stale.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}')
-    try:
-        os.rename(path, grave)  # of several processes that would remove it, one
-    except FileNotFoundError:
+def _seconds_of_the_dead(path: Path, file: TextIO, say: Callable[[str], None]) -> float:
+    """Seconds from its start to its last sign of life of one who left the file behind, 0 without."""
+    holder = _read(file)
+    if holder is None:
         return 0.0
-    if json.loads(grave.read_text()) != holder:  # another one has removed it and holds a new lock: give it back
-        with contextlib.suppress(FileExistsError):
-            os.link(grave, path)
-        grave.unlink()
-        return 0.0
-    spent = grave.stat().st_mtime - holder['started']
-    grave.unlink()
-    return max(spent, 0.0)
+    say(f'{path.parent}: taken over from process {holder["pid"]} on {holder["host"]}, which is gone')
+    return max(path.stat().st_mtime - holder['started'], 0.0)
 
 
 def _beat(path: Path, ended: threading.Event) -> None:

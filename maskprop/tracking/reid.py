@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,11 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from maskprop.engine.checkpoint import load_checkpoint_file, load_url
+
+ADVICE = (
+    'Train a net by: python tools/train.py configs/tracking_by_detection/reid_tiny_synthetic.py '
+    "(docs/tracking_by_detection.md), or compare the track head's embeddings: reid='embeds'"
+)
 
 
 def load_reid(cfg: dict, device: str | torch.device = 'cpu') -> nn.Module:
@@ -23,7 +29,7 @@ def load_reid(cfg: dict, device: str | torch.device = 'cpu') -> nn.Module:
         device: where it runs.
 
     Raises:
-        FileNotFoundError, ConnectionError: there are no such weights, or they can't be downloaded.
+        ConnectionError: the weights can't be downloaded.
         CheckpointError: they are damaged or don't fit.
     """
     return _load(json.dumps(cfg, sort_keys=True), str(device))
@@ -42,17 +48,11 @@ def _load(text: str, device: str) -> nn.Module:
 
 
 def _read(checkpoint: str) -> Any:
-    advice = (
-        'Train a net by: python tools/train.py configs/tracking_by_detection/reid_tiny_synthetic.py '
-        "(docs/tracking_by_detection.md), or compare the track head's embeddings: reid='embeds'"
-    )
     try:
         return load_url(checkpoint) if '://' in checkpoint else load_checkpoint_file(checkpoint)
-    except FileNotFoundError:
-        raise FileNotFoundError(f'linker.reid: checkpoint {checkpoint}: no such file. {advice}') from None
     except ConnectionError as error:
         reason = str(error).split(', or train from scratch')[0]
-        raise ConnectionError(f'linker.reid: {reason}. {advice}') from error
+        raise ConnectionError(f'linker.reid: {reason}. {ADVICE}') from error
 
 
 def check_reid(cfg: dict) -> dict:
@@ -60,14 +60,18 @@ def check_reid(cfg: dict) -> dict:
 
     Raises:
         ValueError: it names no weights, or not how its inputs are normalised.
+        FileNotFoundError: the file of its weights is missing.
     """
     cfg = deepcopy(dict(cfg))
-    if not (cfg.get('init_cfg') or {}).get('checkpoint'):
+    checkpoint = (cfg.get('init_cfg') or {}).get('checkpoint')
+    if not checkpoint:
         raise ValueError(
             "linker.reid has no weights: set reid.init_cfg=dict(type='Pretrained', checkpoint=PATH_OR_URL)"
         )
     if not {'mean', 'std'} <= set(cfg.get('data_preprocessor') or {}):
         raise ValueError('linker.reid.data_preprocessor needs mean and std, of RGB images from 0 to 255')
+    if '://' not in checkpoint and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'linker.reid: checkpoint {checkpoint}: no such file. {ADVICE}')
     return cfg
 
 

@@ -14,7 +14,7 @@ maskprop.register_all()
 from mmdet.registry import MODELS  # noqa: E402
 
 from maskprop.engine.checkpoint import CheckpointError  # noqa: E402
-from maskprop.tracking.reid import load_reid, normalize  # noqa: E402
+from maskprop.tracking.reid import check_reid, load_reid, normalize  # noqa: E402
 from tests.tracking.test_mmdet_tracker_linker import REID  # noqa: E402
 
 URL = 'https://example.invalid/reid.pth'
@@ -37,7 +37,7 @@ def test_it_has_the_weights_and_is_loaded_once(tmp_path):
 
 def test_weights_that_are_missing_or_do_not_fit(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'none.pth: no such file. Train a net by: python tools/train.py'):
-        load_reid(with_weights(tmp_path / 'none.pth'))
+        check_reid(with_weights(tmp_path / 'none.pth'))
     state = MODELS.build(REID).state_dict()
     state.pop('head.fc_out.bias')
     torch.save(state, tmp_path / 'part.pth')

@@ -6,15 +6,18 @@ TESTS ?= tests
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip
 INSTALLED := $(VENV)/.maskprop-installed
+BENCHMARKS := propagation clip_inference long_video video_ap training_step data_pipeline scale_out \
+  inter_frame_attention
 RUFF := $(shell sed -n "s/.*'\(ruff==[^']*\)'.*/\1/p" setup.py)
 
-.PHONY: help setup demo test doctor lint format clean
+.PHONY: help setup demo test bench doctor lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make setup    install everything into the virtual environment $(VENV)'
 	@echo 'make demo     train and test on synthetic video, from nothing to a video AP table and an mp4'
 	@echo 'make test     run the tests; some of them with make test TESTS=tests/ops'
+	@echo 'make bench    measure speed and memory against named peers, and write the tables of docs/benchmarks.md and scaling.md'
 	@echo 'make doctor   print versions, devices and kernels, and how to mend what is wrong'
 	@echo 'make lint     check style (ruff), without changing files; make format changes them'
 	@echo 'make clean    delete caches and build files; leaves $(VENV), data and work_dirs'
@@ -55,6 +58,13 @@ test: setup
 	@$(PY) -c 'import pytest' 2>/dev/null || { echo 'Installing pytest.'; $(PIP) install 'pytest>=8'; }
 	@echo 'Running the tests.'
 	$(PY) -m pytest -q $(TESTS)
+
+bench: setup
+	@for name in $(BENCHMARKS); do \
+	  echo "Running tools/benchmarks/$$name.py."; \
+	  $(PY) tools/benchmarks/$$name.py --json work_dirs/benchmarks/$$name.json --doc docs/benchmarks.md || exit 1; \
+	done
+	$(PY) tools/benchmarks/cost_table.py --json work_dirs/benchmarks/cost_table.json --doc docs/scaling.md
 
 doctor:
 	@$(if $(wildcard $(PY)),$(PY),$(PYTHON)) tools/doctor.py

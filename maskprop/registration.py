@@ -12,6 +12,8 @@ import maskprop.datasets.instance_crops  # noqa: E402, F401
 import maskprop.datasets.samplers  # noqa: E402, F401
 import maskprop.datasets.transforms  # noqa: E402, F401
 import maskprop.datasets.ytvis_dataset  # noqa: E402, F401
+import maskprop.engine.bf16  # noqa: E402, F401
+import maskprop.engine.compile_hook  # noqa: E402, F401
 import maskprop.engine.hooks  # noqa: E402, F401
 import maskprop.engine.loops  # noqa: E402, F401
 import maskprop.evaluation.metric  # noqa: E402, F401

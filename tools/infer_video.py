@@ -45,7 +45,7 @@ def main() -> None:
     args = parse_args()
     try:
         model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
-        results = infer_video_to_folder(
+        count = infer_video_to_folder(
             model,
             args.video,
             args.out,
@@ -55,7 +55,7 @@ def main() -> None:
         )
     except (CheckpointError, CodecError, ConfigError, FileNotFoundError, VideoError) as error:
         sys.exit(f'infer_video.py: error: {error}')
-    print(f'{len(results)} results in {args.out}')
+    print(f'{count} results in {args.out}')
 
 
 if __name__ == '__main__':

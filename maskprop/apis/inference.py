@@ -68,16 +68,20 @@ def infer_video_to_folder(
     frame_stride: int = 1,
     write_video: bool = True,
     progress: bool = True,
-) -> list[dict[str, Any]]:
-    """As :func:`inference_video`, and writes ``results.json`` and ``overlay.mp4`` into a folder.
+) -> int:
+    """As :func:`inference_video`, but writes ``results.json`` and ``overlay.mp4`` into a folder.
 
-    The overlay is drawn as frames become final, so only frames that aren't are in memory.
+    The overlay is drawn as frames become final and results are written one by one, so memory does not grow with
+    the video.
 
     Args:
         model, frames_or_path, frame_stride, progress: as in :func:`inference_video`.
         out_dir: the folder; made if missing. Each file appears when it is whole.
         score_thr: objects whose score in a frame is lower are not drawn there; results.json has them all.
         write_video: write ``overlay.mp4``.
+
+    Returns:
+        the number of records in ``results.json``.
     """
     source = _open(model, frames_or_path, frame_stride)
     session = VideoSession(model)
@@ -88,9 +92,7 @@ def infer_video_to_folder(
         for frame, result in stream_results(session, _with_progress(source, progress)):
             if video is not None:
                 video.write(draw_frame_result(frame, result, model.dataset_meta['classes'], score_thr))
-    results = session.results()
-    write_results(out_dir / RESULTS_NAME, results)
-    return results
+    return write_results(out_dir / RESULTS_NAME, session.iter_results())
 
 
 def stream_results(

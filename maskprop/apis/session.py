@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 class VideoSession:
     """Runs a model on one video, frame by frame, with the test pipeline of its config.
 
-    Results are those of ``tools/test.py`` on the same frames. Raw frames are not kept: memory grows with the
-    objects' encoded masks alone, which the results consist of. One session is one video; make a new one for the
-    next.
+    Results are those of ``tools/test.py`` on the same frames. Raw frames are not kept: the objects'
+    encoded masks go to a temporary file once there are many (see
+    :class:`~maskprop.tracking.results.VideoInstances`), so a long video needs no more memory than a short one if
+    its results are taken from :meth:`iter_results`. One session is one video; make a new one for the next.
 
     Args:
         model: from :func:`~maskprop.apis.init_model`; in eval mode. Anything else with ``cfg``,
@@ -101,7 +103,11 @@ class VideoSession:
             return self._stream.finish()
 
     def results(self, video_id: int = 1) -> list[dict[str, Any]]:
-        """The whole video's results in the YouTube-VIS format.
+        """The whole video's results in the YouTube-VIS format, all at once; see :meth:`iter_results`."""
+        return list(self.iter_results(video_id))
+
+    def iter_results(self, video_id: int = 1) -> Iterator[dict[str, Any]]:
+        """The whole video's results in the YouTube-VIS format, one by one.
 
         Args:
             video_id: written into each record.
@@ -114,7 +120,7 @@ class VideoSession:
         """
         if not self._finished:
             raise RuntimeError('call finish() before results(): the last frames are not final yet')
-        return self._stream.video_instances().to_results(video_id, self._model.dataset_meta['category_ids'])
+        return self._stream.video_instances().iter_results(video_id, self._model.dataset_meta['category_ids'])
 
 
 def frame_pipeline(cfg: Config) -> Compose:

@@ -12,6 +12,7 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from mmengine.runner._flexible_runner import FlexibleRunner
 
 import maskprop
 from maskprop.datasets.ytvis_json import AnnotationError
@@ -91,14 +92,23 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def train(args: argparse.Namespace) -> Runner:
+def train(args: argparse.Namespace) -> Runner | FlexibleRunner:
     """Train as ``args`` (of :func:`train_parser`) say. Returns the Runner, after training."""
     cfg = _start(args, 'train')
     prepare_training(cfg, args)
     datasets = _check(cfg, ('train', 'val'))
-    runner = Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     _check_stream(runner, datasets.get('val'))
     runner.train()
+    return runner
+
+
+def build_runner(cfg: Config) -> Runner | FlexibleRunner:
+    """The Runner of a training: mmengine's FlexibleRunner where the config has a ``strategy``."""
+    if not cfg.get('strategy'):
+        return Runner.from_cfg(cfg)
+    runner = FlexibleRunner.from_cfg(cfg)
+    runner.model = runner.strategy.build_model(runner.model)  # now, as Runner does
     return runner
 
 
@@ -106,6 +116,7 @@ def test(args: argparse.Namespace) -> dict[str, Any]:
     """Test as ``args`` (of :func:`test_parser`) say. Returns the metrics."""
     cfg = _start(args, 'test')
     prepare_testing(cfg, args)
+    cfg.pop('strategy', None)  # each process tests whole videos, with a whole model
     datasets = _check(cfg, ('test',))
     runner = Runner.from_cfg(cfg)
     _check_stream(runner, datasets['test'])

@@ -109,10 +109,16 @@ def _set_outputs(cfg: Config, args: Namespace) -> None:
 
 
 def _enable_amp(cfg: Config) -> None:
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind == 'Bf16OptimWrapper':
+        return
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ConfigError(f'--amp: optim_wrapper.type is {kind}, expected OptimWrapper')
     if not torch.cuda.is_available():
-        raise ConfigError('--amp: mixed precision training needs a GPU, and torch finds none. Leave --amp out')
-    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise ConfigError(f'--amp: optim_wrapper.type is {cfg.optim_wrapper.type}, expected OptimWrapper')
+        raise ConfigError(
+            '--amp: mixed precision training in float16 needs a GPU, and torch finds none. Leave --amp out, or '
+            'train in bfloat16: --cfg-options optim_wrapper.type=Bf16OptimWrapper'
+        )
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 

@@ -16,6 +16,7 @@ from mmengine.runner.amp import autocast
 from torch.utils.data import BatchSampler
 
 from maskprop.engine import checkpoint as _  # noqa: F401  (checkpoints load safely wherever these loops run)
+from maskprop.engine.fsdp import whole_parameters
 from maskprop.engine.random_state import preserve_random_state, seed_all, seeded
 from maskprop.engine.timing import StageClock
 
@@ -137,12 +138,8 @@ class _VideoLoop:
             call_hook(f'before_{mode}')
             call_hook(f'before_{mode}_epoch')
             self.runner.model.eval()
-            frames = 0
-            for idx, batch in enumerate(self.clock.iterate('data', self.dataloader)):
-                call_hook(f'before_{mode}_iter', batch_idx=idx, data_batch=batch)
-                outputs = self._process_frame(batch)
-                call_hook(f'after_{mode}_iter', batch_idx=idx, data_batch=batch, outputs=outputs)
-                frames += 1
+            with whole_parameters(self.runner.model):
+                frames = self._process_frames()
             self._check_closed()
             with self.clock('evaluation'):
                 metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
@@ -150,6 +147,15 @@ class _VideoLoop:
             call_hook(f'after_{mode}_epoch', metrics=metrics)
             call_hook(f'after_{mode}')
         return metrics
+
+    def _process_frames(self) -> int:
+        mode, frames = self.mode, 0
+        for idx, batch in enumerate(self.clock.iterate('data', self.dataloader)):
+            self.runner.call_hook(f'before_{mode}_iter', batch_idx=idx, data_batch=batch)
+            outputs = self._process_frame(batch)
+            self.runner.call_hook(f'after_{mode}_iter', batch_idx=idx, data_batch=batch, outputs=outputs)
+            frames += 1
+        return frames
 
     def _process_frame(self, batch: dict) -> dict | None:
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model

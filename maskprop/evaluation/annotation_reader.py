@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .progress import with_progress
 from .validation import (
     MAX_PIXELS,
     EvalInputError,
@@ -109,7 +110,7 @@ def read_annotations(data: dict, videos: dict, categories: dict, source: str) ->
     tracks: dict[int, list[Track]] = {video: [] for video in videos}
     seen: dict[int, int] = {}
     unlisted: set[int] = set()
-    for index, record in enumerate(data['annotations']):
+    for index, record in enumerate(with_progress(data['annotations'], 'checking annotations', 'track')):
         name = f'annotations[{index}]'
         number = require_id(require_dict(record, source, name), 'id', source, name)
         name = f'{name} (id {number})'

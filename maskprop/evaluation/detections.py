@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .ground_truth import GroundTruth, TruthVideo
-from .progress import progress_bar
+from .progress import progress_bar, with_progress
 from .rle import RLEError, VideoMasks, decode_masks
 from .validation import fail, require, require_dict, require_id, require_list, require_number, shown
 
@@ -91,7 +91,7 @@ def read_detections(
         )
     records: list[list[_Record]] = [[] for _ in truth.videos]
     unlisted: Counter[int] = Counter()
-    for index, result in enumerate(results):
+    for index, result in enumerate(with_progress(results, 'checking results', 'result')):
         video, record = _read_record(truth, result, source, index)
         if record.category in truth.categories:
             records[video].append(record)

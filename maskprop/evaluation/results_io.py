@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .progress import announce_reading
 from .validation import EvalInputError, fail, load_json
 
 
@@ -69,7 +70,8 @@ class ResultsWriter:
         """Append result records: {``video_id``, ``category_id``, ``score``, ``segmentations``}."""
         for result in results:
             self._file.write(',\n' if self.count else '\n')
-            json.dump(result, self._file, default=_plain, separators=(',', ':'))
+            # not json.dump, which encodes in Python
+            self._file.write(json.dumps(result, default=_plain, separators=(',', ':')))
             self.count += 1
 
     def __exit__(self, *error: Any) -> None:
@@ -78,10 +80,11 @@ class ResultsWriter:
         self._stack.__exit__(*error)
 
 
-def write_results(path: str | Path, results: Iterable[dict]) -> None:
-    """Write results.json; ``results`` may be a generator."""
+def write_results(path: str | Path, results: Iterable[dict]) -> int:
+    """Write results.json; ``results`` may be a generator. Returns how many they were."""
     with ResultsWriter(path) as writer:
         writer.add(results)
+    return writer.count
 
 
 def write_submission(path: str | Path, results: str | Path | Iterable[dict]) -> None:
@@ -117,6 +120,7 @@ def read_results(path: str | Path) -> list[dict]:
     path = Path(path)
     if not path.is_file() or not zipfile.is_zipfile(path):
         return load_json(path)
+    announce_reading(path)
     with zipfile.ZipFile(path) as archive:
         if 'results.json' not in archive.namelist():
             fail(

@@ -10,6 +10,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .progress import announce_reading
+
 #: Areas and RLE run ends are kept as int32.
 MAX_PIXELS = 2**31 - 1
 
@@ -37,6 +39,7 @@ def load_json(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
+        announce_reading(path)
         with path.open(encoding='utf-8') as file:
             return json.load(file)
     except FileNotFoundError:

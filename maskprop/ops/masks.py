@@ -43,13 +43,15 @@ def paste_binary_masks(
         N compressed RLEs, ``{'size': [height, width], 'counts': str}``.
     """
     encoded = []
-    for roi_mask, box in zip(roi_masks[:, None, None], _non_degenerate(boxes)[:, None], strict=True):
+    # on the CPU, where RLE is made: on a GPU each mask would wait for it several times
+    roi_masks, boxes = roi_masks.cpu(), _non_degenerate(boxes).cpu()
+    for roi_mask, box in zip(roi_masks[:, None, None], boxes[:, None], strict=True):
         mask = np.zeros((height, width), dtype=np.uint8, order='F')
         pasted, (rows, columns) = _do_paste_mask(roi_mask, box, height, width, skip_empty=True)
         if pasted.numel():
             mask[int(rows.start) : int(rows.stop), int(columns.start) : int(columns.stop)] = (
-                (pasted[0] >= threshold).cpu().numpy()
-            )
+                pasted[0] >= threshold
+            ).numpy()
         encoded.append(encode_mask(mask))
     return encoded
 

@@ -83,10 +83,10 @@ def propagate_values(
         (S, N, R, H, W) float32.
     """
     values, masks, offsets = values.float(), masks.float(), offsets.float()
-    y, x = sampling_positions(offsets, dilations, kernel_size)
-    needs_grad = torch.is_grad_enabled() and any(v.requires_grad for v in (values, masks, offsets))
-    sample = _sample_by_gather if needs_grad else _sample_by_grid
-    return sample(values, masks, y, x)
+    if torch.is_grad_enabled() and any(v.requires_grad for v in (values, masks, offsets)):
+        return _sample_by_gather(values, masks, *sampling_positions(offsets, dilations, kernel_size))
+    still = torch.stack(sampling_positions(torch.zeros_like(offsets[:1]), dilations, kernel_size), 2)[0]
+    return _sample_by_grid(values, masks, offsets, still)
 
 
 def sampling_positions(offsets: Tensor, dilations: Sequence[int], kernel_size: int) -> tuple[Tensor, Tensor]:
@@ -106,14 +106,18 @@ def sampling_positions(offsets: Tensor, dilations: Sequence[int], kernel_size: i
     return offsets[:, :, 0] + (rows + tap_y), offsets[:, :, 1] + (columns + tap_x)
 
 
-def _sample_by_grid(values: Tensor, masks: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    (channels, taps, height, width), n, frames = values.shape, len(masks), len(y)
+def _sample_by_grid(values: Tensor, masks: Tensor, offsets: Tensor, taps: Tensor) -> Tensor:
+    (channels, _, height, width), n = values.shape, len(masks)
     # align_corners=True: -1 and 1 are the centres of the first and the last cell
-    grid = torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], -1)
-    grid = grid.transpose(0, 1).reshape(taps, frames * height, width, 2)
-    maps = values.transpose(0, 1)[:, None] * masks[None, :, None]  # [K, N, R, H, W]
-    out = F.grid_sample(maps.flatten(1, 2), grid, align_corners=True, padding_mode='zeros').sum(0)
-    return out.view(n, channels, frames, height, width).permute(2, 0, 1, 3, 4)
+    scale = torch.tensor([2 / max(height - 1, 1), 2 / max(width - 1, 1)], device=values.device)
+    still = (taps * scale[:, None, None] - 1).permute(0, 2, 3, 1)  # [K, H, W, 2]
+    # maps are transposed, so that (dy, dx) is the order that grid_sample wants
+    maps = (values.transpose(0, 1)[:, None] * masks[None, :, None]).flatten(1, 2).mT.contiguous()
+    grid, out = torch.empty_like(still, memory_format=torch.contiguous_format), []
+    for frame in offsets:  # one by one: what a frame needs fits in a processor's cache
+        torch.addcmul(still, frame.permute(0, 2, 3, 1), scale, out=grid)
+        out.append(F.grid_sample(maps, grid, align_corners=True, padding_mode='zeros').sum(0))
+    return torch.stack(out).unflatten(1, (n, channels))
 
 
 def _sample_by_gather(values: Tensor, masks: Tensor, y: Tensor, x: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ class GapFiller:
     def fill(self, frame: Frame, result: FrameResult, instances: VideoInstances) -> None:
         """Add the missed instances of a frame to its result, once all its clips were added."""
         sums = self._sums.pop(result.frame_index, {})
-        missed = [track_id for track_id in sums if track_id not in set(result.ids)]
+        found = set(result.ids)
+        missed = [track_id for track_id in sums if track_id not in found]
         if not missed:
             return
         means = torch.stack([sums[i][0] / sums[i][1] for i in missed])

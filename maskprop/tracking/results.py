@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+import tempfile
+import weakref
+from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
 SCORE_RULES = ('all', 'with_category', 'majority')
+SPOOL_BYTES = 2**24  # of a video's encoded masks that are held in memory; more go to a temporary file
 
 
 @dataclass
@@ -44,6 +49,9 @@ class FrameResult:
 class VideoInstances:
     """Masks and class scores of every id of a video (MaskProp, Section 4.3 and "Scoring Video-Level Sequences").
 
+    A long video costs no memory to speak of: masks go to a temporary file once there are many, in the folder that
+    ``TMPDIR`` names, which leaves 32 bytes per id and frame. :meth:`iter_results` reads them back id by id.
+
     Args:
         score_rule: ``'all'`` and ``'with_category'`` give a result per id and category seen, whose score is the
             mean of the category's detection scores over all clips of the id, or over those with the category.
@@ -59,67 +67,104 @@ class VideoInstances:
         self.score_rule = score_rule
         self.min_frames = min_frames
         self.length = 0
-        self._masks: dict[int, dict[int, dict]] = defaultdict(dict)
-        self._seen: dict[int, dict[int, tuple[int, float]]] = defaultdict(dict)  # id -> frame -> label, score
-        self._scores: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self._tracks: dict[int, _Track] = defaultdict(_Track)
+        self._sums: dict[int, dict[int, list]] = defaultdict(dict)  # id -> label -> [sum of scores, their number]
         self._clips: dict[int, int] = defaultdict(int)
+        self._masks = _MaskFile()
 
     def add_scores(self, track_id: int, scores: dict[int, float]) -> None:
         """Record the class scores ``{label: score}`` of one clip that carries the id."""
         self._clips[track_id] += 1
+        sums = self._sums[track_id]
         for label, score in scores.items():
-            self._scores[track_id][label].append(score)
+            total, count = sums.get(label, (0.0, 0))
+            sums[label] = [total + score, count + 1]
 
     def add_frame(self, result: FrameResult) -> None:
         """Record the final masks of the next frame; of an id that comes twice (the letter allows it), the best."""
         self.length = result.frame_index + 1
-        for row in sorted(range(len(result.ids)), key=result.scores.__getitem__):
-            self._masks[result.ids[row]][result.frame_index] = result.masks[row]
-            self._seen[result.ids[row]][result.frame_index] = result.labels[row], result.scores[row]
+        ascending = sorted(range(len(result.ids)), key=result.scores.__getitem__)
+        best = {result.ids[row]: row for row in ascending}
+        for track_id, row in best.items():
+            place = self._masks.append(result.masks[row])
+            self._tracks[track_id].append(result.frame_index, place, result.labels[row], result.scores[row])
 
     def score(self, track_id: int, label: int) -> float:
         """The id's score for a class, by its clips so far."""
-        scores = self._scores[track_id][label]
-        return sum(scores) / (self._clips[track_id] if self.score_rule == 'all' else len(scores))
+        total, count = self._sums[track_id][label]
+        return total / (self._clips[track_id] if self.score_rule == 'all' else count)
 
     def best_label(self, track_id: int) -> int:
         """The id's class of highest score."""
-        return max(self._scores[track_id], key=lambda label: self.score(track_id, label))
+        return max(self._sums[track_id], key=lambda label: self.score(track_id, label))
 
     def to_results(self, video_id: int, category_ids: Sequence[int]) -> list[dict]:
+        """:meth:`iter_results`, all at once."""
+        return list(self.iter_results(video_id, category_ids))
+
+    def iter_results(self, video_id: int, category_ids: Sequence[int]) -> Iterator[dict]:
         """Results in the format of the YouTube-VIS server: one per id and category, or per id (``score_rule``).
 
         Args:
             video_id: of the annotation file.
             category_ids: category id of each class index.
 
-        Returns:
+        Yields:
             dicts of ``video_id``, ``category_id``, ``score``, ``segmentations`` (an RLE or None per frame), plus
             ``track_id``, which the server ignores.
         """
-        results = []
-        for track_id, masks in self._masks.items():
-            if len(masks) < self.min_frames:
+        for track_id, track in self._tracks.items():
+            if len(track.frames) < self.min_frames:
                 continue
-            segmentations = [masks.get(frame) for frame in range(self.length)]
+            segmentations: list[dict | None] = [None] * self.length
+            for frame, place in zip(track.frames, track.places, strict=True):
+                segmentations[frame] = self._masks[place]
             for label, score in self._final_scores(track_id).items():
-                results.append(
-                    dict(
-                        video_id=video_id,
-                        category_id=int(category_ids[label]),
-                        score=float(score),
-                        segmentations=segmentations,
-                        track_id=track_id,
-                    )
+                yield dict(
+                    video_id=video_id,
+                    category_id=int(category_ids[label]),
+                    score=float(score),
+                    segmentations=segmentations,
+                    track_id=track_id,
                 )
-        return results
 
     def _final_scores(self, track_id: int) -> dict[int, float]:
         """``{label: score}`` of an id's results."""
         if self.score_rule != 'majority':
-            return {label: self.score(track_id, label) for label in self._scores[track_id]}
+            return {label: self.score(track_id, label) for label in self._sums[track_id]}
+        track = self._tracks[track_id]
         by_label: dict[int, list[float]] = defaultdict(list)
-        for label, score in self._seen[track_id].values():
+        for label, score in zip(track.labels, track.scores, strict=True):
             by_label[label].append(score)
         winner = max(by_label, key=lambda label: (len(by_label[label]), fmean(by_label[label])))
-        return {winner: fmean(score for _, score in self._seen[track_id].values())}
+        return {winner: fmean(track.scores)}
+
+
+class _Track:
+    """What is known of an id in each of its frames, 32 bytes a frame; ``places`` are those of a ``_MaskFile``."""
+
+    __slots__ = ('frames', 'places', 'labels', 'scores')
+
+    def __init__(self) -> None:
+        self.frames, self.places, self.labels, self.scores = array('q'), array('q'), array('q'), array('d')
+
+    def append(self, frame: int, place: int, label: int, score: float) -> None:
+        for column, value in zip(self.__slots__, (frame, place, label, score), strict=True):
+            getattr(self, column).append(value)
+
+
+class _MaskFile:
+    """RLEs in a file that stays in memory while it is small; ``append`` gives the place to read one back from."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)
+        weakref.finalize(self, self._file.close)
+
+    def append(self, rle: dict) -> int:
+        place = self._file.seek(0, 2)
+        pickle.dump(rle, self._file, pickle.HIGHEST_PROTOCOL)
+        return place
+
+    def __getitem__(self, place: int) -> dict:
+        self._file.seek(place)
+        return pickle.load(self._file)

@@ -34,9 +34,10 @@ def mp4(tmp_path):
 @pytest.mark.parametrize('stride, count', [(1, 9), (2, 5)])
 def test_files(tmp_path, mp4, stride, count):
     model, out = ColourModel(), tmp_path / 'a' / 'out'
-    results = infer_video_to_folder(model, mp4, out, frame_stride=stride, score_thr=0, progress=False)
+    count_of_results = infer_video_to_folder(model, mp4, out, frame_stride=stride, score_thr=0, progress=False)
     assert sorted(p.name for p in out.iterdir()) == ['overlay.mp4', 'results.json']
-    assert json.loads((out / 'results.json').read_text()) == results
+    results = json.loads((out / 'results.json').read_text())
+    assert len(results) == count_of_results
     assert results == inference_video(model, mp4, frame_stride=stride)
     assert all(r['video_id'] == 1 and len(r['segmentations']) == count for r in results)
     capture = cv2.VideoCapture(str(out / 'overlay.mp4'))

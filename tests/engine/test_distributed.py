@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 
 import pytest
@@ -21,56 +20,15 @@ from maskprop.engine.checkpoint import load_checkpoint_file  # noqa: E402
 from maskprop.engine.launch import setup_distributed  # noqa: E402
 from maskprop.engine.random_state import get_random_state, seed_all, set_random_state  # noqa: E402
 from tests.engine.ranks import run_ranks  # noqa: E402
+from tests.engine.steps import ITERATIONS, RANKS, step_config, uneven_set  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, STAND_IN, Killed, KillHook, tiny_config  # noqa: E402
-from tests.helpers import write_tiny_ytvis  # noqa: E402
 
-RANKS, ITERATIONS = 2, 4
 Weights = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory) -> Path:
-    """A set whose frames have, in order, two objects and none in turn, and later two and one."""
-    root = write_tiny_ytvis(tmp_path_factory.mktemp('set'), videos=3, frames=6)
-    path = root / 'annotations' / 'train.json'
-    content = json.loads(path.read_text())
-    first = dict(content['annotations'][0], video_id=1)
-    second = dict(content['annotations'][1], video_id=1, category_id=2)
-    for annotation, present in ((first, (1, 0, 1, 0, 1, 1)), (second, (1, 0, 1, 0, 1, 0))):
-        pool = {key: next(v for v in annotation[key] if v) for key in ('segmentations', 'bboxes', 'areas')}
-        for key, value in pool.items():
-            annotation[key] = [value if p else None for p in present]
-    others = [a for a in content['annotations'] if a['video_id'] != 1]
-    content['annotations'] = [dict(a, id=i + 1) for i, a in enumerate([first, second, *others])]
-    path.write_text(json.dumps(content))
-    return root
-
-
-def config(file: Path, root: Path, work_dir: Path) -> Config:
-    cfg = tiny_config(root, work_dir, file=file)
-    cfg.merge_from_dict(
-        {
-            'train_dataloader.batch_size': 1,
-            'train_dataloader.sampler': dict(
-                type='SeededFrameSampler', shuffle=False, samples_per_epoch=RANKS * ITERATIONS
-            ),
-            'train_dataloader.dataset.keep_empty_frames': True,
-            'train_cfg.max_epochs': 1,
-            'train_cfg.val_begin': 100,
-            # plain SGD: Adam's first steps turn a difference of 1e-9 in a gradient near 0 into one of the
-            # step size
-            'optim_wrapper': dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
-            'default_hooks.checkpoint': dict(type='CheckpointHook', by_epoch=False, interval=ITERATIONS),
-            'param_scheduler': [],
-        }
-    )
-    cfg.optim_wrapper.clip_grad = dict(max_norm=10)
-    # norms in eval mode: in training mode each process would normalise by its own batch
-    if 'norm' in cfg.model:
-        cfg.model.norm = 'eval'
-    else:
-        cfg.model.detector.backbone.norm_eval = True
-    return cfg
+    return uneven_set(tmp_path_factory.mktemp('set'))
 
 
 def train_averaging_ranks(cfg: Config) -> tuple[Weights, Weights, list[tuple[int, ...]]]:
@@ -112,14 +70,14 @@ def train_averaging_ranks(cfg: Config) -> tuple[Weights, Weights, list[tuple[int
 
 @pytest.mark.parametrize('file', [STAND_IN, MASKPROP], ids=lambda path: path.stem)
 def test_two_processes_equal_one_that_averages(root, tmp_path, file):
-    cfg = config(file, root, tmp_path / 'two')
+    cfg = step_config(file, root, tmp_path / 'two')
     cfg.dump(str(tmp_path / 'config.py'))
     args = cli.train_parser().parse_args([str(tmp_path / 'config.py'), '--launcher', 'pytorch'])
     run_ranks(cli.train, args, folder=tmp_path, ranks=RANKS)
     found = load_checkpoint_file(tmp_path / 'two' / f'iter_{ITERATIONS}.pth')
     assert len(found['random_states']) == RANKS
 
-    before, expected, counts = train_averaging_ranks(config(file, root, tmp_path / 'one'))
+    before, expected, counts = train_averaging_ranks(step_config(file, root, tmp_path / 'one'))
     assert any(0 in c and max(c) > 0 for c in counts) and any(len(set(c)) > 1 and min(c) > 0 for c in counts)
     for name, value in expected.items():
         difference = (found['state_dict'][name] - value).abs().max()

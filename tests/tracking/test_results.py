@@ -1,7 +1,11 @@
 """Labels and scores of a whole video, by hand."""
 
+import tracemalloc
+
+import numpy as np
 import pytest
 
+from maskprop.tracking import results
 from maskprop.tracking.results import FrameResult, VideoInstances
 
 MASK = {'size': [1, 1], 'counts': ''}
@@ -55,3 +59,61 @@ def test_short_tracks_are_left_out(rule):
 def test_bad_rule_says_what_to_do():
     with pytest.raises(ValueError, match='majority'):
         VideoInstances('mean')
+
+
+def random_frames(seed, frames=40, ids=6):
+    """FrameResults with masks that differ, ids that come and go, at times twice in a frame."""
+    rng = np.random.default_rng(seed)
+    for t in range(frames):
+        result = FrameResult(t)
+        for track_id in rng.integers(1, ids + 1, rng.integers(0, 4)).tolist():
+            mask = dict(size=[4, 5], counts='x' * int(rng.integers(1, 90)) + f'{t}')
+            result.add(track_id, int(rng.integers(3)), float(rng.random()), mask)
+        yield result
+
+
+@pytest.mark.parametrize('rule', ['majority', 'with_category', 'all'])
+def test_masks_come_back_from_the_file_as_they_were(rule, monkeypatch):
+    """Results are the same whether the masks stay in memory or go to a file, and may be asked for at any time."""
+    expected: dict[int, list] = {}
+    found = []
+    for limit in (results.SPOOL_BYTES, 200):
+        monkeypatch.setattr(results, 'SPOOL_BYTES', limit)
+        instances = VideoInstances(rule)
+        for result in random_frames(3):
+            best = {}
+            for row in sorted(range(len(result.ids)), key=result.scores.__getitem__):
+                best[result.ids[row]] = result.masks[row]
+                instances.add_scores(result.ids[row], {result.labels[row]: result.scores[row]})
+            for track_id, mask in best.items():
+                expected.setdefault(track_id, [None] * 40)[result.frame_index] = mask
+            instances.add_frame(result)
+            instances.to_results(1, [1, 2, 3])
+        assert instances._masks._file._rolled == (limit == 200)
+        found.append(list(instances.iter_results(1, [1, 2, 3])))
+        assert {r['track_id']: r['segmentations'] for r in found[-1]} == expected
+    assert found[0] == found[1] == instances.to_results(1, [1, 2, 3])
+
+
+def test_a_long_video_leaves_little_in_memory(monkeypatch):
+    """Of every mask 32 bytes stay, whatever its own size."""
+    monkeypatch.setattr(results, 'SPOOL_BYTES', 1000)
+    instances = VideoInstances()
+
+    def add(frames):
+        for t in frames:
+            result = FrameResult(t)
+            for track_id in range(8):
+                result.add(track_id, 0, 0.5, dict(size=[720, 1280], counts=f'{t:05d}' * 100))
+                instances.add_scores(track_id, {0: 0.5})
+            instances.add_frame(result)
+
+    add(range(50))
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        add(range(50, 1050))
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 8 * 1000 * 60

@@ -1,28 +1,26 @@
 """ObjProp's propagation of object maps against the dense affinity matrix: time and peak memory.
 
-    python tools/benchmarks/inter_frame_attention.py [--objects 10] [--frames 24] [--json out.json]
+    python tools/benchmarks/inter_frame_attention.py
 
 A frame of 384x640 pixels has 48x80 = 3840 cells at stride 8, and the affinity of two frames 3840 x 3840 entries.
 The forms: ``attention`` is maskprop/ops/inter_frame_attention.py; ``dense`` makes a matrix for each history frame,
-one after the other, used by all objects; ``dense, batched`` makes those of all history frames at once. Prints
-medians, their range, ratios, and by how much memory grew at most; fails if the forms differ by more than 1e-5.
+one after the other, used by all objects; ``dense, batched`` makes those of all history frames at once. Memory is
+by how much it grows at most, in a process of its own. Fails if the forms differ by more than 1e-5.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from common import BenchmarkError, finish, in_turns, parser, ratios, spread, start, table
 from torch import Tensor
 
-from maskprop.evaluation.results_io import write_json
 from maskprop.ops.inter_frame_attention import propagate_maps, spatial_weight
 
 TOLERANCE = 1e-5
@@ -59,23 +57,6 @@ def make_inputs(args: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(x.to(args.device) for x in (current, reference, maps))
 
 
-def measure(function: Callable, inputs: tuple, runs: int) -> list[float]:
-    """Seconds of each run, after one to warm up."""
-    seconds = []
-    for _ in range(runs + 1):
-        synchronize(inputs[0])
-        start = time.perf_counter()
-        function(*inputs)
-        synchronize(inputs[0])
-        seconds.append(time.perf_counter() - start)
-    return seconds[1:]
-
-
-def synchronize(tensor: Tensor) -> None:
-    if tensor.is_cuda:
-        torch.cuda.synchronize()
-
-
 def peak_growth(function: Callable, inputs: tuple) -> float:
     """MiB by which memory grew at most in one call, the result included; on a CPU of this whole process."""
     if inputs[0].is_cuda:
@@ -104,55 +85,62 @@ def peak_alone(form: str, args: argparse.Namespace) -> float | None:
     return float(subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.split()[-1])
 
 
-def parse_args(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--size', type=int, nargs=2, default=(384, 640), metavar=('H', 'W'), help='pixels')
-    parser.add_argument('--stride', type=int, default=8)
-    parser.add_argument('--channels', type=int, default=256)
-    parser.add_argument('--objects', type=int, default=10)
-    parser.add_argument('--frames', type=int, default=24, help='of the history')
-    parser.add_argument('--spatial-weight', action='store_true', help=f'multiply by it, sigma {SIGMA:g} cells')
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--runs', type=int, default=5)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--json', type=Path)
-    parser.add_argument('--peak-of', choices=FORMS, help='print the MiB by which this form grows memory, only')
-    args = parser.parse_args(argv)
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments; ``argv`` is kept for child processes."""
+    result = parser(__doc__, runs=5)
+    result.add_argument('--size', type=int, nargs=2, default=(384, 640), metavar=('H', 'W'), help='pixels')
+    result.add_argument('--stride', type=int, default=8)
+    result.add_argument('--channels', type=int, default=256)
+    result.add_argument('--objects', type=int, default=10)
+    result.add_argument('--frames', type=int, default=24, help='of the history')
+    result.add_argument('--spatial-weight', action='store_true', help=f'multiply by it, sigma {SIGMA:g} cells')
+    result.add_argument('--peak-of', choices=FORMS, help='print the MiB by which this form grows memory, only')
+    argv = sys.argv[1:] if argv is None else argv
+    args = result.parse_args(argv)
     args.argv = argv
     return args
 
 
+def check(inputs: tuple) -> float:
+    """Largest difference of a form from ``dense``; raises BenchmarkError above the tolerance."""
+    expected = dense(*inputs)
+    difference = max(float((form(*inputs) - expected).abs().max()) for form in FORMS.values())
+    if not difference <= TOLERANCE:
+        raise BenchmarkError(f'the forms differ by {difference:.1e}, more than {TOLERANCE}')
+    return difference
+
+
+def tabulate(rows: dict) -> list[str]:
+    """Lines of times, peaks, and ratios to ``attention``."""
+    body = []
+    for name in FORMS:
+        own, other = rows['attention'], rows[name]
+        cells = [spread([1e3 * value for value in other['seconds']])]
+        cells.append(f'{spread(ratios(other["seconds"], own["seconds"]))}x')
+        if own['peak_mib'] is not None:
+            cells += [f'+{other["peak_mib"]:.0f}', f'{other["peak_mib"] / own["peak_mib"]:.1f}x']
+        body.append([name, *cells])
+    head = ('form', 'ms', 'time / attention', 'memory, MiB', 'memory / attention')[: len(body[0])]
+    title = '{objects} objects, {frames} history frames, {channels} channels, {cells} cells:'.format(**rows)
+    return [title, '', *table(head, body), '', f'Largest difference: {rows["difference"]:.0e}.']
+
+
 @torch.no_grad()
-def main() -> None:
-    args = parse_args(sys.argv[1:])
-    torch.set_num_threads(args.threads)
+def main(argv: list[str] | None = None) -> None:
+    """Run it."""
+    args = parse_args(argv)
     inputs = (*make_inputs(args), SIGMA if args.spatial_weight else None)
     if args.peak_of:
+        torch.set_num_threads(args.threads)
         attention(*(x[..., :2, :2].clone() for x in inputs[:3]), inputs[3])  # threads and kernels are there
         print(peak_growth(FORMS[args.peak_of], inputs))
         return
-    cells = inputs[2].shape[-2:].numel()
-    device = 'CPU' if args.device == 'cpu' else torch.cuda.get_device_name()
-    print(f'torch {torch.__version__}, {args.threads} threads, {device}')
-    print(f'{args.objects} objects, {args.frames} history frames, {args.channels} channels, {cells} cells')
-    expected = dense(*inputs)
-    rows = dict(objects=args.objects, frames=args.frames, channels=args.channels, cells=cells, device=device)
-    rows['difference'] = float((attention(*inputs) - expected).abs().max())
-    print(f'largest difference from the dense form: {rows["difference"]:.1e}')
-    for name, form in FORMS.items():
-        times, peak = measure(form, inputs, args.runs), peak_alone(name, args)
-        rows[name] = dict(seconds=statistics.median(times), peak_mib=peak)
-        low, high = 1e3 * min(times), 1e3 * max(times)
-        grown = '' if peak is None else f'   memory +{peak:.0f} MiB'
-        print(f'{name:15s} {1e3 * rows[name]["seconds"]:9.2f} ms   ({low:.2f} to {high:.2f}){grown}')
-    for name in ('dense', 'dense, batched'):
-        own, other = rows['attention'], rows[name]
-        memory = '' if own['peak_mib'] is None else f', memory {other["peak_mib"] / own["peak_mib"]:.1f}x'
-        print(f'{name} / attention: time {other["seconds"] / own["seconds"]:.2f}x{memory}')
-    if args.json:
-        write_json(args.json, rows)
-    if rows['difference'] > TOLERANCE:
-        raise SystemExit(f'the forms differ by {rows["difference"]:.1e}, more than {TOLERANCE}')
+    start(args)
+    rows = dict(objects=args.objects, frames=args.frames, channels=args.channels)
+    rows.update(cells=inputs[2].shape[-2:].numel(), difference=check(inputs))
+    seconds = in_turns({name: lambda f=form: f(*inputs) for name, form in FORMS.items()}, args.runs, args.device)
+    rows.update({name: dict(seconds=seconds[name], peak_mib=peak_alone(name, args)) for name in FORMS})
+    finish(args, rows, tabulate(rows))
 
 
 if __name__ == '__main__':

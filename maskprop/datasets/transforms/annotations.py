@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadTrackAnnotations
 from mmdet.registry import TRANSFORMS
@@ -60,7 +61,11 @@ class FilterVideoAnnotations(BaseTransform):
     def transform(self, results: dict) -> dict:
         boxes = results['gt_bboxes']  # (n, 4) float32
         keep = ((boxes[:, 2:] - boxes[:, :2]) > self.min_box_side).all(axis=1)
-        keep &= results['gt_masks'].areas >= self.min_mask_area
+        # counted, not summed as BitmapMasks.areas: 0 and 1 only, and several times as fast
+        areas = [np.count_nonzero(mask) for mask in results['gt_masks'].masks]
+        keep &= np.array(areas, dtype=np.int64) >= self.min_mask_area
+        if keep.all():
+            return results
         for key in self.KEYS:
             results[key] = results[key][keep]
         return results

@@ -48,11 +48,12 @@ class FrameCode(NamedTuple):
         return FrameCode(*(None if t is None else t[start:end] for t in self))
 
     @classmethod
-    def as_targets(cls, codes: Sequence[FrameCode]) -> FrameCode:
-        """Codes of several frames as one, without what only a source needs."""
-        fields = ('motion', 'shortcut', 'match', 'attention')
+    def as_targets(
+        cls, codes: Sequence[FrameCode], fields: Sequence[str] = ('motion', 'shortcut', 'match', 'attention')
+    ) -> FrameCode:
+        """Codes of several frames as one, with what a target needs or with these fields; the others are None."""
         joined = {name: torch.cat([getattr(code, name) for code in codes]) for name in fields}
-        return cls(values=None, **joined)
+        return cls(**{**dict.fromkeys(cls._fields), **joined})
 
 
 @MODELS.register_module()
@@ -200,31 +201,39 @@ class MaskPropagationHead(BaseModule):
         values = F.conv2d(self._with_mask_channel(features), fold_kernels(self.deform_weights, projection))
         # linear: the 1x1 convolution of g + f is the sum of those of g and f
         match = F.conv2d(features, self.mask_conv.weight) if self.match is None else self.match(features)
+        # on CPUs the offset block, most of the branch's work, runs faster with a cell's channels side by side
+        layout = torch.contiguous_format if features.is_cuda else torch.channels_last
         return FrameCode(
             # the first layer is linear in f_t - f_s: applied to each frame once, then subtracted
-            motion=F.conv2d(features, self.motion_conv.weight, padding=1),
-            shortcut=F.conv2d(features, self.motion_shortcut.weight),
+            motion=F.conv2d(features, self.motion_conv.weight, padding=1).contiguous(memory_format=layout),
+            shortcut=F.conv2d(features, self.motion_shortcut.weight).contiguous(memory_format=layout),
             values=values.unflatten(1, (len(projection), -1)),
             match=match,
             attention=self.attention_conv(features).float().sigmoid(),
             features=features if keep_features else None,
         )
 
-    def predict_offsets(self, source: FrameCode, targets: FrameCode) -> Tensor:
+    def predict_offsets(self, source: FrameCode, *targets: FrameCode) -> Tensor:
         """Sampling offsets o_{t,t+d} from the difference of the frames' features.
 
         Args:
-            source: code of 1 frame. targets: code of S frames.
+            source: code of 1 frame.
+            *targets: codes of S frames in all; each argument's frames go through the block together.
 
         Returns:
             (S, K, 2, H, W) float32, cells.
         """
-        motion = source.motion - targets.motion + self.motion_conv.bias[:, None, None]
-        shortcut = source.shortcut - targets.shortcut + self.motion_shortcut.bias[:, None, None]
-        block = self.block_norm(self.block_conv(F.relu(self.motion_norm(motion))))
-        block = F.relu(block + shortcut)
-        offsets = [conv(block).float().unflatten(1, (-1, 2)) for conv in self.offset_convs]
-        return torch.cat(offsets, 1)
+        # biases go to the one source frame, not to each difference
+        motion = source.motion + self.motion_conv.bias[:, None, None]
+        shortcut = source.shortcut + self.motion_shortcut.bias[:, None, None]
+        offsets = [self._offset_block(motion - t.motion, shortcut - t.shortcut) for t in targets]
+        return torch.cat(offsets).float().unflatten(1, (-1, 2))
+
+    def _offset_block(self, motion: Tensor, shortcut: Tensor) -> Tensor:
+        """(S, 2 K, H, W) offsets from what the block's first layer and its shortcut give, which are used up."""
+        block = self.block_conv(F.relu(self.motion_norm(motion), inplace=True))
+        block = F.relu(self.block_norm(block) + shortcut, inplace=True)
+        return torch.cat([conv(block) for conv in self.offset_convs], 1)
 
     def forward(self, source: FrameCode, targets: FrameCode, masks: Tensor, literal: bool = False) -> Tensor:
         """Propagate the instances of one frame to S frames.
@@ -240,7 +249,21 @@ class MaskPropagationHead(BaseModule):
         """
         if len(masks) == 0:
             return masks.new_zeros((len(targets.match), *masks.shape), dtype=torch.float32)
-        offsets = self.predict_offsets(source, targets)
+        return self._propagate(source, targets, masks, self.predict_offsets(source, targets), literal)
+
+    def propagate(self, source: Frame, targets: Sequence[Frame]) -> Tensor:
+        """The stream's form of :meth:`forward`: (S, N, H, W) soft masks of the source frame's instances."""
+        codes = [frame.code for frame in targets]
+        if source.masks.is_cuda or len(source) == 0:
+            return self(source.code, FrameCode.as_targets(codes), source.masks)
+        # one target after the other, each within a processor's cache
+        offsets = self.predict_offsets(source.code, *codes)
+        targets = FrameCode.as_targets(codes, ('match', 'attention'))
+        return self._propagate(source.code, targets, source.masks, offsets)
+
+    def _propagate(
+        self, source: FrameCode, targets: FrameCode, masks: Tensor, offsets: Tensor, literal: bool = False
+    ) -> Tensor:
         if literal:
             propagated = self._propagate_literally(source, masks, offsets)
         else:
@@ -249,10 +272,6 @@ class MaskPropagationHead(BaseModule):
             )  # [S, N, R, H, W]
         logits = self._segment(propagated, targets)
         return self._normalize(logits) * targets.attention.float()
-
-    def propagate(self, source: Frame, targets: Sequence[Frame]) -> Tensor:
-        """The stream's form of :meth:`forward`: (S, N, H, W) soft masks of the source frame's instances."""
-        return self(source.code, FrameCode.as_targets([frame.code for frame in targets]), source.masks)
 
     def _propagate_literally(self, source: FrameCode, masks: Tensor, offsets: Tensor) -> Tensor:
         features = self._with_mask_channel(source.features)[0].float()

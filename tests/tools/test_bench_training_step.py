@@ -1,0 +1,107 @@
+"""tools/benchmarks/training_step.py at tiny size: equal losses, counts, rows; a side that differs is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'tools/benchmarks'))
+
+import common  # noqa: E402
+import training_step  # noqa: E402
+from training_step import PEER, build_step, check_detectors  # noqa: E402
+
+TINY = ['--size', '60', '90', '--instances', '2', '--threads', '1', '--runs', '1', '--steps', '10']
+
+
+@pytest.fixture(scope='module')
+def args():
+    return training_step.parse_args([*TINY, '--cases', 'checkpointing'])
+
+
+@pytest.fixture(scope='module')
+def sides(args):
+    return [build_step(name, args) for name in ('MaskProp', PEER)]
+
+
+def test_both_sides_have_the_same_detector_and_samples(sides):
+    assert check_detectors(*sides) <= 1e-4
+    ours, peer = sides
+    with torch.no_grad():
+        assert ours.losses()['loss_prop'] > 0 and 'loss_prop' not in peer.losses()
+        assert 'loss_match' in peer.losses()
+
+
+def test_an_easier_pair_on_one_side_is_refused(sides):
+    ours, peer = sides
+    other = copy.copy(peer)
+    other.batch = (peer.batch[0] * 1.01, peer.batch[1])
+    with pytest.raises(common.BenchmarkError, match='losses differ'):
+        check_detectors(ours, other)
+
+
+def test_a_side_that_trains_less_is_refused(sides):
+    ours, peer = sides
+    weight = peer.model.detector.rpn_head.rpn_cls.weight.requires_grad_(False)
+    with pytest.raises(common.BenchmarkError, match='rpn_cls'):
+        check_detectors(ours, peer)
+    weight.requires_grad_(True)
+
+
+def test_cases_are_what_they_say(args):
+    step = build_step('checkpointing', args)
+    backbone = step.model.detector.backbone
+    assert backbone.layer2[0].with_cp and not backbone.layer1[0].bn1.training
+    weights = [p for p in step.model.propagation_head.parameters() if p.requires_grad]
+    before = [p.clone() for p in weights]
+    step()
+    assert any(not torch.equal(a, b) for a, b in zip(before, weights, strict=True))
+
+
+def test_pairs_have_the_annotations_of_both_frames():
+    inputs, samples = training_step.make_batch(2, (60, 90), 3, classes=5)
+    assert inputs.shape == (2, 2, 3, 64, 96) and not inputs[:, :, :, 60:].any()
+    for sample in samples:
+        key, other = (frame.gt_instances for frame in sample.video_data_samples)
+        assert key.instances_ids.tolist() == other.instances_ids.tolist() == [1, 2, 3]
+        assert key.labels.max() < 5 and not torch.equal(key.bboxes, other.bboxes)
+        for box, mask in zip(key.bboxes, key.masks.masks, strict=True):
+            rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+            found = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+            assert found == pytest.approx(box.tolist(), abs=1.5)
+
+
+def test_prints_tables_and_writes_rows(sides, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'rows.json'
+    built = dict(zip(('MaskProp', PEER), sides, strict=True))
+    monkeypatch.setattr(training_step, 'build_step', lambda name, args: built[name])
+    monkeypatch.setattr(sys, 'argv', ['training_step.py', *TINY, '--cases', '--json', str(out)])
+    monkeypatch.setattr(training_step, 'measure_memory', lambda name, args: dict(before=1.0, peak=len(name)))
+    training_step.main()
+    rows = json.loads(out.read_text())['rows']
+    assert [row['name'] for row in rows['steps']] == ['MaskProp', PEER] and rows['step_s'] > 0
+    assert rows['steps'][0]['memory_ratio'] == len('MaskProp') / len(PEER)
+    assert len(rows['curves']) == 1 and rows['curves'][0]['bf16'] != rows['curves'][0]['fp32']
+    assert f'| {PEER} |' in capsys.readouterr().out
+
+
+def test_memory_is_measured_in_a_process_of_its_own(sides, args, monkeypatch, capsys):
+    steps = []
+    monkeypatch.setattr(training_step, 'build_step', lambda name, args: lambda: steps.append((name, args.size)))
+
+    def run_here(words, **kwargs):
+        assert words[0] == sys.executable and words[1].endswith('training_step.py')
+        monkeypatch.setattr(sys, 'argv', words[1:])
+        training_step.main()
+        return SimpleNamespace(stdout=capsys.readouterr().out)
+
+    monkeypatch.setattr(training_step.subprocess, 'run', run_here)
+    found = training_step.measure_memory('checkpointing', args)
+    assert 100 < found['before'] <= found['peak']
+    assert steps == [('checkpointing', [60, 90])] * training_step.STEPS

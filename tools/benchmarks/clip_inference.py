@@ -1,0 +1,330 @@
+"""What joining frames costs at test: MaskProp with 2 T + 1 = 13, its detector alone, mmdet's MaskTrack R-CNN.
+
+    python tools/benchmarks/clip_inference.py
+    python tools/benchmarks/clip_inference.py --config CONFIG --checkpoint WEIGHTS --video FRAMES
+
+All three sides have the same Mask R-CNN ResNet-50-FPN with the same weights, and take the same 640x360 frames
+(padded to 640x384) with 1, 8, 20 or 50 injected detections each, from the normalised image to RLEs: ``detector``
+detects, pastes and encodes; ``maskprop`` is a video stream in its steady state, with full clips, that propagates
+to 12 neighbours and links; ``mmdet`` is ``MaskTrackRCNN.predict`` with its tracker, and the encoding that its
+metric does. Sides take turns frame by frame. Fails if boxes, labels or masks of any frame differ.
+
+``--video`` runs a trained model on a folder of images or a video file, with the detections that it makes itself,
+against the same model with a linker that needs no clips; reading and preparing images is within the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import BenchmarkError, finish, in_turns, parser, ratios, spread, start, table
+from mmdet.structures import DetDataSample, TrackDataSample
+from mmdet.structures.mask import encode_mask_results
+from models import InjectedDetections, build, mask_track_cfg, maskprop_cfg, mmdet_mask_track_cfg, share_detector
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from maskprop.models.detectors.frame_detector import detect
+from maskprop.ops.masks import paste_binary_masks
+
+SIDES = ('detector', 'maskprop', 'mmdet')
+# what the profile tells apart: each stage's function, by file and name
+STAGES = {
+    'backbone and FPN': ('two_stage.py', 'extract_feat'),
+    'RPN': ('base_dense_head.py', 'predict'),
+    'boxes': ('standard_roi_head.py', 'predict_bbox'),
+    'RoI masks': ('frame_detector.py', 'predict_roi_masks'),
+    'code of the branch': ('mask_propagation_head.py', 'encode'),
+    'stride masks': ('masks.py', 'paste_soft_masks'),
+    'final masks, pasted and encoded': ('masks.py', 'paste_binary_masks'),
+    'of it RLE': ('masks.py', 'encode_mask'),
+    'propagation': ('mask_propagation_head.py', 'propagate'),
+    'of it offsets': ('mask_propagation_head.py', 'predict_offsets'),
+    'of it look-ups': ('propagation.py', 'propagate_values'),
+    'linking': ('clip_linker.py', 'link'),
+}
+# what makes a CPU wait for a GPU's results
+WAITS = ('item', 'tolist', 'cpu', 'numpy', 'nonzero', 'unique', '__bool__', '__int__', '__float__', '__index__')
+
+
+def frame_meta(size: tuple[int, int], padded: tuple[int, int], index: int) -> dict[str, Any]:
+    """Meta of a frame that was padded and not resized."""
+    sizes = dict(img_shape=size, ori_shape=size, pad_shape=padded, batch_input_shape=padded)
+    return dict(**sizes, scale_factor=(1.0, 1.0), frame_id=index)
+
+
+class Sides:
+    """The three sides on one sequence of frames; each call of a side's method takes its next frame.
+
+    Args:
+        models: of :func:`make_models`.
+        count: detections per frame.
+        size: (height, width) of the video in pixels; the network's input is padded to multiples of 32.
+    """
+
+    def __init__(
+        self, models: dict[str, nn.Module], count: int, size: tuple[int, int], device: str = 'cpu'
+    ) -> None:
+        self.models, self.count, self.size = models, count, tuple(size)
+        self.padded = tuple(-(-side // 32) * 32 for side in size)
+        self.injected = {name: inject(model, count, self.size) for name, model in models.items()}
+        self.images = torch.randn(4, 1, 3, *self.padded, device=device)
+        self.records: dict[str, list] = {name: [] for name in SIDES}
+        self.stream = models['maskprop'].start_video()
+        self._kept: list[list[dict]] = []
+        self._fill_clips()
+
+    def _next(self, side: str) -> tuple[Tensor, dict]:
+        index = len(self.records[side])
+        return self.images[index % len(self.images)], frame_meta(self.size, self.padded, index)
+
+    def _fill_clips(self) -> None:
+        """Frames until all that the stream and its linker remember is there; detected once."""
+        injected = self.injected['maskprop']
+        frame = self._encode(*self._next('maskprop'))
+        for _ in range(4 * self.stream.radius + 1):
+            self._push(frame)
+        injected.frame, injected.found = 0, []
+
+    def _encode(self, image: Tensor, meta: dict) -> Any:
+        (view,) = self.stream.features.step(image, meta)
+        return self.stream.model.encode(view, needs=self.stream.needs)
+
+    def _push(self, frame: Any) -> None:
+        self._kept.append(frame.rles)
+        for result in self.stream.push(frame):
+            if result.masks != self._kept.pop(0):
+                raise BenchmarkError(f'maskprop: frame {result.frame_index} came out with other masks than it had')
+
+    def detector(self) -> None:
+        """Detect, paste, encode."""
+        image, meta = self._next('detector')
+        detector = self.models['detector'].detector
+        with torch.no_grad():
+            found = detect(detector, detector.extract_feat(image), [meta])[0]
+            rles = paste_binary_masks(found.roi_masks, found.boxes, *self.size)
+        self.records['detector'].append((found.boxes, found.labels, rles))
+
+    def maskprop(self) -> None:
+        """A step of the stream: detection of frame t, and the clip of frame t - T."""
+        frame = self._encode(*self._next('maskprop'))
+        self._push(frame)
+        self.records['maskprop'].append((frame.boxes, frame.labels, frame.rles))
+
+    def mmdet(self) -> None:
+        """A frame of mmdet's MaskTrack R-CNN, encoded as its metric does."""
+        image, meta = self._next('mmdet')
+        sample = TrackDataSample(video_data_samples=[DetDataSample(metainfo=meta)])
+        with torch.no_grad():
+            tracked = self.models['mmdet'].predict(image[None], [sample])[0][0].pred_track_instances
+        rles = encode_mask_results(tracked.masks.cpu().numpy())
+        rles = [dict(size=list(rle['size']), counts=rle['counts'].decode()) for rle in rles]
+        self.records['mmdet'].append((tracked.bboxes, tracked.labels, rles))
+
+    @property
+    def forms(self) -> dict[str, Callable[[], None]]:
+        """The three sides."""
+        return {name: getattr(self, name) for name in SIDES}
+
+    def check(self) -> None:
+        """Raise BenchmarkError unless all sides gave the same boxes, labels and masks for each frame."""
+        for name in SIDES:
+            if len(self.records[name]) != len(self.records['detector']):
+                raise BenchmarkError(f'{name} took {len(self.records[name])} frames')
+            if set(self.injected[name].found) != {self.count}:
+                raise BenchmarkError(f'{name}: {set(self.injected[name].found)} detections injected')
+            for index, (found, expected) in enumerate(
+                zip(self.records[name], self.records['detector'], strict=True)
+            ):
+                check_frame(f'{name}, frame {index}', found, expected, self.count)
+
+
+def check_frame(where: str, found: tuple, expected: tuple, count: int) -> None:
+    """Raise BenchmarkError unless boxes, labels and RLEs are equal, and as many as expected."""
+    for name, rows in zip(('boxes', 'labels', 'masks'), found, strict=True):
+        if len(rows) != count:
+            raise BenchmarkError(f'{where}: {len(rows)} {name}, expected {count}')
+    same_boxes = torch.allclose(torch.as_tensor(found[0]).cpu(), torch.as_tensor(expected[0]).cpu(), atol=1e-3)
+    same_labels = torch.as_tensor(found[1]).tolist() == torch.as_tensor(expected[1]).tolist()
+    same_masks = found[2] == expected[2]
+    if not (same_boxes and same_labels and same_masks):
+        raise BenchmarkError(
+            f'{where}: boxes {same_boxes}, labels {same_labels}, masks {same_masks}: not all the same'
+        )
+
+
+def inject(model: nn.Module, count: int, size: tuple[int, int]) -> InjectedDetections:
+    """Inject this number of detections from now on; a model is wrapped once."""
+    if not hasattr(model, 'injected'):
+        model.injected = InjectedDetections(model.detector, count, size)
+    model.injected.count, model.injected.size = count, size
+    model.injected.frame, model.injected.found = 0, []
+    return model.injected
+
+
+def make_models(device: str) -> dict[str, nn.Module]:
+    """The three sides' models, with the same detector weights."""
+    models = dict(
+        detector=build(mask_track_cfg(), device),
+        maskprop=build(maskprop_cfg(), device),
+        mmdet=build(mmdet_mask_track_cfg(), device),
+    )
+    return prepare(models)
+
+
+def prepare(models: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """Share the detector's weights; give random heads outputs that mean something."""
+    for name in ('maskprop', 'mmdet'):
+        share_detector(models['detector'], models[name])
+    for conv in models['maskprop'].propagation_head.offset_convs:  # zero at first: offsets of some cells instead
+        nn.init.normal_(conv.weight, std=0.02)
+    # random embeddings would give two detections one object, and mmdet drops one of them: boxes and labels decide
+    last = models['mmdet'].track_head.embed_head.fcs[-1]
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return models
+
+
+def profile_stages(form: Callable[[], None], frames: int) -> dict[str, float]:
+    """Milliseconds per frame in each of ``STAGES``, and in ``all``; by cProfile."""
+    profile = cProfile.Profile()
+    profile.enable()
+    for _ in range(frames):
+        form()
+    profile.disable()
+    stats = pstats.Stats(profile)
+    found = dict.fromkeys(STAGES, 0.0)
+    for (file, _, name), (_, _, _, cumulative, _) in stats.stats.items():
+        for stage, (suffix, function) in STAGES.items():
+            if name == function and Path(file).name == suffix:
+                found[stage] += 1e3 * cumulative / frames
+    return dict(all=1e3 * stats.total_tt / frames, **found)
+
+
+class WaitCounter(TorchFunctionMode):
+    """Counts the calls for which a CPU would wait for a GPU, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        name = getattr(func, '__name__', '')
+        by_mask = name == '__getitem__' and any(
+            isinstance(i, Tensor) and i.dtype == torch.bool
+            for i in (args[1] if isinstance(args[1], tuple) else args[1:])
+        )
+        if (name in WAITS or by_mask) and not (name != 'cpu' and called_by('paste_binary_masks')):
+            self.calls['[mask]' if by_mask else name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def called_by(function: str) -> bool:
+    """Whether a function of this name is running; ``paste_binary_masks`` copies to the CPU and works there."""
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_name != function:
+        frame = frame.f_back
+    return frame is not None
+
+
+def count_waits(form: Callable[[], None]) -> dict[str, int]:
+    """Calls in one frame that would make a CPU wait for a GPU, of the project's and of mmdet's Python code."""
+    with WaitCounter() as counter:
+        form()
+    return dict(counter.calls.most_common())
+
+
+def time_injected(args: argparse.Namespace) -> list[dict]:
+    """Rows for each number of detections."""
+    rows, models = [], make_models(args.device)
+    for count in args.instances:
+        sides = Sides(models, count, args.size, args.device)
+        seconds = in_turns(sides.forms, args.runs, args.device)
+        row = dict(instances=count, seconds=seconds)
+        if count == args.profile_at:
+            row['waits'] = {name: count_waits(form) for name, form in sides.forms.items()}
+            row['profile_ms'] = profile_stages(sides.maskprop, 3)
+            for name in ('detector', 'mmdet'):
+                for _ in range(3):
+                    sides.forms[name]()
+        sides.check()
+        rows.append(row)
+        print(f'{count} instances: {relative(seconds)}', flush=True)
+    return rows
+
+
+def relative(seconds: dict[str, list[float]]) -> str:
+    """Both ratios of one row, in words."""
+    alone = spread(ratios(seconds['maskprop'], seconds['detector']))
+    return f"{alone}x the detector's time, {spread(ratios(seconds['mmdet'], seconds['maskprop']))}x mmdet's rate"
+
+
+def injected_lines(rows: list[dict], size: tuple[int, int]) -> list[str]:
+    """Tables of times, of the profile and of waits."""
+    head = (
+        'detections',
+        *(f'{name}, ms' for name in SIDES),
+        'maskprop / detector, time',
+        'maskprop / mmdet, frames per second',
+    )
+    body = []
+    for row in rows:
+        seconds = row['seconds']
+        cells = [spread([1e3 * value for value in seconds[name]]) for name in SIDES]
+        alone, peer = (
+            ratios(seconds['maskprop'], seconds['detector']),
+            ratios(seconds['mmdet'], seconds['maskprop']),
+        )
+        body.append([row['instances'], *cells, f'{spread(alone)}x', f'{spread(peer)}x'])
+    lines = [f'Milliseconds per {size[1]}x{size[0]} frame, in the steady state:', '', *table(head, body)]
+    for row in rows:
+        if 'profile_ms' not in row:
+            continue
+        whole = row['profile_ms']['all']
+        body = [
+            [name, f'{value:.1f}', f'{100 * value / whole:.1f} %'] for name, value in row['profile_ms'].items()
+        ]
+        lines += ['', f'Where the time goes (maskprop, {row["instances"]} detections, cProfile):', '']
+        lines += table(('stage', 'ms', 'share'), body)
+        lines += ['', 'Calls per frame for which a CPU would wait for a GPU:', '']
+        lines += table(('side', 'in all', 'of which'), [
+            [name, sum(waits.values()), ', '.join(f'{v} {k}' for k, v in waits.items())]
+            for name, waits in row['waits'].items()
+        ])  # fmt: skip
+    return lines
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run it."""
+    result = parser(__doc__, runs=10)
+    result.add_argument('--instances', type=int, nargs='+', default=(1, 8, 20, 50), help='detections per frame')
+    result.add_argument('--size', type=int, nargs=2, default=(360, 640), metavar=('H', 'W'), help='of the video')
+    result.add_argument('--profile-at', type=int, default=8, metavar='N', help='detections; default: %(default)s')
+    result.add_argument('--config', help='of a trained model')
+    result.add_argument('--checkpoint', help='of a trained model')
+    result.add_argument('--video', help='images in a folder, or a video file, for the trained model')
+    args = result.parse_args(argv)
+    given = [bool(value) for value in (args.config, args.checkpoint, args.video)]
+    if any(given) != all(given):
+        result.error('--config, --checkpoint and --video belong together')
+    start(args)
+    rows = dict(injected=time_injected(args))
+    lines = injected_lines(rows['injected'], args.size)
+    if args.video:
+        from clip_trained import time_trained, trained_lines
+
+        rows['trained'] = time_trained(args)
+        lines += ['', *trained_lines(rows['trained'], args)]
+    finish(args, rows, lines)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,161 @@
+"""The propagation branch of one frame against one frame of its detector; run by propagation.py."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from common import BenchmarkError, in_turns, ratios, spread, synchronize, table
+from models import InjectedDetections, build, maskprop_cfg
+from torch import Tensor, nn
+
+from maskprop.models.detectors.frame_detector import detect
+from maskprop.models.heads.mask_propagation_head import FrameCode, MaskPropagationHead
+from maskprop.ops.masks import paste_binary_masks
+from maskprop.ops.propagation import propagate_values
+from maskprop.tracking.stream import Frame
+
+INSTANCES, NEIGHBOURS = 8, 12
+TOLERANCE = 1e-5
+PARTS = ('code', 'offsets', 'look-ups', 'softmax')
+
+
+def frame_meta(height: int, width: int) -> dict:
+    """Meta of a frame that was neither resized nor padded."""
+    return dict(img_shape=(height, width), ori_shape=(height, width), scale_factor=(1.0, 1.0))
+
+
+@torch.no_grad()
+def detect_and_encode(detector: nn.Module, image: Tensor) -> list[dict]:
+    """One frame of Mask R-CNN, from the image to RLEs."""
+    height, width = image.shape[-2:]
+    found = detect(detector, detector.extract_feat(image), [frame_meta(height, width)])[0]
+    return paste_binary_masks(found.roi_masks, found.boxes, height, width)
+
+
+class Branch:
+    """The branch on made-up features of a frame and of its neighbours.
+
+    Attributes:
+        forms: what is timed, by name: the branch and its parts.
+    """
+
+    def __init__(self, model: nn.Module, image: Tensor, neighbours: int = NEIGHBOURS) -> None:
+        self.head: MaskPropagationHead = model.propagation_head
+        self.feats = model.detector.extract_feat(image)
+        moved = ([f + 0.1 * torch.randn_like(f) for f in self.feats] for _ in range(neighbours))
+        self.masks = torch.rand(INSTANCES, *self.feats[self.head.feat_level].shape[-2:], device=image.device)
+        self.targets = [self._frame(feats) for feats in moved]
+        self.codes = [frame.code for frame in self.targets]
+        self.forms = dict(branch=self.run, **self._parts())
+
+    def run(self) -> Tensor:
+        """(S, N, H, W) soft masks in the neighbours: all that a frame adds to its detection."""
+        return self.head.propagate(self._frame(self.feats), self.targets)
+
+    def _frame(self, feats: Sequence[Tensor]) -> Frame:
+        blank = dict(boxes=None, class_scores=[{0: 1.0}] * len(self.masks), rles=[], size=(0, 0), map_size=(0, 0))
+        return Frame(code=self.head.encode(feats), masks=self.masks, **blank)
+
+    def _parts(self) -> dict[str, Callable]:
+        head, code, targets = self.head, self.head.encode(self.feats), FrameCode.as_targets(self.codes)
+        offsets = head.predict_offsets(code, targets)
+        found = self.look_ups(code, offsets)
+
+        def segment() -> Tensor:
+            return head._normalize(head._segment(found, targets)) * targets.attention
+
+        return {
+            'code': lambda: head.encode(self.feats),
+            'offsets': lambda: head.predict_offsets(code, *self.codes),
+            'look-ups': lambda: self.look_ups(code, offsets),
+            'softmax': segment,
+        }
+
+    def look_ups(self, code: FrameCode, offsets: Tensor) -> Tensor:
+        """(S, N, R, H, W)."""
+        return propagate_values(code.values[0], self.masks, offsets, self.head.dilations, self.head.kernel_size)
+
+    def difference(self) -> float:
+        """Largest difference of the soft masks from those of the paper's deformable convolution, one neighbour."""
+        code = self.head.encode(self.feats, keep_features=True)
+        target = FrameCode.as_targets(self.codes[:1])
+        expected = self.head(code, target, self.masks, literal=True)
+        return float((expected - self.run()[:1]).abs().max())
+
+    def compiled(self) -> tuple[dict[str, Callable], dict[str, float]]:
+        """The parts that may gain, compiled, and the seconds that this took; empty if it is not possible here."""
+        head, code = self.head, self.head.encode(self.feats)
+        targets = FrameCode.as_targets(self.codes)
+        offsets = head.predict_offsets(code, targets)
+        predict, look_ups = torch.compile(head.predict_offsets), torch.compile(propagate_values)
+        forms = {
+            'offsets, compiled': lambda: predict(code, *self.codes),
+            'look-ups, compiled': lambda: look_ups(
+                code.values[0], self.masks, offsets, head.dilations, head.kernel_size
+            ),
+        }
+        seconds = {}
+        for name, form in forms.items():
+            begin = time.perf_counter()
+            try:
+                found = form()
+            except Exception as error:  # no C++ compiler, or no back end for this machine
+                print(f'torch.compile does not work here: {type(error).__name__}: {str(error).splitlines()[0]}')
+                return {}, {}
+            synchronize(self.masks.device.type)
+            seconds[name] = time.perf_counter() - begin
+            expected = self.forms[name.partition(',')[0]]()
+            check(float((found - expected).abs().max() / expected.abs().max()), name)
+        return forms, seconds
+
+
+def check(difference: float, what: str) -> None:
+    """Raise BenchmarkError if a form is not the same function."""
+    if not difference <= TOLERANCE:
+        raise BenchmarkError(f'{what}: differs by {difference:.1e}, more than {TOLERANCE}')
+
+
+@torch.no_grad()
+def time_branch(args: argparse.Namespace) -> dict:
+    """Seconds of the detector's frame, of the branch and of its parts, in turns."""
+    model = build(maskprop_cfg(), args.device)
+    for conv in model.propagation_head.offset_convs:  # zero at first: offsets of some cells instead
+        nn.init.normal_(conv.weight, std=0.02)
+    injected = InjectedDetections(model.detector, INSTANCES, tuple(args.image))
+    image = torch.randn(1, 3, *args.image, device=args.device)
+    branch = Branch(model, image)
+    rows = dict(difference=branch.difference())
+    check(rows['difference'], 'the branch')
+    if len(detect_and_encode(model.detector, image)) != INSTANCES or set(injected.found) != {INSTANCES}:
+        raise BenchmarkError(f'{injected.found} detections, expected {INSTANCES}')
+    compiled, rows['compile_s'] = branch.compiled() if args.compile else ({}, {})
+    forms = dict(detector=lambda: detect_and_encode(model.detector, image), **branch.forms, **compiled)
+    forms = {name: no_grad(form) for name, form in forms.items()}
+    rows['seconds'] = in_turns(forms, max(args.runs, 5), args.device)
+    return rows
+
+
+def no_grad(form: Callable) -> Callable:
+    """The form without gradients."""
+    return torch.no_grad()(form)
+
+
+def branch_lines(rows: dict, args: argparse.Namespace) -> list[str]:
+    """The table."""
+    seconds = rows['seconds']
+    body = []
+    for name, values in seconds.items():
+        share = [100 * ratio for ratio in ratios(values, seconds['detector'])]
+        body.append([name, spread([1e3 * value for value in values]), f'{spread(share)} %'])
+    height, width = args.image
+    title = f'The branch of one frame, {width}x{height}, {NEIGHBOURS} neighbours, {INSTANCES} instances:'
+    lines = [title, '', *table(('part', 'ms', "share of the detector's frame"), body)]
+    if rows['compile_s']:
+        lines += [
+            '',
+            'Seconds to compile: ' + ', '.join(f'{k} {v:.0f}' for k, v in rows['compile_s'].items()) + '.',
+        ]
+    return lines

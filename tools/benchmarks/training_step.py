@@ -1,0 +1,241 @@
+"""MaskProp's training step on a pair against that of mmdet's MaskTrack R-CNN, and what saves memory and time.
+
+    python tools/benchmarks/training_step.py [--size 360 640] [--instances 4] [--cases checkpointing bf16 ...]
+
+A step is forward, backward and optimiser step on one pair, Mask R-CNN ResNet-50-FPN with the paper's propagation
+branch against the same detector with mmdet's track head, its RPN mended (``MendedMaskTrackRCNN``). Both have the
+same weights, frozen parts and random samples: the script fails if their detection losses differ. Peak memory is
+that of a process that does nothing else. The cases are MaskProp's step with gradient checkpointing, gradient
+accumulation, bf16 or, if asked for, torch.compile, which takes minutes to begin. The curves are those of the
+demo's small model in fp32 and bf16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from statistics import median
+
+import common
+import models
+import torch
+from training_pairs import Batch, make_batch
+
+import maskprop
+
+maskprop.register_all()
+
+from mmengine.config import Config  # noqa: E402
+from mmengine.optim import OptimWrapper, build_optim_wrapper  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from maskprop.engine.bf16 import Bf16OptimWrapper  # noqa: E402
+from maskprop.engine.checks import fit_num_classes  # noqa: E402
+from maskprop.engine.compile_hook import compile_parts  # noqa: E402
+
+DETECTION_LOSSES = ('loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask')
+TOLERANCE = 1e-4  # relative
+SEED = 0
+PEER = 'mmdet MaskTrack R-CNN'
+CASES = ('checkpointing', 'accumulation', 'bf16', 'compile')
+STEPS = 2  # of a process whose memory is measured: the second has the optimiser's state
+ACCUMULATED = 2
+WINDOW = 10  # steps that a smoothed loss is the mean of
+
+
+class Step:
+    """One training step of a model, always on the same pair and the same random samples."""
+
+    def __init__(self, model: nn.Module, batch: Batch, wrapper: OptimWrapper, forwards: int = 1) -> None:
+        self.model, self.batch, self.wrapper, self.forwards = model.train(), batch, wrapper, forwards
+
+    def losses(self) -> dict[str, Tensor]:
+        torch.manual_seed(SEED)
+        return self.model.loss(*self.batch)
+
+    def __call__(self) -> None:
+        for _ in range(self.forwards):
+            with self.wrapper.optim_context(self.model):
+                total, _ = self.model.parse_losses(self.losses())
+            self.wrapper.update_params(total)
+
+
+def build_step(name: str, args: argparse.Namespace) -> Step:
+    """The step of :data:`PEER`, of ``'MaskProp'``, or MaskProp's in a case of :data:`CASES`."""
+    cfg = models.mmdet_mask_track_cfg() if name == PEER else models.maskprop_cfg()
+    cfg.detector.backbone.with_cp = name == 'checkpointing'
+    model = models.build(cfg, args.device)
+    accumulate = ACCUMULATED if name == 'accumulation' else 1
+    # the rate is so small that the work stays the same
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9, weight_decay=1e-4)
+    kind = Bf16OptimWrapper if name == 'bf16' else OptimWrapper
+    wrapper = kind(optimizer=optimizer, clip_grad=dict(max_norm=35), accumulative_counts=accumulate)
+    # as mmengine's loops do: how many iterations there will be decides the last factor of the losses
+    wrapper.initialize_count_status(model, 0, accumulate * 10**6)
+    if name == 'compile':
+        compile_parts(model, backend=args.backend)
+    return Step(model, make_batch(1, args.size, args.instances, device=args.device), wrapper, accumulate)
+
+
+def check_detectors(ours: Step, peer: Step) -> float:
+    """The largest relative difference of the detection losses, of equal weights and samples.
+
+    Raises:
+        BenchmarkError: it is above 1e-4, or the detectors don't train the same parameters.
+    """
+    models.share_detector(ours.model, peer.model)
+    trained = [{n for n, p in s.model.detector.named_parameters() if p.requires_grad} for s in (ours, peer)]
+    if trained[0] != trained[1]:
+        raise common.BenchmarkError(f'only one side trains {sorted(trained[0] ^ trained[1])[:5]}')
+    found = []
+    for step in (ours, peer):
+        with torch.no_grad():
+            losses = step.losses()
+        found.append({name: _total(losses[name]) for name in DETECTION_LOSSES})
+    apart = max(abs(found[0][name] - found[1][name]) / abs(found[1][name]) for name in DETECTION_LOSSES)
+    if not apart <= TOLERANCE:
+        raise common.BenchmarkError(f'the detection losses differ by {apart:.1e}: {found[0]} and {found[1]}')
+    return apart
+
+
+def _total(loss: Tensor | Sequence[Tensor]) -> float:
+    return float(sum(loss) if isinstance(loss, list) else loss)
+
+
+def measure_memory(name: str, args: argparse.Namespace) -> dict[str, float]:
+    """MiB before the first step and at most, in a process of its own: resident, or on the GPU allocated."""
+    words = [sys.executable, __file__, '--child', name, '--size', *map(str, args.size), '--device', args.device]
+    words += ['--instances', str(args.instances), '--threads', str(args.threads), '--backend', args.backend]
+    output = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def run_child(args: argparse.Namespace) -> None:
+    """What the process of :func:`measure_memory` does."""
+    step = build_step(args.child, args)
+    before = _memory(args.device)
+    for _ in range(STEPS):
+        step()
+    print(json.dumps(dict(before=before, peak=_memory(args.device))))
+
+
+def _memory(device: str) -> float:
+    return common.peak_memory() if device == 'cpu' else torch.cuda.max_memory_allocated() / 2**20
+
+
+def step_rows(args: argparse.Namespace) -> list[dict]:
+    """Seconds per pair and memory of both sides and the cases; ``ratio`` to the peer's, a case's to MaskProp's."""
+    steps = {name: build_step(name, args) for name in ('MaskProp', PEER, *args.cases)}
+    apart = check_detectors(steps['MaskProp'], steps[PEER])
+    print(f'largest relative difference of the detection losses: {apart:.1e}')
+    seconds = common.in_turns(steps, args.runs, args.device)
+    seconds = {name: [s / steps[name].forwards for s in found] for name, found in seconds.items()}
+    del steps
+    memory = {name: measure_memory(name, args) for name in seconds}
+    rows = []
+    for name, found in seconds.items():
+        base = PEER if name in ('MaskProp', PEER) else 'MaskProp'
+        ratios = common.ratios(found, seconds[base])
+        row = dict(name=name, base=base, seconds=found, ratios=ratios, difference=apart, **memory[name])
+        rows.append(dict(row, memory_ratio=memory[name]['peak'] / memory[base]['peak']))
+    return rows
+
+
+def step_table(rows: Sequence[dict]) -> list[str]:
+    """Lines of the table of :func:`step_rows`."""
+    cells = []
+    for row in rows:
+        same = row['name'] == row['base']
+        ratios = ['', ''] if same else [common.spread(row['ratios']), f'{row["memory_ratio"]:.2f}']
+        peak, before = f'{row["peak"]:.0f}', f'{row["before"]:.0f}'
+        name = row['name'] if row['base'] == PEER else f'MaskProp, {row["name"]}'
+        cells.append([name, common.spread(row['seconds']), ratios[0], peak, before, ratios[1]])
+    head = ['step', 's per pair', 'ratio', 'peak MiB', 'of it before the first step', 'ratio']
+    return common.table(head, cells)
+
+
+def train_curve(wrapper: str, steps: int, device: str, nudge: float = 0.0) -> list[float]:
+    """Losses of the demo's small model, trained from a fixed seed on eight pairs, two a step.
+
+    Args:
+        wrapper: type of the optim wrapper.
+        steps: of training.
+        device: of the model.
+        nudge: relative size of a random change of the first weights.
+    """
+    cfg = Config.fromfile(models.CONFIGS / 'demo/maskprop_tiny_synthetic.py')
+    fit_num_classes(cfg.model, 3)
+    model = models.build(cfg.model, device).train()
+    for parameter in model.parameters():
+        parameter.data.mul_(1 + nudge * torch.randn_like(parameter))
+    optim = dict(cfg.optim_wrapper, type=wrapper)
+    optim['optimizer'] = dict(optim['optimizer'], lr=1e-3)
+    wrapped = build_optim_wrapper(model, optim)
+    batches = [make_batch(2, (96, 160), 3, seed=seed, classes=3, device=device) for seed in range(4)]
+    totals = []
+    for index in range(steps):
+        torch.manual_seed(index)
+        with wrapped.optim_context(model):
+            total, _ = model.parse_losses(model.loss(*batches[index % len(batches)]))
+        wrapped.update_params(total)
+        totals.append(total.item())
+    return totals
+
+
+def curve_rows(args: argparse.Namespace) -> list[dict]:
+    """Mean losses over windows of steps in fp32, bf16, and fp32 from weights that differ by a rounding of bf16."""
+    kinds = dict(fp32=('OptimWrapper', 0.0), bf16=('Bf16OptimWrapper', 0.0), nudged=('OptimWrapper', 2**-9))
+    curves = {name: train_curve(kind, args.steps, args.device, nudge) for name, (kind, nudge) in kinds.items()}
+    rows = []
+    for start in range(0, args.steps - WINDOW + 1, WINDOW):
+        means = {name: sum(curve[start : start + WINDOW]) / WINDOW for name, curve in curves.items()}
+        apart = {f'{name}_apart': abs(means[name] / means['fp32'] - 1) for name in ('bf16', 'nudged')}
+        rows.append(dict(first=start + 1, last=start + WINDOW, **means, **apart))
+    return rows
+
+
+def curve_table(rows: Sequence[dict]) -> list[str]:
+    """Lines of the table of :func:`curve_rows`."""
+    cells = []
+    for row in rows:
+        losses = [f'{row[name]:.3f}' for name in ('fp32', 'bf16', 'nudged')]
+        apart = [f'{row[f"{name}_apart"]:.1%}' for name in ('bf16', 'nudged')]
+        cells.append([f'{row["first"]} to {row["last"]}', *losses, *apart])
+    head = ['steps', 'fp32', 'bf16', 'fp32, first weights nudged', 'bf16 apart', 'nudged apart']
+    worst = {name: max(row[f'{name}_apart'] for row in rows) for name in ('bf16', 'nudged')}
+    text = f'Largest relative difference to fp32: bf16 {worst["bf16"]:.1%}, nudged {worst["nudged"]:.1%}.'
+    return [*common.table(head, cells), '', text]
+
+
+def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = common.parser(__doc__, runs=3)
+    parser.add_argument('--size', type=int, nargs=2, default=(360, 640), metavar=('H', 'W'), help='of the frames')
+    parser.add_argument('--instances', type=int, default=4, help='in each frame; default: %(default)s')
+    parser.add_argument(
+        '--cases', nargs='*', default=list(CASES[:3]), choices=CASES, help='default: all but compile'
+    )
+    parser.add_argument('--backend', default='inductor', help='of torch.compile; default: %(default)s')
+    parser.add_argument('--steps', type=int, default=60, help='of the loss curves, 0: none; default: %(default)s')
+    parser.add_argument('--child', choices=('MaskProp', PEER, *CASES), help=argparse.SUPPRESS)
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    args = parse_args()
+    common.start(args)
+    if args.child:
+        run_child(args)
+        return
+    rows = step_rows(args)
+    lines = step_table(rows)
+    curves = curve_rows(args) if args.steps >= WINDOW else []
+    if curves:
+        lines += ['', *curve_table(curves)]
+    common.finish(args, dict(steps=rows, curves=curves, step_s=median(rows[0]['seconds'])), lines)
+
+
+if __name__ == '__main__':
+    main()

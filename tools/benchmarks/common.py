@@ -28,14 +28,16 @@ class BenchmarkError(SystemExit):
 
 def parser(description: str | None, runs: int) -> argparse.ArgumentParser:
     """A parser with the arguments that all benchmarks have."""
-    result = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument(
+        '--runs', type=int, default=runs, help='rounds, after one that warms up; default: %(default)s'
     )
-    result.add_argument('--runs', type=int, default=runs, help='rounds, after one that warms up; default: %(default)s')
     result.add_argument('--threads', type=int, default=2, help='of PyTorch; default: %(default)s')
     result.add_argument('--device', default='cpu', help='cpu or cuda')
     result.add_argument('--json', type=Path, metavar='OUT', help='write the rows to this file')
-    result.add_argument('--doc', type=Path, metavar='PAGE', help='put the tables into this page, in place of the last')
+    result.add_argument(
+        '--doc', type=Path, metavar='PAGE', help='put the tables into this page, in place of the last'
+    )
     return result
 
 
@@ -67,7 +69,10 @@ def processor() -> str:
 
 
 def in_turns(
-    forms: Mapping[str, Callable[[], Any]], runs: int, device: str = 'cpu', repeats: Mapping[str, int] | None = None
+    forms: Mapping[str, Callable[[], Any]],
+    runs: int,
+    device: str = 'cpu',
+    repeats: Mapping[str, int] | None = None,
 ) -> dict[str, list[float]]:
     """Seconds of each form in each of ``runs`` rounds, after one that warms up.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,6 +40,7 @@ class Frame:
         refined: N final masks, refined; None without a refinement head.
         image: (3, H, W) uint8 RGB on the CPU, pixels of the network's input, padding included; None unless a part
             of the stream needs it.
+        memo: what a propagator keeps with the frame for its later clips.
     """
 
     code: Any
@@ -53,6 +54,7 @@ class Frame:
     attention_code: Tensor | None = None
     refined: list[dict] | None = None
     image: Tensor | None = None
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.class_scores)

@@ -5,6 +5,8 @@ import torch
 from mmengine.registry import init_default_scope
 
 from maskprop.models import MaskPropagationHead
+from maskprop.models.heads.mask_propagation_head import FrameCode
+from maskprop.tracking.stream import Frame
 
 init_default_scope('mmdet')
 CHANNELS, HEIGHT, WIDTH = 8, 10, 12
@@ -141,6 +143,43 @@ def test_degenerate_instances_under_autocast(normalizer, kind):
     loss.backward()
     assert torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
+
+
+def make_frames(head, count, instances=2):
+    feats = torch.rand(count, CHANNELS, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(3))
+    blank = dict(boxes=None, rles=[], size=(0, 0), map_size=(0, 0))
+    return [
+        Frame(
+            code=head.encode([f[None]]),
+            masks=torch.rand(n, HEIGHT, WIDTH),
+            class_scores=[{0: 1.0}] * n,
+            **blank,
+        )
+        for f, n in zip(feats, [instances] * (count - 2) + [0, instances], strict=True)
+    ]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('streams', [1, 2])
+def test_stream_equals_forward(streams, monkeypatch):
+    """Clips of a stream, whose blocks serve both orders of two frames, also where several streams share frames."""
+    head, radius = random_offsets(make_head(normalizer='sigmoid')), 2
+    head.block_conv.bias.normal_()
+    frames = make_frames(head, 8)
+    convolved = []
+    monkeypatch.setattr(
+        head, '_linear_block', lambda x: convolved.append(len(x)) or type(head)._linear_block(head, x)
+    )
+    for centre, source in enumerate(frames):
+        clip = frames[max(centre - radius, 0) : centre + radius + 1]
+        expected = head(source.code, FrameCode.as_targets([f.code for f in clip]), source.masks)
+        del convolved[:]
+        for _ in range(streams):
+            found = head.propagate(source, clip)
+            torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
+        if streams == 1 and 2 <= centre < 6:  # the pairs with later frames, and one frame's block of its own
+            assert sum(convolved) == radius + 1
+    assert sum(isinstance(key, int) for f in frames for key in f.memo) <= 2 * streams  # of those at the end alone
 
 
 def test_bad_keys_say_what_to_do():

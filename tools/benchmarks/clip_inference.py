@@ -47,7 +47,7 @@ STAGES = {
     'final masks, pasted and encoded': ('masks.py', 'paste_binary_masks'),
     'of it RLE': ('masks.py', 'encode_mask'),
     'propagation': ('mask_propagation_head.py', 'propagate'),
-    'of it offsets': ('mask_propagation_head.py', 'predict_offsets'),
+    'of it offsets': ('mask_propagation_head.py', '_stream_offsets'),
     'of it look-ups': ('propagation.py', 'propagate_values'),
     'linking': ('clip_linker.py', 'link'),
 }

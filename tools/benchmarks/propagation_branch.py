@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from common import BenchmarkError, in_turns, ratios, spread, synchronize, table
-from models import InjectedDetections, build, maskprop_cfg
+from models import InjectedDetections, build, mask_track_cfg, maskprop_cfg, share_detector
 from torch import Tensor, nn
 
 from maskprop.models.detectors.frame_detector import detect
@@ -18,6 +18,8 @@ from maskprop.ops.propagation import propagate_values
 from maskprop.tracking.stream import Frame
 
 INSTANCES, NEIGHBOURS = 8, 12
+PROPOSALS = 1000  # the paper's; MaskTrack R-CNN has 200
+DETECTORS = {'detector': 'the detector', 'detector, 1000 proposals': "that with the paper's 1000 proposals"}
 TOLERANCE = 1e-5
 PARTS = ('code', 'offsets', 'look-ups', 'softmax')
 
@@ -36,7 +38,7 @@ def detect_and_encode(detector: nn.Module, image: Tensor) -> list[dict]:
 
 
 class Branch:
-    """The branch on made-up features of a frame and of its neighbours.
+    """The branch on made-up features of a frame and of its neighbours, in the steady state of a stream.
 
     Attributes:
         forms: what is timed, by name: the branch and its parts.
@@ -47,30 +49,43 @@ class Branch:
         self.feats = model.detector.extract_feat(image)
         moved = ([f + 0.1 * torch.randn_like(f) for f in self.feats] for _ in range(neighbours))
         self.masks = torch.rand(INSTANCES, *self.feats[self.head.feat_level].shape[-2:], device=image.device)
-        self.targets = [self._frame(feats) for feats in moved]
-        self.codes = [frame.code for frame in self.targets]
+        frames = [self._frame(feats) for feats in moved]
+        self.earlier, self.later = frames[: neighbours // 2], frames[neighbours // 2 :]
+        first = self._frame(self.feats)
+        for frame in self.earlier:  # what their own clips left behind
+            self.head.propagate(frame, [frame, first])
+        self.left_behind = dict(first.memo)
+        self.head.propagate(first, [*self.earlier, first])
         self.forms = dict(branch=self.run, **self._parts())
 
     def run(self) -> Tensor:
-        """(S, N, H, W) soft masks in the neighbours: all that a frame adds to its detection."""
-        return self.head.propagate(self._frame(self.feats), self.targets)
+        """(S, N, H, W) soft masks in the clip: all that a frame adds to its detection."""
+        source = self._frame(self.feats)
+        return self.head.propagate(source, self._clip(source))
+
+    def _clip(self, source: Frame) -> list[Frame]:
+        for frame in (source, *self.later):
+            frame.memo.clear()
+        source.memo.update(self.left_behind)
+        return [*self.earlier, source, *self.later]
 
     def _frame(self, feats: Sequence[Tensor]) -> Frame:
         blank = dict(boxes=None, class_scores=[{0: 1.0}] * len(self.masks), rles=[], size=(0, 0), map_size=(0, 0))
         return Frame(code=self.head.encode(feats), masks=self.masks, **blank)
 
     def _parts(self) -> dict[str, Callable]:
-        head, code, targets = self.head, self.head.encode(self.feats), FrameCode.as_targets(self.codes)
-        offsets = head.predict_offsets(code, targets)
-        found = self.look_ups(code, offsets)
+        head, source = self.head, self._frame(self.feats)
+        targets = FrameCode.as_targets([frame.code for frame in self._clip(source)])
+        offsets = head.predict_offsets(source.code, targets)
+        found = self.look_ups(source.code, offsets)
 
         def segment() -> Tensor:
             return head._normalize(head._segment(found, targets)) * targets.attention
 
         return {
             'code': lambda: head.encode(self.feats),
-            'offsets': lambda: head.predict_offsets(code, *self.codes),
-            'look-ups': lambda: self.look_ups(code, offsets),
+            'offsets': lambda: head._stream_offsets(source, self._clip(source)),
+            'look-ups': lambda: self.look_ups(source.code, offsets),
             'softmax': segment,
         }
 
@@ -79,20 +94,27 @@ class Branch:
         return propagate_values(code.values[0], self.masks, offsets, self.head.dilations, self.head.kernel_size)
 
     def difference(self) -> float:
-        """Largest difference of the soft masks from those of the paper's deformable convolution, one neighbour."""
+        """Largest difference of the soft masks from those of the paper's deformable convolution, at two ends."""
         code = self.head.encode(self.feats, keep_features=True)
-        target = FrameCode.as_targets(self.codes[:1])
-        expected = self.head(code, target, self.masks, literal=True)
-        return float((expected - self.run()[:1]).abs().max())
+        found = self.run()
+        errors = [
+            self.head(code, frame.code, self.masks, literal=True)[0] - found[index]
+            for index, frame in ((0, self.earlier[0]), (-1, self.later[-1]))
+        ]
+        return float(torch.stack(errors).abs().max())
 
     def compiled(self) -> tuple[dict[str, Callable], dict[str, float]]:
         """The parts that may gain, compiled, and the seconds that this took; empty if it is not possible here."""
         head, code = self.head, self.head.encode(self.feats)
-        targets = FrameCode.as_targets(self.codes)
+        targets = FrameCode.as_targets([frame.code for frame in (*self.earlier, *self.later)])
         offsets = head.predict_offsets(code, targets)
+        eager = {
+            'offsets': offsets,
+            'look-ups': propagate_values(code.values[0], self.masks, offsets, head.dilations, head.kernel_size),
+        }
         predict, look_ups = torch.compile(head.predict_offsets), torch.compile(propagate_values)
         forms = {
-            'offsets, compiled': lambda: predict(code, *self.codes),
+            'offsets, compiled': lambda: predict(code, targets),
             'look-ups, compiled': lambda: look_ups(
                 code.values[0], self.masks, offsets, head.dilations, head.kernel_size
             ),
@@ -107,7 +129,7 @@ class Branch:
                 return {}, {}
             synchronize(self.masks.device.type)
             seconds[name] = time.perf_counter() - begin
-            expected = self.forms[name.partition(',')[0]]()
+            expected = eager[name.partition(',')[0]]
             check(float((found - expected).abs().max() / expected.abs().max()), name)
         return forms, seconds
 
@@ -120,11 +142,12 @@ def check(difference: float, what: str) -> None:
 
 @torch.no_grad()
 def time_branch(args: argparse.Namespace) -> dict:
-    """Seconds of the detector's frame, of the branch and of its parts, in turns."""
+    """Seconds of the detectors' frames, of the branch and of its parts, in turns."""
     model = build(maskprop_cfg(), args.device)
     for conv in model.propagation_head.offset_convs:  # zero at first: offsets of some cells instead
         nn.init.normal_(conv.weight, std=0.02)
-    injected = InjectedDetections(model.detector, INSTANCES, tuple(args.image))
+    many = with_proposals(model, PROPOSALS, args.device)
+    injected, _ = (InjectedDetections(m.detector, INSTANCES, tuple(args.image)) for m in (model, many))
     image = torch.randn(1, 3, *args.image, device=args.device)
     branch = Branch(model, image)
     rows = dict(difference=branch.difference())
@@ -132,10 +155,21 @@ def time_branch(args: argparse.Namespace) -> dict:
     if len(detect_and_encode(model.detector, image)) != INSTANCES or set(injected.found) != {INSTANCES}:
         raise BenchmarkError(f'{injected.found} detections, expected {INSTANCES}')
     compiled, rows['compile_s'] = branch.compiled() if args.compile else ({}, {})
-    forms = dict(detector=lambda: detect_and_encode(model.detector, image), **branch.forms, **compiled)
+    detectors = zip(DETECTORS, (model.detector, many.detector), strict=True)
+    forms = {name: lambda d=detector: detect_and_encode(d, image) for name, detector in detectors}
+    forms |= branch.forms | compiled
     forms = {name: no_grad(form) for name, form in forms.items()}
     rows['seconds'] = in_turns(forms, max(args.runs, 5), args.device)
     return rows
+
+
+def with_proposals(model: nn.Module, count: int, device: str) -> nn.Module:
+    """A model whose detector has the same weights and this many proposals."""
+    cfg = mask_track_cfg()
+    cfg.detector.test_cfg.rpn.update(nms_pre=count, max_per_img=count)
+    other = build(cfg, device)
+    share_detector(model, other)
+    return other
 
 
 def no_grad(form: Callable) -> Callable:
@@ -148,11 +182,11 @@ def branch_lines(rows: dict, args: argparse.Namespace) -> list[str]:
     seconds = rows['seconds']
     body = []
     for name, values in seconds.items():
-        share = [100 * ratio for ratio in ratios(values, seconds['detector'])]
-        body.append([name, spread([1e3 * value for value in values]), f'{spread(share)} %'])
+        shares = [[100 * ratio for ratio in ratios(values, seconds[detector])] for detector in DETECTORS]
+        body.append([name, spread([1e3 * value for value in values]), *(f'{spread(s)} %' for s in shares)])
     height, width = args.image
     title = f'The branch of one frame, {width}x{height}, {NEIGHBOURS} neighbours, {INSTANCES} instances:'
-    lines = [title, '', *table(('part', 'ms', "share of the detector's frame"), body)]
+    lines = [title, '', *table(('part', 'ms', *(f'share of {text}' for text in DETECTORS.values())), body)]
     if rows['compile_s']:
         lines += [
             '',

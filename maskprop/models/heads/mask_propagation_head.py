@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import build_norm_layer
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -85,7 +84,6 @@ class MaskPropagationHead(BaseModule):
         loss: config of the loss between propagated masks and targets.
         absent_weight: weight of a penalty on the mean probability where an instance is absent from the other
             frame; the letter's constant 1 has no gradient.
-        norm_cfg: normalisation of the offset block; none in the paper's text.
     """
 
     def __init__(
@@ -104,7 +102,6 @@ class MaskPropagationHead(BaseModule):
         copy_gain: float = 0.0,
         loss: dict | None = None,
         absent_weight: float = 0.0,
-        norm_cfg: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -125,12 +122,10 @@ class MaskPropagationHead(BaseModule):
         self.loss_mask = MODELS.build(loss or dict(type='SoftIoULoss'))
 
         # offsets: a residual block on the difference of two frames, then one predictor per dilation
-        self.motion_conv = nn.Conv2d(in_channels, offset_channels, 3, padding=1)
+        # no bias: what is rectified then changes only its sign with the order of the frames (_stream_offsets)
+        self.motion_conv = nn.Conv2d(in_channels, offset_channels, 3, padding=1, bias=False)
         self.motion_shortcut = nn.Conv2d(in_channels, offset_channels, 1)
         self.block_conv = nn.Conv2d(offset_channels, offset_channels, 3, padding=1)
-        self.motion_norm, self.block_norm = (
-            build_norm_layer(norm_cfg, offset_channels)[1] if norm_cfg else nn.Identity() for _ in range(2)
-        )
         self.offset_convs = nn.ModuleList(
             nn.Conv2d(offset_channels, 2 * kernel_size**2, 3, padding=d, dilation=d) for d in self.dilations
         )
@@ -213,27 +208,31 @@ class MaskPropagationHead(BaseModule):
             features=features if keep_features else None,
         )
 
-    def predict_offsets(self, source: FrameCode, *targets: FrameCode) -> Tensor:
+    def predict_offsets(self, source: FrameCode, targets: FrameCode) -> Tensor:
         """Sampling offsets o_{t,t+d} from the difference of the frames' features.
 
         Args:
             source: code of 1 frame.
-            *targets: codes of S frames in all; each argument's frames go through the block together.
+            targets: code of S frames.
 
         Returns:
             (S, K, 2, H, W) float32, cells.
         """
-        # biases go to the one source frame, not to each difference
-        motion = source.motion + self.motion_conv.bias[:, None, None]
-        shortcut = source.shortcut + self.motion_shortcut.bias[:, None, None]
-        offsets = [self._offset_block(motion - t.motion, shortcut - t.shortcut) for t in targets]
-        return torch.cat(offsets).float().unflatten(1, (-1, 2))
+        bias = self._offset_bias()
+        block = self._linear_block(F.relu(source.motion - targets.motion))
+        return self._read_offsets(block + (source.shortcut + bias - targets.shortcut))
 
-    def _offset_block(self, motion: Tensor, shortcut: Tensor) -> Tensor:
-        """(S, 2 K, H, W) offsets from what the block's first layer and its shortcut give, which are used up."""
-        block = self.block_conv(F.relu(self.motion_norm(motion), inplace=True))
-        block = F.relu(self.block_norm(block) + shortcut, inplace=True)
-        return torch.cat([conv(block) for conv in self.offset_convs], 1)
+    def _linear_block(self, motion: Tensor) -> Tensor:
+        """The offset block's second convolution without its bias."""
+        return F.conv2d(motion, self.block_conv.weight, padding=1)
+
+    def _offset_bias(self) -> Tensor:
+        return (self.block_conv.bias + self.motion_shortcut.bias)[:, None, None]
+
+    def _read_offsets(self, block: Tensor) -> Tensor:
+        """Offsets (S, K, 2, H, W) from the residual block's sum, which is used up."""
+        block = F.relu(block, inplace=True)
+        return torch.cat([conv(block) for conv in self.offset_convs], 1).float().unflatten(1, (-1, 2))
 
     def forward(self, source: FrameCode, targets: FrameCode, masks: Tensor, literal: bool = False) -> Tensor:
         """Propagate the instances of one frame to S frames.
@@ -253,13 +252,52 @@ class MaskPropagationHead(BaseModule):
 
     def propagate(self, source: Frame, targets: Sequence[Frame]) -> Tensor:
         """The stream's form of :meth:`forward`: (S, N, H, W) soft masks of the source frame's instances."""
-        codes = [frame.code for frame in targets]
-        if source.masks.is_cuda or len(source) == 0:
-            return self(source.code, FrameCode.as_targets(codes), source.masks)
-        # one target after the other, each within a processor's cache
-        offsets = self.predict_offsets(source.code, *codes)
-        targets = FrameCode.as_targets(codes, ('match', 'attention'))
-        return self._propagate(source.code, targets, source.masks, offsets)
+        if len(source) == 0:
+            return source.masks.new_zeros((len(targets), *source.masks.shape), dtype=torch.float32)
+        offsets = self._stream_offsets(source, targets)
+        codes = FrameCode.as_targets([frame.code for frame in targets], ('match', 'attention'))
+        return self._propagate(source.code, codes, source.masks, offsets)
+
+    def _stream_offsets(self, source: Frame, targets: Sequence[Frame]) -> Tensor:
+        """:meth:`predict_offsets`, with the block's convolution once for both orders of two frames."""
+        # on a CPU one target after the other, each within the processor's cache
+        step = len(targets) if source.masks.is_cuda else 1
+        blocks = self._new_blocks(source, targets, step)
+        straight = source.code.shortcut + self._offset_bias()
+        linear = None
+        sums, offsets = [], []
+        for target, block in zip(targets, blocks, strict=True):
+            known = source.memo.pop(id(target.code.motion), None)
+            if known is None:
+                total = straight - target.code.shortcut
+            else:  # max(x, 0) = max(-x, 0) + x: the other order's block, and the block of x, which is linear
+                linear = self._linear_part(source) + self._offset_bias() if linear is None else linear
+                total, block = linear - self._linear_part(target), known[1]
+            sums.append(total if block is None else total.add_(block))
+            if len(sums) == step:
+                offsets.append(self._read_offsets(_join(sums)))
+                sums = []
+        return _join(offsets)
+
+    def _new_blocks(self, source: Frame, targets: Sequence[Frame], step: int) -> list[Tensor | None]:
+        """:meth:`_linear_block` of each rectified difference; None where it is 0 or the other order's is known."""
+        own = next((index for index, target in enumerate(targets) if target is source), len(targets))
+        blocks: list[Tensor | None] = [None] * len(targets)
+        new = [i for i, t in enumerate(targets) if t is not source and id(t.code.motion) not in source.memo]
+        for chunk in (new[start : start + step] for start in range(0, len(new), step)):
+            difference = source.code.motion - _join([targets[i].code.motion for i in chunk])
+            found = self._linear_block(F.relu(difference, inplace=True))
+            for index, block in zip(chunk, found.split(1), strict=True):
+                blocks[index] = block
+                if index > own:  # a later frame: it will look back at this one, whose number stays its own
+                    targets[index].memo[id(source.code.motion)] = source.code.motion, block
+        return blocks
+
+    def _linear_part(self, frame: Frame) -> Tensor:
+        """A frame's share of the residual block where nothing is rectified."""
+        if 'linear' not in frame.memo:
+            frame.memo['linear'] = self._linear_block(frame.code.motion).add_(frame.code.shortcut)
+        return frame.memo['linear']
 
     def _propagate(
         self, source: FrameCode, targets: FrameCode, masks: Tensor, offsets: Tensor, literal: bool = False
@@ -321,3 +359,8 @@ class MaskPropagationHead(BaseModule):
 
     def _with_mask_channel(self, features: Tensor) -> Tensor:
         return F.pad(features, (0, 0, 0, 0, 0, 1), value=1.0) if self.mask_channel else features
+
+
+def _join(tensors: Sequence[Tensor]) -> Tensor:
+    """Along the first dimension; a single one is not copied."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))

@@ -101,8 +101,13 @@ def synchronize(device: str) -> None:
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
     """``median (least to most)``."""
-    low, middle, high = (f'{v:.{digits}g}' for v in (min(values), statistics.median(values), max(values)))
+    low, middle, high = (short(v, digits) for v in (min(values), statistics.median(values), max(values)))
     return middle if low == high else f'{middle} ({low} to {high})'
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A number with so many digits, none after the point of a large one."""
+    return f'{value:,.0f}' if abs(value) >= 10 ** (digits - 1) else f'{value:.{digits}g}'
 
 
 def ratios(of: Sequence[float], to: Sequence[float]) -> list[float]:

@@ -11,8 +11,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
-from mmengine.runner._flexible_runner import FlexibleRunner
+from mmengine.runner import FlexibleRunner, Runner
 
 import maskprop
 from maskprop.datasets.ytvis_json import AnnotationError

@@ -163,7 +163,7 @@ def _from_file(path: Path, stride: int) -> FrameSource:
 
 
 def _unreadable(path: Path, fourcc: bytes) -> str:
-    name = fourcc.decode('ascii', 'replace').strip('\0 ')
+    name = fourcc.decode('ascii', 'ignore').strip('\0 ')  # without a codec OpenCV 4 gives zeros, 5 gives -1
     codec = f'its codec is "{name}"' if name.isprintable() and name else 'no codec was recognised'
     return (
         f'{path}: OpenCV {cv2.__version__} finds no video frames in it ({codec}). It is empty, damaged, no video, '

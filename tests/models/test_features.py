@@ -43,20 +43,21 @@ def literal(model, images, t, near):
     return model.detector.neck(model.aggregator.aggregate(model.detector.backbone(images[t][None]), supports))
 
 
-@pytest.mark.parametrize('length', [1, 2, 7])
+@pytest.mark.parametrize('length, batch', [(1, 1), (2, 1), (7, 1), (1, 3), (7, 3)])
 @torch.no_grad()
-def test_each_frame_has_its_window_and_one_backbone_pass(length):
-    model, images, passes, views = sampling_model().eval(), images_of(length), [], []
+def test_each_frame_has_its_window_and_one_backbone_pass(length, batch):
+    model, images, passes, views = sampling_model(backbone_batch=batch).eval(), images_of(length), [], []
     features = model.start_features()
-    hook = model.detector.backbone.register_forward_hook(lambda *_: passes.append(1))
+    hook = model.detector.backbone.register_forward_hook(lambda _, inputs, __: passes.append(len(inputs[0])))
     ready = []
     for image in images:
         views += features.step(image[None], META)
         ready.append(len(views))
     views += features.finish()
     hook.remove()
-    assert len(passes) == len(views) == length
-    assert ready == [max(t + 1 - WINDOW, 0) for t in range(length)]
+    assert sum(passes) == len(views) == length
+    assert len(passes) == -(-length // batch)
+    assert ready == [max((t + 1) // batch * batch - WINDOW, 0) for t in range(length)]
     for t, view in enumerate(views):
         assert torch.equal(view.image[0], images[t])
         near = range(max(t - WINDOW, 0), min(t + WINDOW + 1, length))
@@ -65,6 +66,27 @@ def test_each_frame_has_its_window_and_one_backbone_pass(length):
     if length > 1:
         alone = literal(model, images, 0, [0])
         assert (alone[3] - views[0].feats[3]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_several_frames_at_once_are_as_one_by_one():
+    model, images = build_model().eval(), images_of(5)
+    expected = [model.detector.extract_feat(image[None]) for image in images]
+    model.backbone_batch = 2
+    features = model.start_features()
+    ready = [features.step(image[None], {**META, 'frame_id': t}) for t, image in enumerate(images)]
+    assert [len(views) for views in ready] == [0, 2, 0, 2, 0]
+    views = [view for some in ready for view in some] + features.finish()
+    assert [view.meta['frame_id'] for view in views] == [0, 1, 2, 3, 4]
+    for t, view in enumerate(views):
+        assert torch.equal(view.image[0], images[t])
+        for ours, theirs in zip(view.feats, expected[t], strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_a_batch_of_no_frames_is_refused():
+    with pytest.raises(ValueError, match='backbone_batch=0: expected 1 or more'):
+        build_model(backbone_batch=0)
 
 
 @torch.no_grad()

@@ -88,7 +88,7 @@ def leaves(*tensors: Tensor | None) -> list[Tensor | None]:
 def loss_of(value: Tensor) -> Tensor:
     """A fixed random weighted sum of ``value``; the weights are eighths, exact in every type."""
     weights = torch.randn(value.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-    return (value * (8 * weights).round().div(8).to(value.dtype)).sum()
+    return (value * (8 * weights).round().div(8).to(value)).sum()
 
 
 def outcome(function, tensors) -> list[Tensor]:

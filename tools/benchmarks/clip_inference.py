@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import BenchmarkError, finish, in_turns, parser, ratios, spread, start, table
+from common import BenchmarkError, finish, full_precision, in_turns, parser, ratios, spread, start, table
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.mask import encode_mask_results
 from models import InjectedDetections, build, mask_track_cfg, maskprop_cfg, mmdet_mask_track_cfg, share_detector
@@ -51,6 +51,7 @@ STAGES = {
     'of it look-ups': ('propagation.py', 'propagate_values'),
     'linking': ('clip_linker.py', 'link'),
 }
+BATCH_TOLERANCE = 1e-4  # relative to a map's largest value
 # what makes a CPU wait for a GPU's results
 WAITS = ('item', 'tolist', 'cpu', 'numpy', 'nonzero', 'unique', '__bool__', '__int__', '__float__', '__index__')
 
@@ -261,6 +262,35 @@ def time_injected(args: argparse.Namespace) -> list[dict]:
     return rows
 
 
+@torch.no_grad()
+def time_batches(args: argparse.Namespace) -> dict[int, list[float]]:
+    """Seconds a frame of backbone and neck with so many frames at once (``model.backbone_batch``)."""
+    detector = build(mask_track_cfg(), args.device).detector
+    padded = tuple(-(-side // 32) * 32 for side in args.size)
+    images = torch.randn(max(args.batches), 3, *padded, device=args.device)
+    with full_precision():
+        alone = detector.extract_feat(images[-1:])
+        for count in args.batches:
+            for level, expected in zip(detector.extract_feat(images[-count:]), alone, strict=True):
+                difference = float((level[-1:] - expected).abs().max() / expected.abs().max())
+                if not difference <= BATCH_TOLERANCE:
+                    raise BenchmarkError(f'{count} frames at once: features differ by {difference:.1e}')
+    forms = {count: lambda n=count: detector.extract_feat(images[:n]) for count in args.batches}
+    forms = {count: torch.no_grad()(form) for count, form in forms.items()}
+    return {count: [s / count for s in found] for count, found in in_turns(forms, args.runs, args.device).items()}
+
+
+def batch_lines(seconds: dict[int, list[float]]) -> list[str]:
+    """The table of :func:`time_batches`."""
+    first = seconds[min(seconds)]
+    body = [
+        [count, spread([1e3 * s for s in found]), f'{spread(ratios(first, found))}x']
+        for count, found in seconds.items()
+    ]
+    head = ('frames at once', 'ms a frame', f'frames a second, against {min(seconds)}')
+    return ['', 'Backbone and neck (`model.backbone_batch`):', '', *table(head, body)]
+
+
 def relative(seconds: dict[str, list[float]]) -> str:
     """Both ratios of one row, in words."""
     alone = spread(ratios(seconds['maskprop'], seconds['detector']))
@@ -308,6 +338,9 @@ def main(argv: list[str] | None = None) -> None:
     result.add_argument('--instances', type=int, nargs='+', default=(1, 8, 20, 50), help='detections per frame')
     result.add_argument('--size', type=int, nargs=2, default=(360, 640), metavar=('H', 'W'), help='of the video')
     result.add_argument('--profile-at', type=int, default=8, metavar='N', help='detections; default: %(default)s')
+    result.add_argument(
+        '--batches', type=int, nargs='+', default=(1, 4), metavar='N', help='frames at once; default: 1 4'
+    )
     result.add_argument('--config', help='of a trained model')
     result.add_argument('--checkpoint', help='of a trained model')
     result.add_argument('--video', help='images in a folder, or a video file, for the trained model')
@@ -316,8 +349,8 @@ def main(argv: list[str] | None = None) -> None:
     if any(given) != all(given):
         result.error('--config, --checkpoint and --video belong together')
     start(args)
-    rows = dict(injected=time_injected(args))
-    lines = injected_lines(rows['injected'], args.size)
+    rows = dict(injected=time_injected(args), batches=time_batches(args))
+    lines = injected_lines(rows['injected'], args.size) + batch_lines(rows['batches'])
     if args.video:
         from clip_trained import time_trained, trained_lines
 

@@ -10,7 +10,8 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,17 @@ def in_turns(
             if index:
                 seconds[name].append((time.perf_counter() - begin) / count)
     return seconds
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Convolutions on a GPU in float32, for checks; PyTorch's default, which is timed, is TF32."""
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed
 
 
 def synchronize(device: str) -> None:

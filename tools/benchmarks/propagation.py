@@ -27,7 +27,18 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from common import BenchmarkError, finish, in_turns, parser, ratios, spread, start, synchronize, table
+from common import (
+    BenchmarkError,
+    finish,
+    full_precision,
+    in_turns,
+    parser,
+    ratios,
+    spread,
+    start,
+    synchronize,
+    table,
+)
 from torch import Tensor
 
 from maskprop.ops.propagation import fold_kernels, propagate_features, propagate_values
@@ -92,8 +103,9 @@ def look_ups(count: int, args: argparse.Namespace) -> dict:
     inputs = make_inputs(count, args.channels, *args.size, args.device)
     backward = count <= args.backward_up_to
     passes = PASSES[: 1 + backward]
-    expected, first = run('literal', inputs, backward)
-    found = run('fast', inputs, backward)[0]
+    with full_precision():
+        expected, first = run('literal', inputs, backward)
+        found = run('fast', inputs, backward)[0]
     difference = largest_difference(expected, found)
     if not difference <= TOLERANCE:
         raise BenchmarkError(f'{count} instances: the forms differ by {difference:.1e}, more than {TOLERANCE}')

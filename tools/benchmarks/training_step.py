@@ -92,7 +92,7 @@ def check_detectors(ours: Step, peer: Step) -> float:
         raise common.BenchmarkError(f'only one side trains {sorted(trained[0] ^ trained[1])[:5]}')
     found = []
     for step in (ours, peer):
-        with torch.no_grad():
+        with torch.no_grad(), common.full_precision():
             losses = step.losses()
         found.append({name: _total(losses[name]) for name in DETECTION_LOSSES})
     apart = max(abs(found[0][name] - found[1][name]) / abs(found[1][name]) for name in DETECTION_LOSSES)
@@ -133,6 +133,8 @@ def step_rows(args: argparse.Namespace) -> list[dict]:
     print(f'largest relative difference of the detection losses: {apart:.1e}')
     seconds = common.in_turns(steps, args.runs, args.device)
     seconds = {name: [s / steps[name].forwards for s in found] for name, found in seconds.items()}
+    for name, found in seconds.items():
+        print(f'{name}: {common.spread(found)} s per pair', flush=True)
     del steps
     memory = {name: measure_memory(name, args) for name in seconds}
     rows = []

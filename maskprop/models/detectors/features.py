@@ -43,39 +43,59 @@ class FeatureStream:
     Args:
         detector: with ``backbone`` and ``neck``.
         aggregator: see :class:`~maskprop.models.necks.spatiotemporal_sampler.SpatiotemporalSampler`; or None.
+        batch: so many frames go through the backbone at once, so that a frame is ready up to ``batch - 1`` frames
+            later. A GPU is faster with several.
     """
 
-    def __init__(self, detector: TwoStageDetector, aggregator: nn.Module | None = None) -> None:
+    def __init__(self, detector: TwoStageDetector, aggregator: nn.Module | None = None, batch: int = 1) -> None:
         self._detector = detector
         self._aggregator = aggregator
+        self._batch = batch
         self._window = 0 if aggregator is None else aggregator.window
+        self._taken: list[tuple[Tensor, dict]] = []
         self._support: deque[tuple[Tensor | None, ...]] = deque(maxlen=2 * self._window + 1)
         self._waiting: deque[tuple[tuple[Tensor, ...], Tensor, dict]] = deque()
         self._seen = 0
 
     @torch.no_grad()
     def step(self, image: Tensor, meta: dict) -> list[View]:
-        """Take the next frame; the frames that are ready, in order: one or, at first, none.
+        """Take the next frame; the frames that are ready, in order: often one or none.
 
         Args:
             image: (1, 3, H, W) float, normalised and padded; of one size in a video.
             meta: of the frame, see :class:`View`.
         """
-        if self._aggregator is None:
-            return [View(self._detector.extract_feat(image), image, meta)]
-        levels = self._detector.backbone(image)
-        sampled = self._aggregator.levels
-        self._support.append(tuple(x if i in sampled else None for i, x in enumerate(levels)))
-        self._waiting.append((levels, image, meta))
-        self._seen += 1
-        return [self._next()] if len(self._waiting) > self._window else []
+        self._taken.append((image, meta))
+        return self._compute() if len(self._taken) == self._batch else []
 
     @torch.no_grad()
     def finish(self) -> list[View]:
         """End the video; its last frames, which have fewer support frames after them."""
-        views = []
+        views = self._compute()
         while self._waiting:
             views.append(self._next())
+        return views
+
+    def _compute(self) -> list[View]:
+        """Frames that are ready once the taken ones have gone through the backbone."""
+        if not self._taken:
+            return []
+        taken, self._taken = self._taken, []
+        images = torch.cat([image for image, _ in taken])
+        net = self._detector.extract_feat if self._aggregator is None else self._detector.backbone
+        batch = net(images)
+        views = []
+        for index, (image, meta) in enumerate(taken):
+            levels = tuple(level[index : index + 1] for level in batch)
+            if self._aggregator is None:
+                views.append(View(levels, image, meta))
+                continue
+            sampled = self._aggregator.levels
+            self._support.append(tuple(x if i in sampled else None for i, x in enumerate(levels)))
+            self._waiting.append((levels, image, meta))
+            self._seen += 1
+            if len(self._waiting) > self._window:
+                views.append(self._next())
         return views
 
     def _next(self) -> View:

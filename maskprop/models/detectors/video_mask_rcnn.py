@@ -74,6 +74,8 @@ class VideoMaskRCNN(BaseMOTModel):
             fills missed objects with the attention head, online; ``None``: no such filling.
         score_rule: an id's scores, see :class:`~maskprop.tracking.results.VideoInstances`.
         min_frames: ids that are present in fewer frames are left out of the result.
+        backbone_batch: at test so many frames go through backbone and neck at once. On a GPU more than one is
+            faster; results come out up to ``backbone_batch - 1`` frames later.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class VideoMaskRCNN(BaseMOTModel):
         history_fill: dict | None = None,
         score_rule: str = 'with_category',
         min_frames: int = 1,
+        backbone_batch: int = 1,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -110,6 +113,9 @@ class VideoMaskRCNN(BaseMOTModel):
             raise ValueError(f"detect_on={detect_on!r} is unknown; choose 'key' or 'both'")
         if mask_paste not in MASK_PASTES:
             raise ValueError(f'mask_paste={mask_paste!r} is unknown; choose one of {tuple(MASK_PASTES)}')
+        if backbone_batch < 1:
+            raise ValueError(f'backbone_batch={backbone_batch}: expected 1 or more')
+        self.backbone_batch = backbone_batch
         self.detector = MODELS.build(detector)
         self.aggregator = MODELS.build(aggregator) if aggregator else None
         self.propagation_head = MODELS.build(propagation_head) if propagation_head else None
@@ -299,7 +305,7 @@ class VideoMaskRCNN(BaseMOTModel):
 
     def start_features(self) -> FeatureStream:
         """The features of a new video, for :meth:`encode`; a stream has its own."""
-        return FeatureStream(self.detector, self.aggregator)
+        return FeatureStream(self.detector, self.aggregator, self.backbone_batch)
 
     @torch.no_grad()
     def encode(self, view: View, *, needs: Collection[str] = FIELDS, instances: list[dict] | None = None) -> Frame:

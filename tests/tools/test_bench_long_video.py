@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import shutil
 import sys
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tools/benchmarks'))
 import common  # noqa: E402
 import long_video  # noqa: E402
-from moving_scene import Scene  # noqa: E402
+from moving_scene import Film, Scene  # noqa: E402
 from stream_recorder import Recorder, check_same  # noqa: E402
 
 SIZE = (64, 96)
@@ -26,10 +27,12 @@ RADIUS = 2
 
 
 @pytest.fixture(scope='module')
-def player():
+def player(tmp_path_factory):
     model = long_video.build('demo', SIZE, None, 'cpu')
     model.stream_cfg['clip_radius'] = RADIUS
-    return long_video.Player(model, SIZE, inject=True)
+    player = long_video.Player(model, SIZE, inject=True)
+    player.film = Film(tmp_path_factory.mktemp('film') / 'film.mp4', player.scene, 40)
+    return player
 
 
 def test_objects_come_and_go_and_one_stays():
@@ -47,8 +50,18 @@ def test_objects_come_and_go_and_one_stays():
     assert max(map(len, seen.values())) == 13
 
 
+def test_a_film_is_read_in_any_order(player):
+    film, order = player.film, (0, 1, 1, 5, 4, 39, 0)
+    seen = {}
+    for frame in order:
+        image = film.image(frame).copy()
+        assert image.shape == (*SIZE, 3) and np.array_equal(image, seen.setdefault(frame, image))
+        assert np.abs(image.astype(int) - player.scene.image(frame)).mean() < 20
+    assert not np.array_equal(seen[4], seen[5])
+
+
 def test_a_row_has_the_counts_and_the_parts_of_a_cut(player):
-    row = long_video.measure(player, frames=40, extra=3)
+    row = long_video.measure(copy.copy(player), frames=40, extra=3)
     assert row['frames'] == 40 and row['compared'] == long_video.INTERIOR
     assert row['ids'] == row['records'] > 12  # objects that followed each other in a lane have ids of their own
     assert 0 <= row['largest_difference'] <= 1e-5
@@ -111,7 +124,7 @@ def test_a_linker_that_looks_too_far_is_refused(player, monkeypatch):
 
     monkeypatch.setattr(player.model, 'start_video', with_drift)
     with pytest.raises(common.BenchmarkError, match='scores differ'):
-        long_video.measure(player, frames=30, extra=0)
+        long_video.measure(copy.copy(player), frames=30, extra=0)
 
 
 def test_r50_is_built_with_its_own_classes(monkeypatch):
@@ -152,4 +165,4 @@ def test_a_process_gives_a_row_and_a_failure_is_told(monkeypatch):
 
 def test_a_video_too_short_to_be_cut_is_refused(player):
     with pytest.raises(SystemExit, match='15 frames cannot be cut: take 16 or more'):
-        long_video.measure(player, frames=15)
+        long_video.measure(copy.copy(player), frames=15)

@@ -3,7 +3,7 @@
     python tools/benchmarks/long_video.py [--frames 100 1000 5000] [--json OUT] [--doc PAGE]
 
 The demo's model (2 T + 1 = 13; frames of ``--size``) goes through videos of each length as a stream: frames are
-drawn when they are needed, results.json is written track by track. Objects come and go, so that a long video
+read from an mp4 file one by one, results.json is written track by track. Objects come and go, so that a long video
 has thousands of ids; one stays throughout. Without ``--checkpoint`` weights are random and the objects are
 injected as detections; with one, the detections are the model's own. After the last frame 50 more go in turns
 through this session and a fresh one, and the median of the ratios says what the length costs in time. Mask
@@ -31,7 +31,7 @@ import models
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from moving_scene import InjectedScene, Scene
+from moving_scene import Film, InjectedScene, Scene
 from stream_recorder import Recorder, check_same
 from torch import nn
 
@@ -61,7 +61,9 @@ def build(name: str, size: tuple[int, int], checkpoint: str | None, device: str)
 
 
 class Player:
-    """Feeds frames of a scene to sessions of a model."""
+    """Feeds frames of a film of a scene to sessions of a model; ``film`` is to be set first."""
+
+    film: Film
 
     def __init__(self, model: nn.Module, size: tuple[int, int], inject: bool) -> None:
         self.model = model
@@ -69,8 +71,8 @@ class Player:
         self.injected = InjectedScene(model.detector, self.scene) if inject else None
 
     def step(self, session: VideoSession, frame: int, recorder: Recorder | None = None) -> float:
-        """Seconds that a session takes for its next frame, which is the scene's ``frame``."""
-        image = self.scene.image(frame)
+        """Seconds that a session takes for its next frame, which is the film's ``frame``; reading it is not in."""
+        image = self.film.image(frame)
         if self.injected is not None:
             self.injected.frame = frame
         begin = time.perf_counter()
@@ -91,6 +93,13 @@ def measure(player: Player, frames: int, extra: int = WINDOW) -> dict[str, Any]:
         BenchmarkError: a part of the video run alone gives something else.
         SystemExit: the video is too short for that.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        player.film = Film(Path(folder, 'film.mp4'), player.scene, frames + extra)
+        return measure_film(player, frames, extra, Path(folder))
+
+
+def measure_film(player: Player, frames: int, extra: int, folder: Path) -> dict[str, Any]:
+    """:func:`measure` of the player's film, with the results in this folder."""
     before = common.peak_memory()
     session = VideoSession(player.model)
     delay = 2 * session._stream.radius  # frames that a frame waits for, and reaches back to
@@ -103,10 +112,9 @@ def measure(player: Player, frames: int, extra: int = WINDOW) -> dict[str, Any]:
     seconds = array('d', [player.step(session, frame, recorder) for frame in range(frames)])
     late, fresh = in_turns_with_a_fresh_one(player, session, frames, extra)
     recorder.take(session.finish())
-    with tempfile.TemporaryDirectory() as folder:
-        begin = time.perf_counter()
-        records = write_results(Path(folder, 'results.json'), session.iter_results())
-        writing = time.perf_counter() - begin
+    begin = time.perf_counter()
+    records = write_results(folder / 'results.json', session.iter_results())
+    writing = time.perf_counter() - begin
     row = dict(frames=frames, ids=len(session._stream.instances._tracks), records=records, before_mib=before)
     row.update(peak_mib=common.peak_memory(), writing_s=writing)
     if next(player.model.parameters()).is_cuda:

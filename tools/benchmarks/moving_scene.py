@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -9,6 +10,9 @@ import numpy as np
 import torch
 from models import InjectedDetections
 from torch import Tensor, nn
+
+from maskprop.apis.frames import open_frames
+from maskprop.visualization.video_writer import VideoWriter
 
 COLUMNS, ROWS = 4, 2  # lanes, each with one object at a time
 
@@ -67,6 +71,33 @@ class Scene:
         x, y = (column + 0.5 + sway) * width, (row + 0.5 + 0.1 * (turn % 2)) * height
         half_width, half_height = 0.32 * width, 0.3 * height
         return x - half_width, y - half_height, x + half_width, y + half_height
+
+
+class Film:
+    """A scene's first frames in an mp4 file, which is read frame by frame; what is before a frame is read again.
+
+    Args:
+        path: of the file to write.
+        scene: of which to write ``frames`` frames.
+    """
+
+    def __init__(self, path: Path, scene: Scene, frames: int) -> None:
+        with VideoWriter(path, fps=24) as writer:
+            for frame in range(frames):
+                writer.write(scene.image(frame))
+        self._source = open_frames(path)
+        self._reader = iter(self._source)
+        self._read = 0
+        self._last: np.ndarray | None = None
+
+    def image(self, frame: int) -> np.ndarray:
+        """The picture as the file has it, (h, w, 3) uint8 BGR."""
+        if frame < self._read - 1:
+            self._reader, self._read = iter(self._source), 0
+        while self._read <= frame:
+            self._last = next(self._reader)
+            self._read += 1
+        return self._last
 
 
 class InjectedScene(InjectedDetections):

@@ -12,10 +12,11 @@ one by a paired bootstrap over the videos. Prints video AP and temporal stabilit
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
+
+from maskprop.engine import cli
 
 METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
 # of the stability: heading and factor of the printed column
@@ -76,22 +77,30 @@ def _cell(row: dict, key: str) -> str:
     return f'{"-":>8s}' if value is None else f'{factor * value:8.{1 if factor > 1 else 0}f}'
 
 
-def main() -> None:
-    args = parse_args()
+def compare(args: argparse.Namespace) -> None:
+    """Do as the arguments say."""
+    from maskprop.engine.config import ConfigError, load_config
+
+    cfg = load_config(args.config, args.cfg_options)
+    if not cfg.get('variants'):
+        raise ConfigError(
+            f'config {args.config}: no variants. Add variants = dict(NAME=dict(...), ...): each has keyword '
+            'arguments of VideoMaskRCNN.start_video'
+        )
+    if not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint {args.checkpoint}: no such file')
     import maskprop
-    from maskprop.apis import init_model
-    from maskprop.apis.variants import run_variants
 
     maskprop.register_all()
-    from mmdet.registry import DATASETS
+    from maskprop.apis import init_model
+    from maskprop.apis.variants import run_variants
+    from maskprop.engine.checks import build_annotated_test_set
+    from maskprop.evaluation.results_io import write_json
 
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
-    if not cfg.get('variants'):
-        raise SystemExit(f'{args.config} has no variants: add variants = dict(name=dict(...)), see {__doc__}')
-    strides = args.frame_strides or [cfg.test_dataloader.dataset.frame_stride, 1]
-    cfg.test_dataloader.dataset.frame_stride = 1
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    dataset_cfg = cfg.test_dataloader.dataset
+    strides = args.frame_strides or list(dict.fromkeys([dataset_cfg.get('frame_stride', 1), 1]))
+    dataset_cfg.frame_stride = 1
+    dataset = build_annotated_test_set(cfg)
     model = init_model(cfg, args.checkpoint)
 
     def progress(done: int, total: int) -> None:
@@ -99,13 +108,10 @@ def main() -> None:
             print(f'tracked {done} of {total} videos', flush=True)
 
     results = run_variants(model, dataset, cfg.variants, strides, args.ground_truth, progress)
-    rows = score(cfg.test_dataloader.dataset, results, list(cfg.variants), strides, args.bootstraps)
+    rows = score(dataset_cfg, results, list(cfg.variants), strides, args.bootstraps)
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = args.out.with_suffix('.tmp')
-        temporary.write_text(json.dumps(rows, indent=1))
-        temporary.replace(args.out)
+        write_json(args.out, rows)
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(compare, parse_args())

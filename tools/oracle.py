@@ -38,31 +38,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def load_test_set(cfg: Config) -> tuple[Any, Any]:
-    """Test set and ground truth of a config; every complaint comes here, before the model is built."""
-    from maskprop.datasets.ytvis_dataset import YouTubeVISJsonDataset
-    from maskprop.engine.checks import build_dataset
-    from maskprop.engine.config import ConfigError
-    from maskprop.evaluation import load_ground_truth
-
-    dataset = build_dataset(cfg, 'test')
-    if not isinstance(dataset, YouTubeVISJsonDataset):
-        raise ConfigError(
-            f'test_dataloader.dataset is a {type(dataset).__name__}, but the oracle study takes its ground truth '
-            'from a YouTubeVISJsonDataset'
-        )
-    if not any(image['instances'] for i in range(len(dataset)) for image in dataset.get_data_info(i)['images']):
-        val = (cfg.get('val_dataloader') or {}).get('dataset') or {}
-        file, folder = val.get('ann_file', 'FILE'), (val.get('data_prefix') or {}).get('img_path', 'FOLDER')
-        raise ConfigError(
-            f'{dataset.ann_file}: no annotated object in the frames used, and the oracle study replaces '
-            'detections by annotations (published validation and test sets have none). Take a set that has them, '
-            f"such as the config's validation set: --cfg-options test_dataloader.dataset.ann_file={file} "
-            f'test_dataloader.dataset.data_prefix.img_path={folder}'
-        )
-    return dataset, load_ground_truth(dataset.ann_file, dataset.frame_stride, dataset.frame_range)
-
-
 def build_model(cfg: Config, checkpoint: str, dataset: Any) -> Any:
     """The model, whose labels must be those of the annotations."""
     from maskprop.apis import init_model
@@ -91,6 +66,8 @@ def study(args: argparse.Namespace) -> list[dict]:
 
     maskprop.register_all()
     from maskprop.apis.oracle import count_unseen, format_table, oracle_results, score_rows
+    from maskprop.engine.checks import build_annotated_test_set
+    from maskprop.evaluation import load_ground_truth
     from maskprop.evaluation.results_io import write_json
 
     cfg = load_config(args.config, args.cfg_options)
@@ -99,7 +76,8 @@ def study(args: argparse.Namespace) -> list[dict]:
         raise ConfigError(f'config {args.config}: {", ".join(missing)} is not set')
     if args.frame_stride is not None:
         cfg.test_dataloader.dataset.frame_stride = args.frame_stride
-    dataset, truth = load_test_set(cfg)
+    dataset = build_annotated_test_set(cfg)
+    truth = load_ground_truth(dataset.ann_file, dataset.frame_stride, dataset.frame_range)
     model = build_model(cfg, args.checkpoint, dataset)
 
     def progress(done: int, total: int) -> None:

@@ -73,6 +73,34 @@ def build_dataset(cfg: Config, split: str) -> Any:
     return dataset
 
 
+def build_annotated_test_set(cfg: Config) -> Any:
+    """Build and check the test set where its annotations are needed.
+
+    Raises:
+        ConfigError: as of :func:`build_dataset`; it is no ``YouTubeVISJsonDataset``; no object is annotated.
+    """
+    from maskprop.datasets.ytvis_dataset import YouTubeVISJsonDataset
+
+    if not cfg.get('test_dataloader'):
+        raise ConfigError(f'config {cfg.filename}: test_dataloader is not set')
+    dataset = build_dataset(cfg, 'test')
+    if not isinstance(dataset, YouTubeVISJsonDataset):
+        raise ConfigError(
+            f'test_dataloader.dataset is a {type(dataset).__name__}, but annotations are taken from a '
+            'YouTubeVISJsonDataset'
+        )
+    if not any(image['instances'] for i in range(len(dataset)) for image in dataset.get_data_info(i)['images']):
+        val = (cfg.get('val_dataloader') or {}).get('dataset') or {}
+        file, folder = val.get('ann_file', 'FILE'), (val.get('data_prefix') or {}).get('img_path', 'FOLDER')
+        raise ConfigError(
+            f'{dataset.ann_file}: no annotated object in the frames used, and here annotations are needed '
+            '(published validation and test sets have none). Take a set that has them, such as the '
+            f"config's validation set: --cfg-options test_dataloader.dataset.ann_file={file} "
+            f'test_dataloader.dataset.data_prefix.img_path={folder}'
+        )
+    return dataset
+
+
 def fit_num_classes(model_cfg: dict, num_classes: int, source: str = 'the data set') -> None:
     """Fill in or check ``num_classes`` of every head in ``HEADS`` of a model config, in place.
 

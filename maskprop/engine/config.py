@@ -106,6 +106,9 @@ def _set_outputs(cfg: Config, args: Namespace) -> None:
         metric.outfile_prefix = str(Path(args.out).with_suffix(''))
     if args.submission:
         metric.submission = args.submission
+    if metric.get('format_only') and not (metric.get('outfile_prefix') or metric.get('submission')):
+        # beside the run's logs, so that no other model's or set's files are written over
+        metric.outfile_prefix, metric.submission = f'{cfg.work_dir}/results', f'{cfg.work_dir}/submission.zip'
 
 
 def _enable_amp(cfg: Config) -> None:

@@ -227,6 +227,19 @@ def test_val_classes_must_be_those_of_train(root, tmp_path):
         train(config, '--cfg-options', f'val_dataloader.dataset.data_root={other}/')
 
 
+def test_a_set_without_annotations_is_written_into_the_work_folder(root, tmp_path):
+    config = write_config(root, tmp_path)
+    weights = write_weights(config, tmp_path)
+    assert test(config, weights, '--cfg-options', 'test_evaluator.format_only=True') == {}
+    written = json.loads((tmp_path / 'work/results.json').read_text())
+    with zipfile.ZipFile(tmp_path / 'work/submission.zip') as archive:
+        assert json.loads(archive.read('results.json')) == written
+    only = tmp_path / 'only.json'
+    (tmp_path / 'work/results.json').unlink()
+    test(config, weights, '--out', str(only), '--cfg-options', 'test_evaluator.format_only=True')
+    assert json.loads(only.read_text()) == written and not (tmp_path / 'work/results.json').exists()
+
+
 def test_bad_tests_are_refused(root, tmp_path):
     config = write_config(root, tmp_path)
     with pytest.raises(FileNotFoundError, match='nowhere.pth: no such file.*tools/train.py'):

@@ -18,6 +18,4 @@ test_dataloader = dict(
 val_evaluator = dict(ann_file=data_root + 'annotations/mini_val.json')
 test_evaluator = dict(
     ann_file=data_root + 'annotations_valid.json',
-    outfile_prefix='work_dirs/ovis_valid/results',
-    submission='work_dirs/ovis_valid/submission.zip',
 )

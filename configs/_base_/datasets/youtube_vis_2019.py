@@ -107,6 +107,4 @@ test_evaluator = dict(
     type='YTVISMetric',
     ann_file=data_root + 'annotations/valid.json',
     format_only=True,
-    outfile_prefix='work_dirs/youtube_vis_2019_valid/results',
-    submission='work_dirs/youtube_vis_2019_valid/submission.zip',
 )

@@ -20,6 +20,4 @@ test_dataloader = dict(
 val_evaluator = dict(ann_file=data_root + 'annotations/mini_val.json')
 test_evaluator = dict(
     ann_file=data_root + 'valid/instances.json',
-    outfile_prefix='work_dirs/youtube_vis_2021_valid/results',
-    submission='work_dirs/youtube_vis_2021_valid/submission.zip',
 )

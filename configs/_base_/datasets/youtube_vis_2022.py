@@ -21,6 +21,4 @@ test_dataloader = dict(
 val_evaluator = dict(ann_file=data_root + 'annotations/mini_val.json')
 test_evaluator = dict(
     ann_file=data_root + 'valid/instances.json',
-    outfile_prefix='work_dirs/youtube_vis_2022_valid/results',
-    submission='work_dirs/youtube_vis_2022_valid/submission.zip',
 )

@@ -1,0 +1,79 @@
+"""tools/compare_variants.py: a row for each variant and stride once, and complaints before the model is built."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+
+import maskprop
+
+maskprop.register_all()
+
+from maskprop.engine import cli  # noqa: E402
+from tests.apis.oracle_set import change, write_oracle_set  # noqa: E402
+from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
+
+TOOL = runpy.run_path(str(Path(__file__).parents[2] / 'tools/compare_variants.py'))
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    return write_oracle_set(tmp_path_factory.mktemp('set'))
+
+
+@pytest.fixture(scope='module')
+def files(root) -> list[str]:
+    """Config with two variants, and checkpoint of random weights."""
+    from mmdet.registry import MODELS
+
+    cfg = tiny_config(root, root / 'work', MASKPROP)
+    cfg.variants = dict(plain=dict(), short=dict(clip_radius=1))
+    cfg.dump(str(root / 'rows.py'))
+    meta = dict(dataset_meta=dict(classes=['square', 'wide', 'never seen'], category_ids=[1, 5, 9]))
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=meta), root / 'weights.pth')
+    return [str(root / 'rows.py'), str(root / 'weights.pth')]
+
+
+def run(*args: str, monkeypatch) -> None:
+    monkeypatch.setattr('sys.argv', ['compare_variants.py', *args])
+    cli.run(TOOL['compare'], TOOL['parse_args']())
+
+
+def test_rows_of_each_variant_and_stride(files, tmp_path, capsys, monkeypatch):
+    out = tmp_path / 'new' / 'rows.json'
+    run(*files, '--ground-truth', '--bootstraps', '0', '--out', str(out), monkeypatch=monkeypatch)
+    rows = json.loads(out.read_text())
+    # the set's own stride is 1, which is asked for once
+    assert [(row['name'], row['frame_stride']) for row in rows] == [('plain', 1), ('short', 1)]
+    assert all(0 < row['AP'] <= 1 for row in rows)
+    assert 'tracked 3 of 3 videos' in capsys.readouterr().out
+
+
+def without_annotations(content: dict) -> None:
+    content['annotations'] = None
+
+
+@pytest.mark.parametrize(
+    'option, value, expected',
+    [
+        ('test_dataloader.dataset.ann_file', None, 'no annotated object'),
+        ('variants', 'None', 'no variants'),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_first(root, files, option, value, expected, capsys, monkeypatch):
+    monkeypatch.setattr('maskprop.apis.init_model', lambda *_: pytest.fail('built'))
+    value = value or change(root, 'stripped', without_annotations)
+    with pytest.raises(SystemExit):
+        run(*files, '--cfg-options', f'{option}={value}', monkeypatch=monkeypatch)
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert expected in line
+
+
+def test_a_missing_checkpoint_is_named(files, capsys, monkeypatch):
+    with pytest.raises(SystemExit):
+        run(files[0], 'nowhere.pth', monkeypatch=monkeypatch)
+    assert 'checkpoint nowhere.pth: no such file' in capsys.readouterr().err

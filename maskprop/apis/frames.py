@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import cv2
 import mmcv
 import numpy as np
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+from maskprop.datasets.image_folders import IMAGE_SUFFIXES, list_images
+
 DEFAULT_FPS = 6.0  # of folders and arrays, which have none; YouTube-VIS lists six frames a second
 
 ImageReader = Callable[[Path], 'np.ndarray | None']
@@ -95,12 +95,6 @@ def check_frame(frame: np.ndarray, shape: tuple[int, ...] | None, where: str) ->
         )
 
 
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Sorts names as people count: frame2 before frame10."""
-    parts = re.split(r'(\d+)', path.name)
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
-
-
 def _from_arrays(source: Iterable[np.ndarray], stride: int) -> FrameSource:
     if isinstance(source, np.ndarray) and source.ndim != 4:
         raise VideoError(
@@ -114,8 +108,7 @@ def _from_arrays(source: Iterable[np.ndarray], stride: int) -> FrameSource:
 
 
 def _from_folder(folder: Path, stride: int, read_image: ImageReader) -> FrameSource:
-    paths = sorted((p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
-    paths = [p for p in paths if not p.name.startswith('.')]
+    paths = list_images(folder)
     if not paths:
         raise VideoError(f'{folder}: the folder has no images ({", ".join(IMAGE_SUFFIXES)})')
     kept = paths[::stride]

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from maskprop.apis.frames import DEFAULT_FPS, natural_key, open_frames
+from maskprop.apis.frames import DEFAULT_FPS, open_frames
+from maskprop.datasets.image_folders import natural_key
 from maskprop.visualization import VideoWriter
 from maskprop.visualization.files import write_image
 

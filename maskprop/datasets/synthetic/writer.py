@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from maskprop.datasets.synthetic.rendering import Clip
+from maskprop.evaluation.results_io import replace_when_done
 
 FORMAT_VERSION = 1
 JPEG_QUALITY = 95
@@ -80,7 +80,10 @@ def write_set(
             records.append(record)
             if progress:
                 progress(split, len(records), counts[split])
-        _write_json(out / 'annotations' / f'{split}.json', _assemble(infos[split], source.categories, records))
+        content = json.dumps(_assemble(infos[split], source.categories, records))
+        # not write_json, which indents: large files, and other bytes than the same set had before
+        with replace_when_done(out / 'annotations' / f'{split}.json') as unfinished:
+            unfinished.write_text(content)
     return bool(todo)
 
 
@@ -171,10 +174,3 @@ def _assemble(info: dict, categories: list[dict], records: list[dict]) -> dict:
         for annotation in record['annotations']:
             annotations.append({'id': len(annotations) + 1, 'video_id': video_id, **annotation})
     return {'info': info, 'videos': videos, 'annotations': annotations, 'categories': categories}
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + '.tmp')
-    unfinished.write_text(json.dumps(content))
-    os.replace(unfinished, path)

@@ -1,0 +1,20 @@
+"""The pictures of a folder, in order."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sorts names as people count: frame2 before frame10."""
+    parts = re.split(r'(\d+)', path.name)
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Pictures in natural order (2.jpg before 10.jpg), without hidden ones."""
+    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted((path for path in found if not path.name.startswith('.')), key=natural_key)

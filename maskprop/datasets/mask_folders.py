@@ -1,0 +1,128 @@
+"""From folders of indexed mask pictures, as DAVIS and annotation tools write them, to YouTube-VIS annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from maskprop.datasets.image_folders import IMAGE_SUFFIXES, list_images, natural_key
+from maskprop.datasets.synthetic.writer import encode_track
+from maskprop.datasets.ytvis_json import AnnotationError
+
+IGNORED = 255  # pixels of no object that is to be learnt
+INDEXED = ('P', 'L', '1')  # modes of PIL whose values are 0..255
+Progress = Callable[[int, int], None]
+
+
+def annotations_from_masks(
+    images: Path,
+    masks: Path,
+    classes: Mapping[str, Any] | None = None,
+    binary: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Annotations in YouTube-VIS format of every folder in ``images``.
+
+    Args:
+        images: a folder for each video, with its frames in natural order (2.jpg before 10.jpg).
+        masks: folders of the same names, with a PNG for each annotated frame, of the frame's name and size:
+            indexed or grey, a pixel's value is the number of its object in the video, 0 is background and 255
+            ignored.
+        classes: class of each object, ``{video: {number: class}}``, or ``{video: class}`` where all objects of a
+            video have one; None: everything is an ``'object'``.
+        binary: every pixel above 0 is of object 1, as in DAVIS 2016.
+        progress: called with the videos done and their number.
+
+    Raises:
+        AnnotationError: there are no videos or frames; a video has no masks; a mask is of another size than its
+            frame, has colours, or belongs to no frame; an object has no class; all values are 0 or 255, but
+            ``binary`` is not set.
+    """
+    folders = sorted((path for path in images.iterdir() if path.is_dir()), key=natural_key)
+    if not folders:
+        raise AnnotationError(f'{images}: no folders in it; expected one for each video, with its frames')
+    videos, annotations = [], []
+    for number, folder in enumerate(folders, start=1):
+        video, tracks = _read_video(folder, masks / folder.name, binary)
+        videos.append(dict(id=number, **video))
+        shape = {key: video[key] for key in ('height', 'width', 'length')}
+        for index, track in tracks.items():
+            name = _class_of(classes, folder.name, index)
+            record = dict(video_id=number, category_id=name, iscrowd=0, **shape, **encode_track(track))
+            annotations.append(dict(id=len(annotations) + 1, **record))
+        if progress:
+            progress(number, len(folders))
+    names = sorted({record['category_id'] for record in annotations})
+    for record in annotations:
+        record['category_id'] = names.index(record['category_id']) + 1
+    categories = [dict(id=number, name=name) for number, name in enumerate(names, start=1)]
+    return dict(info={}, videos=videos, annotations=annotations, categories=categories)
+
+
+def _read_video(folder: Path, masks: Path, binary: bool) -> tuple[dict, dict[int, list]]:
+    """The video's record, and for each object its masks: bool (H, W) arrays, None where there is none."""
+    frames = list_images(folder)
+    if not frames:
+        raise AnnotationError(f'{folder}: no pictures in it ({", ".join(IMAGE_SUFFIXES)})')
+    if not masks.is_dir():
+        raise AnnotationError(f'{masks}: no such folder, but there is a video {folder}')
+    stems = {path.stem for path in frames}
+    stray = sorted(path.name for path in masks.glob('*.png') if path.stem not in stems)
+    if stray:
+        raise AnnotationError(f'{masks / stray[0]}: {folder} has no frame of that name')
+    width, height = _open(frames[0]).size
+    tracks: dict[int, list] = {}
+    values: set[int] = set()
+    for position, frame in enumerate(frames):
+        if _open(frame).size != (width, height):
+            raise AnnotationError(f'{frame}: another size than {frames[0].name}, which is {width}x{height}')
+        path = masks / f'{frame.stem}.png'
+        if not path.is_file():
+            continue
+        mask = _read_mask(path, (width, height))
+        if binary:
+            mask = (mask > 0).astype(np.uint8)
+        found = set(np.unique(mask).tolist())
+        values |= found
+        for index in found - {0, IGNORED}:
+            tracks.setdefault(index, [None] * len(frames))[position] = mask == index
+    if not tracks:
+        hint = ': pass --binary if that is one object' if IGNORED in values else ''
+        raise AnnotationError(f'{masks}: no object, values are {sorted(values) or "missing"}{hint}')
+    names = [f'{folder.name}/{path.name}' for path in frames]
+    return dict(width=width, height=height, length=len(frames), file_names=names), dict(sorted(tracks.items()))
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        raise AnnotationError(f'{path}: not a picture that can be read; the file may be damaged') from None
+
+
+def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) uint8."""
+    with _open(path) as picture:
+        if picture.mode not in INDEXED:
+            raise AnnotationError(
+                f'{path}: a picture of mode {picture.mode}; expected an indexed or grey PNG of 8 bits, whose '
+                'values are numbers of objects'
+            )
+        if picture.size != size:
+            found = '{}x{}'.format(*picture.size)
+            raise AnnotationError(f'{path}: {found}, but the frames are {size[0]}x{size[1]}')
+        return np.asarray(picture).astype(np.uint8)
+
+
+def _class_of(classes: Mapping[str, Any] | None, video: str, index: int) -> str:
+    if classes is None:
+        return 'object'
+    found = classes.get(video)
+    name = found.get(str(index)) if isinstance(found, Mapping) else found
+    if not isinstance(name, str):
+        raise AnnotationError(f'classes: none for object {index} of the video {video}')
+    return name

@@ -1,0 +1,160 @@
+"""tools/masks_to_ytvis.py: objects of mask pictures come back from the annotation file as they were."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as mask_api
+
+from maskprop.datasets.ytvis_json import find_problems, load_ytvis
+from maskprop.engine import cli
+
+TOOL = runpy.run_path(str(Path(__file__).parents[2] / 'tools/masks_to_ytvis.py'))
+SIZE = (20, 30)
+
+
+def save_mask(path: Path, mask: np.ndarray) -> None:
+    """An indexed picture, whose colours are not its values."""
+    picture = Image.fromarray(mask, mode='P')
+    picture.putpalette(list(range(255, -1, -1)) * 3)
+    picture.save(path)
+
+
+@pytest.fixture
+def folders(tmp_path) -> tuple[Path, Path]:
+    """Two videos: cat has objects 1 and 7 in three frames, of which the last has no mask; dog has one object."""
+    images, masks = tmp_path / 'images', tmp_path / 'masks'
+    for video, frames in (('cat', ('2', '10', '11')), ('dog', ('0',))):
+        for folder in (images, masks):
+            (folder / video).mkdir(parents=True)
+        for name in frames:
+            Image.new('RGB', SIZE[::-1]).save(images / video / f'{name}.jpg')
+    mask = np.zeros(SIZE, np.uint8)
+    mask[2:8, 3:9] = 1
+    mask[0, 0] = 255
+    save_mask(masks / 'cat/2.png', mask)
+    mask[10:15, 20:28] = 7
+    save_mask(masks / 'cat/10.png', mask)
+    save_mask(masks / 'dog/0.png', (mask == 7).astype(np.uint8))
+    return images, masks
+
+
+def run(*args: object) -> None:
+    cli.run(TOOL['convert'], TOOL['parse_args'](list(map(str, args))))
+
+
+def test_objects_come_back(folders, tmp_path, capsys):
+    out, classes = tmp_path / 'new/all.json', tmp_path / 'classes.json'
+    classes.write_text(json.dumps(dict(cat={'1': 'zebra', '7': 'ant'}, dog='zebra')))
+    run(*folders, out, '--classes', classes)
+    assert not [problem for problem in find_problems(out, folders[0]) if problem.severity == 'error']
+    content = load_ytvis(out)
+    assert [category['name'] for category in content['categories']] == ['ant', 'zebra']
+    assert [video['file_names'] for video in content['videos']] == [
+        ['cat/2.jpg', 'cat/10.jpg', 'cat/11.jpg'],
+        ['dog/0.jpg'],
+    ]
+    first, second, third = content['annotations']
+    assert [a['category_id'] for a in (first, second, third)] == [2, 1, 2]
+    present = [[s is not None for s in a['segmentations']] for a in (first, second, third)]
+    assert present == [[True, True, False], [False, True, False], [True]]
+    mask = np.zeros(SIZE, np.uint8)
+    mask[10:15, 20:28] = 1
+    assert np.array_equal(mask_api.decode(second['segmentations'][1]), mask)
+    assert second['bboxes'][1] == [20, 10, 8, 5] and second['areas'][1] == 40
+    assert '3 objects of 2 classes' in capsys.readouterr().out
+
+
+def test_without_classes_all_are_objects_and_binary_masks_are_one(folders, tmp_path):
+    mask = np.zeros(SIZE, np.uint8)
+    mask[4:6] = 255
+    for name in ('cat/2', 'cat/10', 'dog/0'):
+        Image.fromarray(mask).save(folders[1] / f'{name}.png')
+    run(*folders, tmp_path / 'all.json', '--binary')
+    content = load_ytvis(tmp_path / 'all.json')
+    assert [a['areas'][0] for a in content['annotations']] == [60, 60]
+    assert [category['name'] for category in content['categories']] == ['object']
+
+
+def colours(images: Path, masks: Path) -> None:
+    Image.new('RGB', SIZE[::-1]).save(masks / 'cat/10.png')
+
+
+def larger(images: Path, masks: Path) -> None:
+    Image.new('L', (31, 20)).save(masks / 'cat/10.png')
+
+
+def larger_frame(images: Path, masks: Path) -> None:
+    Image.new('RGB', (31, 20)).save(images / 'cat/11.jpg')
+
+
+def stray(images: Path, masks: Path) -> None:
+    (masks / 'cat/2.png').rename(masks / 'cat/3.png')
+
+
+def binary(images: Path, masks: Path) -> None:
+    Image.fromarray(np.full(SIZE, 255, np.uint8)).save(masks / 'dog/0.png')
+
+
+def no_masks(images: Path, masks: Path) -> None:
+    (masks / 'dog/0.png').unlink()
+    (masks / 'dog').rmdir()
+
+
+def damaged(images: Path, masks: Path) -> None:
+    (masks / 'cat/2.png').write_bytes(b'no picture')
+
+
+def no_frames(images: Path, masks: Path) -> None:
+    (images / 'dog/0.jpg').unlink()
+
+
+@pytest.mark.parametrize(
+    'spoil, expected',
+    [
+        (colours, 'cat/10.png: a picture of mode RGB; expected an indexed or grey PNG'),
+        (larger, 'cat/10.png: 31x20, but the frames are 30x20'),
+        (larger_frame, 'cat/11.jpg: another size than 2.jpg, which is 30x20'),
+        (stray, 'cat/3.png: '),
+        (binary, 'dog: no object, values are [255]: pass --binary'),
+        (no_masks, 'dog: no such folder'),
+        (damaged, 'cat/2.png: not a picture'),
+        (no_frames, 'dog: no pictures in it'),
+    ],
+)
+def test_what_does_not_fit_is_named_and_nothing_written(folders, tmp_path, spoil, expected, capsys):
+    spoil(*folders)
+    with pytest.raises(SystemExit):
+        run(*folders, tmp_path / 'all.json')
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert expected in line and not (tmp_path / 'all.json').exists()
+
+
+@pytest.mark.parametrize(
+    'classes, expected',
+    [
+        (dict(cat={'1': 'cat'}, dog='dog'), 'classes: none for object 7 of the video cat'),
+        (dict(cat='cat'), 'classes: none for object 1 of the video dog'),
+        (['cat'], 'expected {"VIDEO"'),
+    ],
+)
+def test_classes_that_lack_something(folders, tmp_path, classes, expected, capsys):
+    (tmp_path / 'classes.json').write_text(json.dumps(classes))
+    with pytest.raises(SystemExit):
+        run(*folders, tmp_path / 'all.json', '--classes', tmp_path / 'classes.json')
+    assert expected in capsys.readouterr().err
+
+
+def test_a_file_that_is_there_is_kept(folders, tmp_path, capsys):
+    out = tmp_path / 'all.json'
+    out.write_text('mine')
+    with pytest.raises(SystemExit):
+        run(*folders, out)
+    assert out.read_text() == 'mine' and 'pass --overwrite' in capsys.readouterr().err
+    run(*folders, out, '--overwrite')
+    assert load_ytvis(out)

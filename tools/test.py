@@ -2,7 +2,7 @@
 
     python tools/test.py configs/maskprop/CONFIG.py work_dirs/CONFIG/epoch_20.pth
     python tools/test.py CONFIG.py CHECKPOINT.pth --out results.json --metrics metrics.json --show-dir shown
-    python tools/test.py CONFIG.py CHECKPOINT.pth --submission results.zip   # for the YouTube-VIS server
+    python tools/test.py CONFIG.py CHECKPOINT.pth --submission results.zip   # results as a zip
     bash tools/dist_test.sh CONFIG.py CHECKPOINT.pth 8                       # whole videos over 8 processes
 
 A test set without annotations gives results but no metrics.

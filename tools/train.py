@@ -1,6 +1,6 @@
 """Train a model, on one process or many, with validation by video AP after each epoch.
 
-    python tools/train.py configs/maskprop/CONFIG.py
+    python tools/train.py configs/maskprop/CONFIG.py --auto-scale-lr
     python tools/train.py CONFIG.py --resume                      # go on after an interruption
     bash tools/dist_train.sh CONFIG.py 8 --auto-scale-lr          # 8 processes on this machine
     python tools/train.py CONFIG.py --cfg-options optim_wrapper.optimizer.lr=0.01

@@ -2,8 +2,7 @@
 
 Run:  python tools/ablate.py configs/ablations/tracking_by_detection.py
 
-Only DeepSORT's appearance net is trained. ByteTrack needs one more package: pip install lap. What the trackers do:
-docs/tracking_by_detection.md.
+Only DeepSORT's appearance net is trained. What the trackers do: docs/tracking_by_detection.md.
 """
 
 _base_ = ['../tracking_by_detection/trackers_tiny_synthetic.py']

@@ -1,7 +1,8 @@
 """The study on the synthetic set: MaskTrack R-CNN, the same with ObjProp's filling, and MaskProp, on one detector.
 
 Run, with the set in data/synthetic (docs/synthetic.md) and a detector trained on it:
-      python tools/train.py configs/objprop/study_tiny_synthetic.py --cfg-options load_from=DETECTOR.pth
+      python tools/train.py configs/objprop/study_tiny_synthetic.py --auto-scale-lr \
+          --cfg-options load_from=DETECTOR.pth
       python tools/compare_variants.py configs/objprop/study_tiny_synthetic.py CHECKPOINT
 For three seeds: python tools/ablate.py configs/ablations/propagation_scheme.py
 

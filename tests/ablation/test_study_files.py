@@ -81,7 +81,7 @@ def test_studies_share_detectors_and_trainings(tmp_path):
 def test_example_of_the_docs_is_a_study(tmp_path):
     example = re.search(r'```python\n(.*?)```', Path('docs/ablations.md').read_text(), re.DOTALL)[1]
     base = str(Path('configs/ablations/_base_/heads.py').resolve())
-    (tmp_path / 'mine.py').write_text(example.replace('../configs/ablations/_base_/heads.py', base))
+    (tmp_path / 'mine.py').write_text(example.replace('_base_/heads.py', base))
     jobs = plan([load_study(tmp_path / 'mine.py')], tmp_path)
     tests = [job for job in jobs if job.level == 'test' and job.details['seed'] == 2026]
     assert [list(job.details['rows']) for job in tests] == [['T = 6', 'T = 2'], ['one class each'], ['deeper']]

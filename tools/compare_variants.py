@@ -103,11 +103,7 @@ def compare(args: argparse.Namespace) -> None:
     dataset = build_annotated_test_set(cfg)
     model = init_model(cfg, args.checkpoint)
 
-    def progress(done: int, total: int) -> None:
-        if done % 10 == 0 or done == total:
-            print(f'tracked {done} of {total} videos', flush=True)
-
-    results = run_variants(model, dataset, cfg.variants, strides, args.ground_truth, progress)
+    results = run_variants(model, dataset, cfg.variants, strides, args.ground_truth, cli.print_progress)
     rows = score(dataset_cfg, results, list(cfg.variants), strides, args.bootstraps)
     if args.out:
         write_json(args.out, rows)

@@ -19,6 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from maskprop.evaluation.results_io import write_json
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -104,9 +106,7 @@ def main() -> None:
         run('tools/compare_variants.py', args.config, checkpoint, '--out', args.out / 'rows.json', *options)
     rows = json.loads((args.out / 'rows.json').read_text())
     summary = args.out / 'summary.json'
-    temporary = summary.with_suffix('.tmp')
-    temporary.write_text(json.dumps(dict(rows=rows, seconds=stages.seconds), indent=1))
-    temporary.replace(summary)
+    write_json(summary, dict(rows=rows, seconds=stages.seconds))
     print(f'\nPictures, videos and strips: {args.out}/show   Table and times: {summary}')
 
 

@@ -65,13 +65,9 @@ def write_detections(args: argparse.Namespace) -> int:
     if args.refined and getattr(model, 'refinement_head', None) is None:
         raise ConfigError(f'--refined needs a refinement_head, and {args.config} has none')
 
-    def progress(done: int, total: int) -> None:
-        if done % 10 == 0 or done == total:
-            print(f'{done} of {total} videos', flush=True)
-
     frames = 0
     with ResultsWriter(args.out) as writer:
-        for records in detect_frames(model, dataset, args.refined, progress):
+        for records in detect_frames(model, dataset, args.refined, cli.print_progress):
             writer.add(records)
             frames += 1
     print(f'{writer.count} detections in {frames} frames: {args.out}')

@@ -10,15 +10,16 @@ truth's own centroid motion.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from mmengine.config import DictAction
 
+from maskprop.engine import cli
+
 GROUPS = ((1, 3), (4, 6), (7, 10))
 
 
-def main() -> None:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
     parser.add_argument('checkpoint')
@@ -27,29 +28,30 @@ def main() -> None:
     parser.add_argument('--every', type=int, default=3, help='every how many frames a mask starts')
     parser.add_argument('--out', type=Path, help='write the mean IoU of every gap as JSON')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
-    args = parser.parse_args()
+    return parser.parse_args(argv)
 
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Do as the arguments say."""
+    from maskprop.engine.config import load_config
+
+    cfg = load_config(args.config, args.cfg_options)
+    if not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint {args.checkpoint}: no such file')
     import maskprop
-    from maskprop.apis import init_model
-    from maskprop.apis.propagation_quality import propagation_quality
 
     maskprop.register_all()
-    from mmdet.registry import DATASETS
+    from maskprop.apis import init_model
+    from maskprop.apis.propagation_quality import propagation_quality
+    from maskprop.engine.checks import build_annotated_test_set
+    from maskprop.evaluation.results_io import write_json
 
-    model = init_model(args.config, args.checkpoint, cfg_options=args.cfg_options)
-    model.cfg.test_dataloader.dataset.frame_stride = args.frame_stride
-    dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
-
-    def progress(done: int, total: int) -> None:
-        if done % 10 == 0 or done == total:
-            print(f'{done} of {total} videos', flush=True)
-
-    quality = propagation_quality(model, dataset, args.gaps, args.every, progress)
+    cfg.test_dataloader.dataset.frame_stride = args.frame_stride
+    dataset = build_annotated_test_set(cfg)
+    model = init_model(cfg, args.checkpoint)
+    quality = propagation_quality(model, dataset, args.gaps, args.every, cli.print_progress)
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = args.out.with_suffix('.tmp')
-        temporary.write_text(json.dumps(quality, indent=1))
-        temporary.replace(args.out)
+        write_json(args.out, quality)
     print('mean IoU   ' + ' '.join(f'gap {a}-{b}'.rjust(9) for a, b in GROUPS))
     for name, by_gap in quality.items():
         means = []
@@ -60,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(evaluate, parse_args())

@@ -43,11 +43,7 @@ def convert(args: argparse.Namespace) -> None:
     if not isinstance(classes, (dict, type(None))):
         raise ConfigError(f'--classes {args.classes}: expected {{"VIDEO": {{"1": "CLASS"}}}}')
 
-    def progress(done: int, total: int) -> None:
-        if done % 10 == 0 or done == total:
-            print(f'{done} of {total} videos', flush=True)
-
-    content = annotations_from_masks(args.images, args.masks, classes, args.binary, progress)
+    content = annotations_from_masks(args.images, args.masks, classes, args.binary, cli.print_progress)
     with replace_when_done(args.out) as temporary:
         temporary.write_text(json.dumps(content), encoding='utf-8')
     print(f'{args.out}: {len(content["annotations"])} objects of {len(content["categories"])} classes')

@@ -80,11 +80,7 @@ def study(args: argparse.Namespace) -> list[dict]:
     truth = load_ground_truth(dataset.ann_file, dataset.frame_stride, dataset.frame_range)
     model = build_model(cfg, args.checkpoint, dataset)
 
-    def progress(done: int, total: int) -> None:
-        if done % 10 == 0 or done == total:
-            print(f'{done} of {total} videos', flush=True)
-
-    rows = score_rows(truth, oracle_results(model, dataset, args.box_iou, progress))
+    rows = score_rows(truth, oracle_results(model, dataset, args.box_iou, cli.print_progress))
     print(f'\n{format_table(rows)}')
     if unseen := count_unseen(truth):
         print(

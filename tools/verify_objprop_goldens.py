@@ -48,7 +48,7 @@ def load_arrays(path: Path) -> dict[str, Tensor]:
 
 
 def recompute(case: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
-    from maskprop.apis import objprop_goldens
+    from maskprop.conversion import objprop_goldens
 
     found: dict[str, Tensor] = {}
     for part in ('attention', 'prediction', 'fills', 'tracking'):

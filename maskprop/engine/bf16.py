@@ -16,7 +16,7 @@ from torch import nn
 class Bf16OptimWrapper(OptimWrapper):
     """mmengine's ``OptimWrapper`` whose forward runs under autocast in bfloat16.
 
-    bfloat16 has the exponents of float32, so losses are not scaled, and weights, gradients and optimiser state
+    bfloat16 has the exponents of float32, so losses are not scaled, and weights, gradients and optimizer state
     stay float32. ``AmpOptimWrapper``, which is for float16, refuses to be built without a GPU. Takes
     ``OptimWrapper``'s arguments: ``optimizer``, ``accumulative_counts``, ``clip_grad``.
     """

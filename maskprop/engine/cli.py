@@ -163,6 +163,12 @@ def _check_stream(runner: Runner, dataset: Any) -> None:
         raise ConfigError(f'config {runner.cfg.filename}: {error}') from error
 
 
+def print_progress(done: int, total: int) -> None:
+    """Print how many videos are done, every ten and at the end; a ``progress`` for :mod:`maskprop.apis`."""
+    if done % 10 == 0 or done == total:
+        print(f'{done} of {total} videos', flush=True)
+
+
 def run(function: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:
     """Call ``function(args)``; errors that the user can mend end in one line, not in a traceback."""
     try:

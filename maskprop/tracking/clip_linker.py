@@ -58,6 +58,9 @@ class ClipLinker:
         same_category: a track takes an id only if the id's latest track has its category (not the letter, which
             is blind to categories).
         empty_below: a mask is empty for ``skip_empty`` if its area is below this many cells.
+
+    Raises:
+        ValueError: ``recent`` is below 1.
     """
 
     needs_clips = True

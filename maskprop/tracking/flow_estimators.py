@@ -30,6 +30,9 @@ class DISFlow:
 
     Args:
         preset: of OpenCV: ``'ultrafast'``, ``'fast'`` or ``'medium'``, from the coarsest flow to the finest.
+
+    Raises:
+        ValueError: ``preset`` is unknown.
     """
 
     def __init__(self, preset: str = 'medium') -> None:

@@ -52,6 +52,9 @@ class HistoryFiller:
             code): without limit, and what is gone but still filled adds up over a long video.
         max_overlap: no fill whose mask has an IoU above this with a detection of the frame: the object was found,
             under another id. ``None`` (the released code): such fills too.
+
+    Raises:
+        ValueError: ``history_length`` or ``max_age`` is below 1.
     """
 
     def __init__(
@@ -80,6 +83,9 @@ class HistoryFiller:
         Args:
             frame: with an ``attention_code``; its instances are those of the result, in that order.
             result: ids, labels and scores of the frame's detections.
+
+        Raises:
+            ValueError: the frame has no ``attention_code``.
         """
         if frame.attention_code is None:
             raise ValueError('the frame has no attention_code: filling needs a model with an attention_head')

@@ -40,6 +40,9 @@ class MaskTrackLinker:
         update_labels: remember the latest label (mmdet), not the first.
         max_age: objects not seen for this many frames are forgotten, when a frame with detections has been linked;
             ``None``: never. mmdet's default is 20.
+
+    Raises:
+        ValueError: ``losers`` is unknown.
     """
 
     needs_clips = False

@@ -37,6 +37,11 @@ class MMDetTrackerLinker:
             at unit length. ``None``: no appearance.
         same_category: ids are kept within a category, which is what mmdet's trackers do with more than one; False:
             they are shown one category only.
+
+    Raises:
+        ValueError: the tracker is another one, ``reid`` is incomplete, or the two do not go together.
+        FileNotFoundError: the file of the net's weights is missing.
+        ModuleNotFoundError: a ``ByteTracker`` without the package lap.
     """
 
     needs_clips = False
@@ -69,6 +74,12 @@ class MMDetTrackerLinker:
 
         Returns:
             N video-level ids, from 1; None for a detection that is left out of the result.
+
+        Raises:
+            ValueError: the frame has no image, and the net of ``reid`` needs it.
+            ConnectionError, CheckpointError: the net's weights can't be had, see
+                :func:`~maskprop.tracking.reid.load_reid`; they are loaded when first needed.
+            RuntimeError: the tracker gives detections back in an order that this linker does not know.
         """
         self._frame += 1
         scores = torch.tensor([max(scores.values()) for scores in frame.class_scores])

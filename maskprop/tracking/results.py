@@ -59,6 +59,9 @@ class VideoInstances:
             it is present, filled ones included (of equally frequent ones that of the higher mean score); the
             score is the mean over all those frames.
         min_frames: ids that are present in fewer frames, filled ones included, have no result.
+
+    Raises:
+        ValueError: ``score_rule`` is unknown.
     """
 
     def __init__(self, score_rule: str = 'with_category', min_frames: int = 1) -> None:

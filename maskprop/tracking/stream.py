@@ -100,6 +100,10 @@ class VideoStream:
         history_filler: fills a frame right after linking, from the frames before it:
             ``step(frame, result)``; for linkers that need no clips.
         score_rule, min_frames: see :class:`~maskprop.tracking.results.VideoInstances`.
+
+    Raises:
+        ValueError: ``output_mask`` or ``score_rule`` is unknown, or linker, propagator, ``fill``, ``output_mask``,
+            ``refine`` and ``history_filler`` do not go together.
     """
 
     def __init__(
@@ -159,6 +163,9 @@ class VideoStream:
 
         Returns:
             the frames that became final, in order; often none or one.
+
+        Raises:
+            RuntimeError: the video was finished.
         """
         self._check_open()
         return self._push_views(self.features.step(image, meta))
@@ -169,7 +176,11 @@ class VideoStream:
 
     @torch.no_grad()
     def push(self, frame: Frame) -> list[FrameResult]:
-        """Like :meth:`step`, for a frame that is encoded already."""
+        """Like :meth:`step`, for a frame that is encoded already.
+
+        Raises:
+            RuntimeError: the video was finished.
+        """
         self._check_open()
         self._ring.append(frame)
         self._seen += 1
@@ -187,7 +198,11 @@ class VideoStream:
         return results
 
     def video_instances(self) -> VideoInstances:
-        """The whole video's instances, after :meth:`finish`."""
+        """The whole video's instances, after :meth:`finish`.
+
+        Raises:
+            RuntimeError: before it.
+        """
         if not self._finished:
             raise RuntimeError('call finish() first: frames are still open')
         return self.instances

@@ -72,25 +72,45 @@ def compare_videos(
         raise EvalInputError(str(error)) from None
     if show_truth and not data['annotations']:
         fail(str(ann_file), '', 'annotations', 'there are none', 'Leave the row of ground truth out')
-    names = {c['id']: c['name'] for c in data['categories']}
-    for video in videos:
-        first = Path(image_folder, video['file_names'][0])
-        if not first.is_file():
-            fail(str(first), '', '', 'no such image', f'Give the folder that file_names of {ann_file} start from')
+    _check_images(videos, image_folder, ann_file)
     found = {title: results_by_video(path, data, {v['id'] for v in videos}) for title, path in results.items()}
     for video in videos:
-        rows: dict[str, list[Track]] = {}
-        if show_truth:
-            annotations = [a for a in data['annotations'] if a['video_id'] == video['id']]
-            rows[TRUTH] = tracks_from_annotations(annotations, names)
-        for title, records in found.items():
-            rows[title] = tracks_from_results(records[video['id']], names, min_score)
+        records = {title: by_video[video['id']] for title, by_video in found.items()}
+        rows = _rows(data, video['id'], records, show_truth, min_score)
         rows = match_colours(rows, (video['height'], video['width']))
         paths = [Path(image_folder, name) for name in video['file_names']]
         strip = draw_strip(paths, rows, num_columns=num_columns, cell_width=cell_width, show_labels=show_labels)
         path = Path(out_dir, f'video_{video["id"]}.png')
         write_image(path, strip)
         yield path
+
+
+def _check_images(videos: Sequence[dict], image_folder: str | Path, ann_file: str | Path) -> None:
+    """Raise EvalInputError if a video's first frame is not in the folder."""
+    for video in videos:
+        first = Path(image_folder, video['file_names'][0])
+        if not first.is_file():
+            fail(str(first), '', '', 'no such image', f'Give the folder that file_names of {ann_file} start from')
+
+
+def _rows(
+    data: GroundTruth, video_id: int, records: Mapping[str, list[dict]], show_truth: bool, min_score: float
+) -> dict[str, list[Track]]:
+    """A video's rows of tracks, in their order in the picture: row title -> tracks.
+
+    Args:
+        data: the annotations. video_id: of the video.
+        records: row title -> the method's records of the video.
+        show_truth: a row of ground truth first. min_score: of the methods' tracks.
+    """
+    names = {c['id']: c['name'] for c in data['categories']}
+    rows: dict[str, list[Track]] = {}
+    if show_truth:
+        annotations = [a for a in data['annotations'] if a['video_id'] == video_id]
+        rows[TRUTH] = tracks_from_annotations(annotations, names)
+    for title, found in records.items():
+        rows[title] = tracks_from_results(found, names, min_score)
+    return rows
 
 
 def results_by_video(path: str | Path, data: GroundTruth, wanted: set[int]) -> dict[int, list[dict]]:

@@ -9,7 +9,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / 'tools/benchmarks'))
 
 import clip_inference  # noqa: E402
-from clip_inference import SIDES, STAGES, Sides, count_waits, make_models, profile_stages  # noqa: E402
+from clip_inference import SIDES, Sides, make_models  # noqa: E402
+from clip_profile import STAGES, count_waits, profile_stages  # noqa: E402
 from common import BenchmarkError  # noqa: E402
 
 SIZE = (60, 90)

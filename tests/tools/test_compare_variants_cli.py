@@ -1,4 +1,4 @@
-"""tools/compare_variants.py: a row for each variant and stride once, and complaints before the model is built."""
+"""tools/compare_variants.py and eval_propagation.py: what they write, and complaints before the model is built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from maskprop.engine import cli  # noqa: E402
 from tests.apis.oracle_set import change, write_oracle_set  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 
-TOOL = runpy.run_path(str(Path(__file__).parents[2] / 'tools/compare_variants.py'))
+TOOLS = Path(__file__).parents[2] / 'tools'
+TOOL = runpy.run_path(str(TOOLS / 'compare_variants.py'))
+QUALITY = runpy.run_path(str(TOOLS / 'eval_propagation.py'))
 
 
 @pytest.fixture(scope='module')
@@ -50,7 +52,7 @@ def test_rows_of_each_variant_and_stride(files, tmp_path, capsys, monkeypatch):
     # the set's own stride is 1, which is asked for once
     assert [(row['name'], row['frame_stride']) for row in rows] == [('plain', 1), ('short', 1)]
     assert all(0 < row['AP'] <= 1 for row in rows)
-    assert 'tracked 3 of 3 videos' in capsys.readouterr().out
+    assert '3 of 3 videos' in capsys.readouterr().out
 
 
 def without_annotations(content: dict) -> None:
@@ -77,3 +79,17 @@ def test_a_missing_checkpoint_is_named(files, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         run(files[0], 'nowhere.pth', monkeypatch=monkeypatch)
     assert 'checkpoint nowhere.pth: no such file' in capsys.readouterr().err
+
+
+def test_propagation_quality(root, files, tmp_path, capsys, monkeypatch):
+    out = tmp_path / 'new/quality.json'
+    cli.run(QUALITY['evaluate'], QUALITY['parse_args']([*files, '--gaps', '1', '2', '--out', str(out)]))
+    found = json.loads(out.read_text())
+    assert set(found) == {'propagated', 'copied', 'shifted'} and set(found['copied']) == {'1', '2'}
+    assert all(0 <= value <= 1 for by_gap in found.values() for value in by_gap.values())
+    assert 'gap 1-3' in capsys.readouterr().out
+    monkeypatch.setattr('maskprop.apis.init_model', lambda *_: pytest.fail('built'))
+    option = f'test_dataloader.dataset.ann_file={change(root, "stripped", without_annotations)}'
+    with pytest.raises(SystemExit):
+        cli.run(QUALITY['evaluate'], QUALITY['parse_args']([*files, '--cfg-options', option]))
+    assert 'no annotated object' in capsys.readouterr().err

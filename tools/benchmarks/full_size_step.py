@@ -2,7 +2,7 @@
 
     python tools/benchmarks/full_size_step.py [CONFIG.py ...] --device cuda [--wrappers Bf16OptimWrapper]
 
-A step is forward, backward and optimiser step of the config's batch on made-up frames: seconds at the mean size of
+A step is forward, backward and optimizer step of the config's batch on made-up frames: seconds at the mean size of
 training, memory at the largest, each config and wrapper in a process of its own. The rate is FLOPs, as cost_table
 counts them, by seconds: give it to that script (--peaks RATE --utilisation 1 1) to plan with what this GPU does.
 Weights are random.

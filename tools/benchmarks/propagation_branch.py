@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from maskprop.models.detectors.frame_detector import detect
 from maskprop.models.heads.mask_propagation_head import FrameCode, MaskPropagationHead
+from maskprop.models.heads.stream_offsets import stream_offsets
 from maskprop.ops.masks import paste_binary_masks
 from maskprop.ops.propagation import propagate_values
 from maskprop.tracking.stream import Frame
@@ -85,7 +86,7 @@ class Branch:
 
         return {
             'code': lambda: head.encode(self.feats),
-            'offsets': lambda: head._stream_offsets(source, self._clip(source)),
+            'offsets': lambda: stream_offsets(head, source, self._clip(source)),
             'look-ups': lambda: self.look_ups(source.code, offsets),
             'softmax': segment,
         }

@@ -2,7 +2,7 @@
 
     python tools/benchmarks/training_step.py [--size 360 640] [--instances 4] [--cases checkpointing bf16 ...]
 
-A step is forward, backward and optimiser step on one pair, Mask R-CNN ResNet-50-FPN with the paper's propagation
+A step is forward, backward and optimizer step on one pair, Mask R-CNN ResNet-50-FPN with the paper's propagation
 branch against the same detector with mmdet's track head, its RPN mended (``MendedMaskTrackRCNN``). Both have the
 same weights, frozen parts and random samples: the script fails if their detection losses differ. Peak memory is
 that of a process that does nothing else. The cases are MaskProp's step with gradient checkpointing, gradient
@@ -41,7 +41,7 @@ TOLERANCE = 1e-4  # relative
 SEED = 0
 PEER = 'mmdet MaskTrack R-CNN'
 CASES = ('checkpointing', 'accumulation', 'bf16', 'compile')
-STEPS = 2  # of a process whose memory is measured: the second has the optimiser's state
+STEPS = 2  # of a process whose memory is measured: the second has the optimizer's state
 ACCUMULATED = 2
 WINDOW = 10  # steps that a smoothed loss is the mean of
 

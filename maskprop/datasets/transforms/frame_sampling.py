@@ -20,8 +20,8 @@ class SampleFramePair(BaseFrameSample):
 
     With ``num_support`` K the support frames of t follow (K of them), then those of t + delta: [t, t + delta, K of
     t, K of t + delta]. They lie before and after their frame in turn, K // 2 at least on each side, and are drawn
-    uniformly from the frames of that side within ``max_support_gap``, none twice if there are enough. Is none of
-    that side so near, the nearest one is taken; is there none at all (the video begins or ends), the frame itself.
+    uniformly from the frames of that side within ``max_support_gap``, none twice if there are enough. If no frame
+    of that side is that near, the nearest one is taken; if there is none at all, the frame itself.
 
     Takes a video's dict of ``images``, ``video_id``, ``video_length`` and, optionally, ``key_frame_id`` (a random
     one without it); gives the images' dicts as lists, and ``key_frame_flags`` [True, False, False, ...].

@@ -150,6 +150,24 @@ def predict_roi_masks(
     return list(masks[torch.arange(len(rois), device=masks.device), classes].split(counts))
 
 
+def predict_gt_masks(
+    detector: TwoStageDetector, feats: tuple[Tensor, ...], boxes: list[Tensor], samples: list[DetDataSample]
+) -> list[Tensor]:
+    """The mask head's soft masks of the samples' ground-truth instances.
+
+    Args:
+        detector: any two-stage instance-segmentation detector.
+        feats: levels of the FPN, each (B, C, H_l, W_l).
+        boxes: B tensors (N_b, 4) float in input pixels, where the instances are taken to be.
+        samples: B samples with ``gt_instances``, whose ``labels`` are used.
+
+    Returns:
+        B tensors (N_b, m, m) float32 in [0, 1].
+    """
+    labels = [sample.gt_instances.labels for sample in samples]
+    return predict_roi_masks(detector, feats, boxes, labels, semantic_feature(detector, feats))
+
+
 def _with_semantic_target(detector: TwoStageDetector, sample: DetDataSample) -> DetDataSample:
     """The sample with a semantic map made of its instance masks (class label, or the number of classes)."""
     if 'gt_sem_seg' in sample:

@@ -17,17 +17,11 @@ from mmdet.structures import DetDataSample, TrackDataSample
 from torch import Tensor
 
 from maskprop.models.detectors.features import FeatureStream, View, pair_features
-from maskprop.models.detectors.frame_detector import (
-    detect,
-    detection_loss,
-    predict_roi_masks,
-    propose,
-    semantic_feature,
-)
-from maskprop.models.detectors.frame_pairs import match_instances, stride_masks, track_loss
+from maskprop.models.detectors.frame_detector import detect, detection_loss, predict_gt_masks, propose
+from maskprop.models.detectors.frame_pairs import predict_stride_masks, propagation_loss, track_loss
 from maskprop.models.detectors.view_frames import FIELDS, frame_from_detections, frame_from_instances
 from maskprop.ops.legacy_paste import paste_legacy_masks
-from maskprop.ops.masks import paste_binary_masks, paste_soft_masks
+from maskprop.ops.masks import paste_binary_masks
 from maskprop.tracking.history_filler import HistoryFiller
 from maskprop.tracking.stream import Frame, VideoStream
 
@@ -76,6 +70,10 @@ class VideoMaskRCNN(BaseMOTModel):
         min_frames: ids that are present in fewer frames are left out of the result.
         backbone_batch: at test so many frames go through backbone and neck at once. On a GPU more than one is
             faster; results come out up to ``backbone_batch - 1`` frames later.
+
+    Raises:
+        ValueError: a key has a value that it cannot have, ``history_fill`` is set without an attention head, or
+            ``frozen`` names a part that the model lacks or leaves the aggregator without a loss.
     """
 
     def __init__(
@@ -107,14 +105,7 @@ class VideoMaskRCNN(BaseMOTModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        if mask_source not in MASK_SOURCES:
-            raise ValueError(f'mask_source={mask_source!r} is unknown; choose one of {MASK_SOURCES}')
-        if detect_on not in ('key', 'both'):
-            raise ValueError(f"detect_on={detect_on!r} is unknown; choose 'key' or 'both'")
-        if mask_paste not in MASK_PASTES:
-            raise ValueError(f'mask_paste={mask_paste!r} is unknown; choose one of {tuple(MASK_PASTES)}')
-        if backbone_batch < 1:
-            raise ValueError(f'backbone_batch={backbone_batch}: expected 1 or more')
+        _check_options(mask_source, detect_on, mask_paste, backbone_batch)
         self.backbone_batch = backbone_batch
         self.detector = MODELS.build(detector)
         self.aggregator = MODELS.build(aggregator) if aggregator else None
@@ -141,13 +132,7 @@ class VideoMaskRCNN(BaseMOTModel):
             score_rule=score_rule,
             min_frames=min_frames,
         )
-        self.frozen = self._checked_parts(frozen)
-        self.freeze_module(self.frozen)
-        if self._trains('aggregator') and not any(map(self._trains, ('detector', *PAIR_HEADS))):
-            raise ValueError(
-                f'frozen={self.frozen} leaves the aggregator without a loss: freeze it too, or train one of '
-                f'{("detector", *PAIR_HEADS)}'
-            )
+        self._freeze(frozen)
 
     @property
     def propagator(self) -> Any:
@@ -159,12 +144,18 @@ class VideoMaskRCNN(BaseMOTModel):
         """Whether the detections of a test come from a file."""
         return self._detections is not None
 
-    def _checked_parts(self, names: Sequence[str]) -> tuple[str, ...]:
+    def _freeze(self, names: Sequence[str]) -> None:
         parts = [name for name in PARTS if getattr(self, name) is not None]
         unknown = [name for name in names if name not in parts]
         if isinstance(names, str) or unknown:
             raise ValueError(f'frozen={names!r}: expected a list of parts that the model has, of {parts}')
-        return tuple(names)
+        self.frozen = tuple(names)
+        self.freeze_module(self.frozen)
+        if self._trains('aggregator') and not any(map(self._trains, ('detector', *PAIR_HEADS))):
+            raise ValueError(
+                f'frozen={self.frozen} leaves the aggregator without a loss: freeze it too, or train one of '
+                f'{("detector", *PAIR_HEADS)}'
+            )
 
     def train(self, mode: bool = True) -> VideoMaskRCNN:
         """Training mode, in which frozen parts stay in evaluation mode."""
@@ -186,6 +177,9 @@ class VideoMaskRCNN(BaseMOTModel):
 
         Returns:
             named losses of the parts that are not frozen; ``loss_prop`` is the propagation branch's (Eq. 2).
+
+        Raises:
+            ValueError: samples have other numbers of frames than the heads or the aggregator train on.
         """
         feats, frames = pair_features(self.detector, self.aggregator, inputs)
         if frames != 2 and any(getattr(self, name) is not None for name in PAIR_HEADS):
@@ -222,30 +216,13 @@ class VideoMaskRCNN(BaseMOTModel):
         self, feats: tuple[Tensor, ...], samples: list[DetDataSample], input_shape: tuple[int, int]
     ) -> Tensor:
         """L_prop, mean over the images of the batch; both t and t + delta go through the branch."""
-        head = self.propagation_head
+        head, sources = self.propagation_head, None
         codes = head.encode(feats)
-        keys, others = samples[::2], samples[1::2]
-        key_masks = [stride_masks(sample, head.stride, feats[0].device) for sample in keys]
-        other_masks = [stride_masks(sample, head.stride, feats[0].device) for sample in others]
-        sources = key_masks
         if self.mask_source == 'predicted':
-            sources = self._predict_gt_masks(feats, keys, input_shape)
-        losses = []
-        for i, (source, key, other) in enumerate(zip(sources, keys, others, strict=True)):
-            targets = torch.stack([key_masks[i], match_instances(key, other, other_masks[i])])
-            losses.append(head.loss(codes.frame(2 * i), codes.frames(2 * i, 2 * i + 2), source, targets))
-        return torch.stack(losses).mean()
-
-    def _predict_gt_masks(
-        self, feats: tuple[Tensor, ...], keys: list[DetDataSample], input_shape: tuple[int, int]
-    ) -> list[Tensor]:
-        """The mask head's soft masks at the ground-truth boxes of the key frames, at the head's stride."""
-        stride = self.propagation_head.stride
-        boxes = [sample.gt_instances.bboxes for sample in keys]
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detach_masks):
-            roi_masks = self._roi_masks(tuple(level[::2] for level in feats), boxes, keys)
-            height, width = (side // stride for side in input_shape)
-            return [paste_soft_masks(m, b / stride, height, width) for m, b in zip(roi_masks, boxes, strict=True)]
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detach_masks):
+                key_feats = tuple(level[::2] for level in feats)
+                sources = predict_stride_masks(self.detector, key_feats, samples[::2], head.stride, input_shape)
+        return propagation_loss(head, codes, samples, sources)
 
     def _refinement_loss(
         self, feats: tuple[Tensor, ...], keys: list[DetDataSample], images: Tensor
@@ -253,16 +230,9 @@ class VideoMaskRCNN(BaseMOTModel):
         """The refinement's losses, on the model's own masks at jittered ground-truth boxes."""
         boxes = [self.refinement_head.jitter(s.gt_instances.bboxes, s.metainfo['img_shape']) for s in keys]
         with torch.no_grad():
-            roi_masks = self._roi_masks(feats, boxes, keys)
+            roi_masks = predict_gt_masks(self.detector, feats, boxes, keys)
         masks = [sample.gt_instances.masks.to_tensor(torch.bool, images.device) for sample in keys]
         return self.refinement_head.loss(images, boxes, roi_masks, masks)
-
-    def _roi_masks(
-        self, feats: tuple[Tensor, ...], boxes: list[Tensor], samples: list[DetDataSample]
-    ) -> list[Tensor]:
-        """The mask head's soft masks at given boxes of the samples' instances, each (N, m, m)."""
-        labels = [sample.gt_instances.labels for sample in samples]
-        return predict_roi_masks(self.detector, feats, boxes, labels, semantic_feature(self.detector, feats))
 
     # -- test
 
@@ -274,6 +244,10 @@ class VideoMaskRCNN(BaseMOTModel):
             propagator: config of a propagator in place of the model's.
             **overrides: of ``clip_radius``, ``fill``, ``output_mask``, ``refine``, ``history_fill``,
                 ``score_rule``, ``min_frames``.
+
+        Raises:
+            ValueError: the linker or an override needs a head that the model lacks, or they do not go together
+                (:class:`~maskprop.tracking.stream.VideoStream`).
         """
         linker = TASK_UTILS.build(linker or self.linker_cfg)
         if getattr(linker, 'needs_embeds', False) and self.track_head is None:
@@ -353,3 +327,15 @@ class VideoMaskRCNN(BaseMOTModel):
             stream.finish()
             videos.append(stream.video_instances())
         return videos
+
+
+def _check_options(mask_source: str, detect_on: str, mask_paste: str, backbone_batch: int) -> None:
+    """Raise ValueError unless each is one of the values that it can have."""
+    if mask_source not in MASK_SOURCES:
+        raise ValueError(f'mask_source={mask_source!r} is unknown; choose one of {MASK_SOURCES}')
+    if detect_on not in ('key', 'both'):
+        raise ValueError(f"detect_on={detect_on!r} is unknown; choose 'key' or 'both'")
+    if mask_paste not in MASK_PASTES:
+        raise ValueError(f'mask_paste={mask_paste!r} is unknown; choose one of {tuple(MASK_PASTES)}')
+    if backbone_batch < 1:
+        raise ValueError(f'backbone_batch={backbone_batch}: expected 1 or more')

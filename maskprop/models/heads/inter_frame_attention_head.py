@@ -51,7 +51,7 @@ class InterFrameAttentionHead(BaseModule):
     differs.
 
     Args:
-        num_classes: without background; ``None`` takes it from the data set.
+        num_classes: without background. In a config it may be ``None``: training and test fill in the data set's.
         in_channels: of an FPN level.
         num_levels: FPN levels used, from stride 4 on.
         channels: of the head's features.
@@ -62,6 +62,9 @@ class InterFrameAttentionHead(BaseModule):
             not in the paper); ``None``: it isn't.
         spatial_row: a cell's row in that Gaussian: ``'index'`` or the ``'fraction'`` index / width.
         attention_loss_weight, mask_loss_weight: of the two losses.
+
+    Raises:
+        ValueError: ``reduction`` or ``spatial_row`` is unknown.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from maskprop.models.heads.stream_offsets import stream_offsets
 from maskprop.ops.propagation import fold_kernels, propagate_features, propagate_values
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ class MaskPropagationHead(BaseModule):
         loss: config of the loss between propagated masks and targets.
         absent_weight: weight of a penalty on the mean probability where an instance is absent from the other
             frame; the letter's constant 1 has no gradient.
+
+    Raises:
+        ValueError: ``normalizer`` is unknown, ``kernel_size`` is even, ``copy_gain`` is set without
+            ``mask_channel``, or ``channels`` and ``in_channels`` differ without ``match_channels``.
     """
 
     def __init__(
@@ -122,7 +127,7 @@ class MaskPropagationHead(BaseModule):
         self.loss_mask = MODELS.build(loss or dict(type='SoftIoULoss'))
 
         # offsets: a residual block on the difference of two frames, then one predictor per dilation
-        # no bias: what is rectified then changes only its sign with the order of the frames (_stream_offsets)
+        # no bias: what is rectified then changes only its sign with the order of the frames (stream_offsets)
         self.motion_conv = nn.Conv2d(in_channels, offset_channels, 3, padding=1, bias=False)
         self.motion_shortcut = nn.Conv2d(in_channels, offset_channels, 1)
         self.block_conv = nn.Conv2d(offset_channels, offset_channels, 3, padding=1)
@@ -136,8 +141,10 @@ class MaskPropagationHead(BaseModule):
             torch.empty(len(self.dilations), channels, depth, kernel_size, kernel_size)
         )
         self._reset_deform_weights()
+        self._build_segmentation(in_channels, channels, match_channels)
 
-        # segmentation
+    def _build_segmentation(self, in_channels: int, channels: int, match_channels: int | None) -> None:
+        """The layers between the propagated features and the masks."""
         if match_channels is None:
             if channels != in_channels:
                 raise ValueError(
@@ -218,19 +225,20 @@ class MaskPropagationHead(BaseModule):
         Returns:
             (S, K, 2, H, W) float32, cells.
         """
-        bias = self._offset_bias()
-        block = self._linear_block(F.relu(source.motion - targets.motion))
-        return self._read_offsets(block + (source.shortcut + bias - targets.shortcut))
+        bias = self.offset_bias()
+        block = self.linear_block(F.relu(source.motion - targets.motion))
+        return self.read_offsets(block + (source.shortcut + bias - targets.shortcut))
 
-    def _linear_block(self, motion: Tensor) -> Tensor:
-        """The offset block's second convolution without its bias."""
+    def linear_block(self, motion: Tensor) -> Tensor:
+        """The offset block's second convolution without its bias: (S, offset_channels, H, W) to the same."""
         return F.conv2d(motion, self.block_conv.weight, padding=1)
 
-    def _offset_bias(self) -> Tensor:
+    def offset_bias(self) -> Tensor:
+        """(offset_channels, 1, 1), the residual block's biases in all."""
         return (self.block_conv.bias + self.motion_shortcut.bias)[:, None, None]
 
-    def _read_offsets(self, block: Tensor) -> Tensor:
-        """Offsets (S, K, 2, H, W) from the residual block's sum, which is used up."""
+    def read_offsets(self, block: Tensor) -> Tensor:
+        """Offsets (S, K, 2, H, W) float32, cells, from the residual block's sum, which is used up."""
         block = F.relu(block, inplace=True)
         return torch.cat([conv(block) for conv in self.offset_convs], 1).float().unflatten(1, (-1, 2))
 
@@ -254,50 +262,9 @@ class MaskPropagationHead(BaseModule):
         """The stream's form of :meth:`forward`: (S, N, H, W) soft masks of the source frame's instances."""
         if len(source) == 0:
             return source.masks.new_zeros((len(targets), *source.masks.shape), dtype=torch.float32)
-        offsets = self._stream_offsets(source, targets)
+        offsets = stream_offsets(self, source, targets)
         codes = FrameCode.as_targets([frame.code for frame in targets], ('match', 'attention'))
         return self._propagate(source.code, codes, source.masks, offsets)
-
-    def _stream_offsets(self, source: Frame, targets: Sequence[Frame]) -> Tensor:
-        """:meth:`predict_offsets`, with the block's convolution once for both orders of two frames."""
-        # on a CPU one target after the other, each within the processor's cache
-        step = len(targets) if source.masks.is_cuda else 1
-        blocks = self._new_blocks(source, targets, step)
-        straight = source.code.shortcut + self._offset_bias()
-        linear = None
-        sums, offsets = [], []
-        for target, block in zip(targets, blocks, strict=True):
-            known = source.memo.pop(id(target.code.motion), None)
-            if known is None:
-                total = straight - target.code.shortcut
-            else:  # max(x, 0) = max(-x, 0) + x: the other order's block, and the block of x, which is linear
-                linear = self._linear_part(source) + self._offset_bias() if linear is None else linear
-                total, block = linear - self._linear_part(target), known[1]
-            sums.append(total if block is None else total.add_(block))
-            if len(sums) == step:
-                offsets.append(self._read_offsets(_join(sums)))
-                sums = []
-        return _join(offsets)
-
-    def _new_blocks(self, source: Frame, targets: Sequence[Frame], step: int) -> list[Tensor | None]:
-        """:meth:`_linear_block` of each rectified difference; None where it is 0 or the other order's is known."""
-        own = next((index for index, target in enumerate(targets) if target is source), len(targets))
-        blocks: list[Tensor | None] = [None] * len(targets)
-        new = [i for i, t in enumerate(targets) if t is not source and id(t.code.motion) not in source.memo]
-        for chunk in (new[start : start + step] for start in range(0, len(new), step)):
-            difference = source.code.motion - _join([targets[i].code.motion for i in chunk])
-            found = self._linear_block(F.relu(difference, inplace=True))
-            for index, block in zip(chunk, found.split(1), strict=True):
-                blocks[index] = block
-                if index > own:  # a later frame: it will look back at this one, whose number stays its own
-                    targets[index].memo[id(source.code.motion)] = source.code.motion, block
-        return blocks
-
-    def _linear_part(self, frame: Frame) -> Tensor:
-        """A frame's share of the residual block where nothing is rectified."""
-        if 'linear' not in frame.memo:
-            frame.memo['linear'] = self._linear_block(frame.code.motion).add_(frame.code.shortcut)
-        return frame.memo['linear']
 
     def _propagate(
         self, source: FrameCode, targets: FrameCode, masks: Tensor, offsets: Tensor, literal: bool = False
@@ -359,8 +326,3 @@ class MaskPropagationHead(BaseModule):
 
     def _with_mask_channel(self, features: Tensor) -> Tensor:
         return F.pad(features, (0, 0, 0, 0, 0, 1), value=1.0) if self.mask_channel else features
-
-
-def _join(tensors: Sequence[Tensor]) -> Tensor:
-    """Along the first dimension; a single one is not copied."""
-    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))

@@ -54,6 +54,10 @@ class MaskRefinementHead(BaseModule):
         loss_iou: config of the loss ``loss_refine_iou``, likewise.
         max_instances: at most this many instances of a batch are trained on, drawn anew each time; bounds memory.
         chunk: instances refined at a time at test; bounds memory.
+
+    Raises:
+        ValueError: ``num_blocks``, ``max_instances``, ``chunk`` or ``context`` is below 1, or ``box_jitter`` is
+            outside [0, 0.5).
     """
 
     def __init__(

@@ -31,6 +31,9 @@ class TrackEmbedHead(RoIEmbedHead):
         skip_single: leave out of the loss the images with one positive RoI, as the reference does by a slip.
         **kwargs: of mmdet's ``RoIEmbedHead``: ``num_fcs``, ``in_channels``, ``roi_feat_size``,
             ``fc_out_channels``, ``loss_match``, ...
+
+    Raises:
+        ValueError: ``average`` is unknown.
     """
 
     def __init__(

@@ -108,16 +108,21 @@ def tables(rows: list[dict], args: Namespace) -> list[str]:
         [
             f'`{row["study"]}`', ', '.join(map(str, row['counts'].values())),
             *(minutes(row['seconds'][level]) for level in ('detector', 'heads', 'test')),
-            f'{row["flops"] / least:.2g} to {row["flops"] / most:.2g}',
+            between(row['flops'] / least, row['flops'] / most),
         ]
         for row in rows
     ]  # fmt: skip
     low, high = sorted(args.utilisation)
+    rate = f'{low:.0%} to {high:.0%} of ' if low < 1 else ''
     return [
         f'Minutes: measured, of the jobs one after the other. Hours: `{args.config.stem}`, '
-        f'at {low:.0%} to {high:.0%} of {args.peak:g} TFLOPS.',
+        f'at {rate}{args.peak:g} TFLOPS.',
         '', *common.table(head, cells),
     ]  # fmt: skip
+
+
+def between(low: float, high: float) -> str:
+    return f'{low:.2g}' if low == high else f'{low:.2g} to {high:.2g}'
 
 
 def minutes(seconds: float | None) -> str:

@@ -81,7 +81,7 @@ class FeatureStream:
         if not self._taken:
             return []
         taken, self._taken = self._taken, []
-        images = torch.cat([image for image, _ in taken])
+        images = taken[0][0] if len(taken) == 1 else torch.cat([image for image, _ in taken])  # one isn't copied
         net = self._detector.extract_feat if self._aggregator is None else self._detector.backbone
         batch = net(images)
         views = []

@@ -84,6 +84,15 @@ def test_several_frames_at_once_are_as_one_by_one():
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
+@torch.no_grad()
+def test_on_a_cpu_features_have_a_cell_s_channels_side_by_side():
+    model, images = build_model().eval(), images_of(2)
+    (view,) = model.start_features().step(images[:1], META)
+    pair, _ = pair_features(model.detector, None, images[None])
+    for level in [*view.feats, *pair, model.propagation_head.encode(view.feats).motion]:
+        assert level.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_a_batch_of_no_frames_is_refused():
     with pytest.raises(ValueError, match='backbone_batch=0: expected 1 or more'):
         build_model(backbone_batch=0)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from maskprop.ops.layout import convolution_layout
+
 if TYPE_CHECKING:
     from mmdet.models.detectors import TwoStageDetector
     from torch import nn
@@ -83,7 +85,7 @@ class FeatureStream:
         taken, self._taken = self._taken, []
         images = taken[0][0] if len(taken) == 1 else torch.cat([image for image, _ in taken])  # one isn't copied
         net = self._detector.extract_feat if self._aggregator is None else self._detector.backbone
-        batch = net(images)
+        batch = net(convolution_layout(images))
         views = []
         for index, (image, meta) in enumerate(taken):
             levels = tuple(level[index : index + 1] for level in batch)
@@ -129,15 +131,16 @@ def pair_features(
         or 2 with an aggregator.
     """
     batch, frames = inputs.shape[:2]
+    images = convolution_layout(inputs.flatten(0, 1))
     if aggregator is None:
-        return detector.extract_feat(inputs.flatten(0, 1)), frames
+        return detector.extract_feat(images), frames
     count = aggregator.num_support
     if frames != 2 + 2 * count:
         raise ValueError(
             f'the aggregator takes pairs of frames with {count} support frames each, {2 + 2 * count} in all, but '
             f'samples have {frames}: set num_support={count} in SampleFramePair'
         )
-    levels = [level.unflatten(0, (batch, frames)) for level in detector.backbone(inputs.flatten(0, 1))]
+    levels = [level.unflatten(0, (batch, frames)) for level in detector.backbone(images)]
     aggregated = []
     for i in (0, 1):
         near = [i, *range(2 + i * count, 2 + (i + 1) * count)]

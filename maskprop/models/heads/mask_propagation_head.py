@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -12,6 +12,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from maskprop.models.heads.stream_offsets import stream_offsets
+from maskprop.ops.dilated_convs import dilated_convs
+from maskprop.ops.layout import convolution_layout
 from maskprop.ops.propagation import fold_kernels, propagate_features, propagate_values
 
 if TYPE_CHECKING:
@@ -198,17 +200,15 @@ class MaskPropagationHead(BaseModule):
             feats: levels of the FPN, each (B, C, H_l, W_l).
             keep_features: keep the features in the code, for the literal form.
         """
-        features = feats[self.feat_level]
+        features = convolution_layout(feats[self.feat_level])
         projection = (self.mask_conv if self.project is None else self.project).weight[:, :, 0, 0]
         values = F.conv2d(self._with_mask_channel(features), fold_kernels(self.deform_weights, projection))
         # linear: the 1x1 convolution of g + f is the sum of those of g and f
         match = F.conv2d(features, self.mask_conv.weight) if self.match is None else self.match(features)
-        # on CPUs the offset block, most of the branch's work, runs faster with a cell's channels side by side
-        layout = torch.contiguous_format if features.is_cuda else torch.channels_last
         return FrameCode(
             # the first layer is linear in f_t - f_s: applied to each frame once, then subtracted
-            motion=F.conv2d(features, self.motion_conv.weight, padding=1).contiguous(memory_format=layout),
-            shortcut=F.conv2d(features, self.motion_shortcut.weight).contiguous(memory_format=layout),
+            motion=F.conv2d(features, self.motion_conv.weight, padding=1),
+            shortcut=F.conv2d(features, self.motion_shortcut.weight),
             values=values.unflatten(1, (len(projection), -1)),
             match=match,
             attention=self.attention_conv(features).float().sigmoid(),
@@ -227,7 +227,7 @@ class MaskPropagationHead(BaseModule):
         """
         bias = self.offset_bias()
         block = self.linear_block(F.relu(source.motion - targets.motion))
-        return self.read_offsets(block + (source.shortcut + bias - targets.shortcut))
+        return self.read_offsets([block + (source.shortcut + bias - targets.shortcut)], len(block))
 
     def linear_block(self, motion: Tensor) -> Tensor:
         """The offset block's second convolution without its bias: (S, offset_channels, H, W) to the same."""
@@ -237,10 +237,10 @@ class MaskPropagationHead(BaseModule):
         """(offset_channels, 1, 1), the residual block's biases in all."""
         return (self.block_conv.bias + self.motion_shortcut.bias)[:, None, None]
 
-    def read_offsets(self, block: Tensor) -> Tensor:
-        """Offsets (S, K, 2, H, W) float32, cells, from the residual block's sum, which is used up."""
-        block = F.relu(block, inplace=True)
-        return torch.cat([conv(block) for conv in self.offset_convs], 1).float().unflatten(1, (-1, 2))
+    def read_offsets(self, blocks: Iterable[Tensor], count: int) -> Tensor:
+        """Offsets (S, K, 2, H, W) float32, cells, from the residual block's sums of S = count frames, used up."""
+        rectified = (F.relu(block, inplace=True) for block in blocks)
+        return dilated_convs(rectified, self.offset_convs, count).float().unflatten(1, (-1, 2))
 
     def forward(self, source: FrameCode, targets: FrameCode, masks: Tensor, literal: bool = False) -> Tensor:
         """Propagate the instances of one frame to S frames.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,22 +28,22 @@ def stream_offsets(head: MaskPropagationHead, source: Frame, targets: Sequence[F
     """
     # on a CPU one target after the other, each within the processor's cache
     step = len(targets) if source.masks.is_cuda else 1
-    blocks = _new_blocks(head, source, targets, step)
+    sums = _sums(head, source, targets, step)
+    return head.read_offsets(sums if step == 1 else [_join(list(sums))], len(targets))
+
+
+def _sums(head: MaskPropagationHead, source: Frame, targets: Sequence[Frame], step: int) -> Iterator[Tensor]:
+    """The residual block's sum for each target, (1, C, H, W)."""
     straight = source.code.shortcut + head.offset_bias()
     linear = None
-    sums, offsets = [], []
-    for target, block in zip(targets, blocks, strict=True):
+    for target, block in zip(targets, _new_blocks(head, source, targets, step), strict=True):
         known = source.memo.pop(id(target.code.motion), None)
         if known is None:
             total = straight - target.code.shortcut
         else:  # max(x, 0) = max(-x, 0) + x: the other order's block, and the block of x, which is linear
             linear = _linear_part(head, source) + head.offset_bias() if linear is None else linear
             total, block = linear - _linear_part(head, target), known[1]
-        sums.append(total if block is None else total.add_(block))
-        if len(sums) == step:
-            offsets.append(head.read_offsets(_join(sums)))
-            sums = []
-    return _join(offsets)
+        yield total if block is None else total.add_(block)
 
 
 def _new_blocks(

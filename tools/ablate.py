@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maskprop.engine import cli
+
 ROOT = Path(__file__).resolve().parents[1]
 
 if TYPE_CHECKING:
@@ -28,9 +30,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('studies', nargs='+', metavar='STUDY', help='study files; what they share is made once')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'), help='folder of all studies')
     parser.add_argument('--seeds', type=int, nargs='+', help="default: the study's")
-    parser.add_argument('--processes', type=int, default=1, help='of each training, under torchrun')
+    parser.add_argument('--processes', type=cli.positive, default=1, help='of each training, under torchrun')
     parser.add_argument(
-        '--parallel', type=int, default=1, help='jobs at a time; with GPUs each has --processes of them'
+        '--parallel', type=cli.positive, default=1, help='jobs at a time; with GPUs each has --processes of them'
     )
     parser.add_argument(
         '--reuse-demo', type=Path, nargs='+', default=[], metavar='DIR', help='results of tools/demo.py: detectors'
@@ -41,11 +43,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--job', metavar='N', help='do this job alone: its number or name; those it needs are done'
     )
-    args = parser.parse_args(arguments)
-    for name in ('processes', 'parallel'):
-        if getattr(args, name) < 1:
-            parser.error(f'--{name} {getattr(args, name)}: expected 1 or more')
-    return args
+    return parser.parse_args(arguments)
 
 
 def find_job(jobs: list[Job], wanted: str) -> Job:
@@ -61,13 +59,14 @@ def find_job(jobs: list[Job], wanted: str) -> Job:
 def launch(job: Job, slot: int, args: argparse.Namespace) -> None:
     """Do a job in a process of its own, with its output in ``job.log``."""
     from maskprop.ablation.scheduler import JobFailed
+    from maskprop.engine.launch import child_environment
 
     command = [sys.executable, '-u', str(ROOT / 'tools/ablate.py'), job.details['study'].file]
     command += ['--out', str(args.out)]
     if args.seeds:
         command += ['--seeds', *map(str, args.seeds)]
     command += ['--processes', str(args.processes), '--job', job.name]
-    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
+    env = {**child_environment(), 'OMP_NUM_THREADS': '1'}
     devices = gpus()
     if devices:
         first = slot * args.processes

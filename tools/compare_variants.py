@@ -32,7 +32,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
     parser.add_argument('checkpoint')
-    parser.add_argument('--frame-strides', type=int, nargs='+', help="default: the config's frame_stride, and 1")
+    parser.add_argument(
+        '--frame-strides', type=cli.positive, nargs='+', help="default: the config's frame_stride, and 1"
+    )
     parser.add_argument('--ground-truth', action='store_true', help='ground-truth masks in place of detections')
     parser.add_argument('--bootstraps', type=int, default=1000)
     parser.add_argument('--out', type=Path, metavar='FILE')

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from maskprop.engine.launch import child_environment
 from maskprop.evaluation.results_io import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +59,7 @@ def run(*command: str | Path) -> None:
     shown = ' '.join(['python', *map(str, command)])
     print(f'$ {shown}', flush=True)
     # one thread a process: small convolutions gain nothing from more
-    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'PYTHONWARNINGS': 'ignore'}
+    env = {**child_environment(), 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore'}
     if subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, env=env).returncode:
         raise SystemExit(f'demo: this command failed: {shown}')
 
@@ -72,8 +73,9 @@ def generate(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace, options: list[str]) -> Path:
     """Train on several processes; the last checkpoint."""
     work_dir = args.out / 'train'
-    # no validation in between: the test comes next
-    options = [*options, 'train_cfg.val_interval=1000000']
+    # no validation: the test comes next
+    options = [option for option in options if not option.startswith('val_')]
+    options += [f'val_{part}=None' for part in ('cfg', 'dataloader', 'evaluator')]
     command = ['tools/train.py', args.config, '--work-dir', work_dir, '--seed', args.seed, *options]
     if args.processes > 1:
         launcher = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={args.processes}']

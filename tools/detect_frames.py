@@ -25,13 +25,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint')
     parser.add_argument('--out', required=True, metavar='DETS.json')
     parser.add_argument(
-        '--frame-stride', type=int, metavar='N', help="detect on every N-th frame (default: the config's)"
+        '--frame-stride', type=cli.positive, metavar='N', help="detect on every N-th frame (default: the config's)"
     )
     parser.add_argument('--refined', action='store_true', help="the refinement head's masks, not the mask head's")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args(argv)
-    if args.frame_stride is not None and args.frame_stride < 1:
-        parser.error(f'--frame-stride {args.frame_stride}: expected 1 or more')
     return args
 
 
@@ -45,8 +43,8 @@ def write_detections(args: argparse.Namespace) -> int:
     import maskprop
 
     maskprop.register_all()
-    from maskprop.apis import init_model
     from maskprop.apis.frame_detections import detect_frames
+    from maskprop.apis.model import init_model, require_same_classes
     from maskprop.datasets.ytvis_dataset import YouTubeVISJsonDataset
     from maskprop.engine.checks import build_dataset
     from maskprop.evaluation.results_io import ResultsWriter
@@ -57,11 +55,7 @@ def write_detections(args: argparse.Namespace) -> int:
     if not isinstance(dataset, YouTubeVISJsonDataset):
         raise ConfigError(f'test_dataloader.dataset is a {type(dataset).__name__}, not a YouTubeVISJsonDataset')
     model = init_model(cfg, args.checkpoint)
-    known, wanted = list(model.dataset_meta['classes']), list(dataset.metainfo['classes'])
-    if known != wanted:
-        raise ConfigError(
-            f'checkpoint {args.checkpoint} was trained on the classes {known}, but {dataset.ann_file} has {wanted}'
-        )
+    require_same_classes(model, dataset)
     if args.refined and getattr(model, 'refinement_head', None) is None:
         raise ConfigError(f'--refined needs a refinement_head, and {args.config} has none')
 

@@ -16,8 +16,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from maskprop.apis import VideoError, infer_video_to_folder, init_model
-from maskprop.engine.checkpoint import CheckpointError
-from maskprop.engine.config import ConfigError
+from maskprop.engine import cli
 from maskprop.visualization.video_writer import CodecError
 
 
@@ -53,7 +52,7 @@ def main() -> None:
             frame_stride=args.frame_stride,
             write_video=not args.no_video,
         )
-    except (CheckpointError, CodecError, ConfigError, FileNotFoundError, VideoError) as error:
+    except (*cli.USER_ERRORS, CodecError, VideoError) as error:
         sys.exit(f'infer_video.py: error: {error}')
     print(f'{count} results in {args.out}')
 

@@ -119,7 +119,10 @@ def show_progress(split: str, done: int, total: int) -> None:
 
 
 def print_reports(folder: Path, strides: list[int]) -> None:
-    for path in sorted((folder / 'annotations').glob('*.json')):
+    paths = sorted((folder / 'annotations').glob('*.json'))
+    if not paths:
+        sys.exit(f'make_synthetic: {folder}/annotations: no annotation file there, so no set')
+    for path in paths:
         print(
             f'\n{path}\n{format_report(describe_set(load_ytvis(path, require_annotations=True), strides))}',
             flush=True,

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from maskprop.engine import cli
 
@@ -27,30 +26,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--box-iou', type=float, default=0.5, help='a detection takes a ground-truth box from this IoU on'
     )
     parser.add_argument(
-        '--frame-stride', type=int, metavar='N', help="use every N-th frame (default: the config's)"
+        '--frame-stride', type=cli.positive, metavar='N', help="use every N-th frame (default: the config's)"
     )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args(argv)
     if not 0 < args.box_iou <= 1:
         parser.error(f'--box-iou {args.box_iou}: expected an IoU above 0, and 1 at most')
-    if args.frame_stride is not None and args.frame_stride < 1:
-        parser.error(f'--frame-stride {args.frame_stride}: expected 1 or more')
     return args
-
-
-def build_model(cfg: Config, checkpoint: str, dataset: Any) -> Any:
-    """The model, whose labels must be those of the annotations."""
-    from maskprop.apis import init_model
-    from maskprop.engine.config import ConfigError
-
-    model = init_model(cfg, checkpoint)
-    found, wanted = list(model.dataset_meta['classes']), list(dataset.metainfo['classes'])
-    if found != wanted:
-        raise ConfigError(
-            f'checkpoint {checkpoint} was trained on the classes {found}, but {dataset.ann_file} has {wanted}: '
-            'take a test set with the same categories, in the same order of their ids'
-        )
-    return model
 
 
 def study(args: argparse.Namespace) -> list[dict]:
@@ -65,6 +47,7 @@ def study(args: argparse.Namespace) -> list[dict]:
     import maskprop
 
     maskprop.register_all()
+    from maskprop.apis.model import init_model, require_same_classes
     from maskprop.apis.oracle import count_unseen, format_table, oracle_results, score_rows
     from maskprop.engine.checks import build_annotated_test_set
     from maskprop.evaluation import load_ground_truth
@@ -78,7 +61,8 @@ def study(args: argparse.Namespace) -> list[dict]:
         cfg.test_dataloader.dataset.frame_stride = args.frame_stride
     dataset = build_annotated_test_set(cfg)
     truth = load_ground_truth(dataset.ann_file, dataset.frame_stride, dataset.frame_range)
-    model = build_model(cfg, args.checkpoint, dataset)
+    model = init_model(cfg, args.checkpoint)
+    require_same_classes(model, dataset)
 
     rows = score_rows(truth, oracle_results(model, dataset, args.box_iou, cli.print_progress))
     print(f'\n{format_table(rows)}')

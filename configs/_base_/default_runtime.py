@@ -10,6 +10,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=True, interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     random_state=dict(type='RandomStateHook'),
+    sync_buffers=dict(type='SyncBuffersHook'),  # statistics of batch norm: the mean of all processes'
 )
 custom_hooks = [dict(type='CheckInvalidLossHook', interval=50)]
 

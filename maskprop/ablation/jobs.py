@@ -16,6 +16,7 @@ from mmengine.utils import get_git_hash
 
 from maskprop.ablation.settings import files_key, settings_key, test_settings, training_settings, whole_batch
 from maskprop.ablation.study import DEFAULT_SET, Row, Study, slug
+from maskprop.datasets.ytvis_json import frame_indices
 from maskprop.engine.config import ConfigError
 from maskprop.evaluation.results_io import write_json
 
@@ -305,7 +306,9 @@ def test_frames(cfg: Config, study: Study) -> int | None:
     if study.synthetic is not None:
         length = study.synthetic.get('frames', SYNTHETIC_FRAMES)
         return study.synthetic['val_videos'] * ceil(length / study.frame_stride)
-    file = Path(cfg.test_dataloader.dataset.data_root, cfg.test_dataloader.dataset.ann_file)
+    dataset = cfg.test_dataloader.dataset
+    file = Path(dataset.data_root, dataset.ann_file)
     if not file.is_file():
         return None
-    return sum(ceil(v['length'] / study.frame_stride) for v in json.loads(file.read_text())['videos'])
+    used = study.frame_stride, tuple(dataset.get('frame_range', (0.0, 1.0)))
+    return sum(len(frame_indices(len(v['file_names']), *used)) for v in json.loads(file.read_text())['videos'])

@@ -20,6 +20,7 @@ from maskprop.ablation.scheduler import JobFailed, Runner
 from maskprop.ablation.settings import whole_batch
 from maskprop.ablation.study import slug
 from maskprop.engine.config import ConfigError
+from maskprop.engine.launch import child_environment
 from maskprop.evaluation.results_io import ResultsWriter, write_results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,7 @@ class Workers:
         cfg: Config = deepcopy(job.details['cfg'])
         processes = self.processes if whole_batch(cfg) else 1
         scale_rate = spread_batch(cfg, processes)
-        cfg.train_cfg.val_interval = 10**6  # the tests come later
+        cfg.update(val_cfg=None, val_dataloader=None, val_evaluator=None)  # the tests come later
         cfg.default_hooks.checkpoint.max_keep_ckpts = -1 if job.level == 'detector' else 2
         config = job.folder / 'config.py'
         cfg.dump(config)
@@ -129,7 +130,7 @@ def run_python(arguments: list[str], name: str) -> None:
     """
     print('$ python ' + ' '.join(arguments), flush=True)
     # one thread a process: small convolutions gain nothing from more
-    env = {'OMP_NUM_THREADS': '1', **os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONWARNINGS': 'ignore'}
+    env = {'OMP_NUM_THREADS': '1', **child_environment(), 'PYTHONWARNINGS': 'ignore'}
     command, parent = [sys.executable, *arguments], os.getpid()
     if subprocess.run(command, cwd=ROOT, env=env, preexec_fn=lambda: _end_with(parent)).returncode:
         raise JobFailed(f'{name}: this command failed: python {" ".join(arguments)}')

@@ -53,7 +53,7 @@ def frame_detections(model: torch.nn.Module, view: View, refined: bool = False) 
     height, width = view.meta['ori_shape'][:2]
     if refined:
         masks, windows = model.refinement_head.refine(view.image, found.boxes, found.roi_masks)
-        rles = paste_binary_masks(masks, windows / scale, height, width)
+        rles = paste_binary_masks(masks, windows / scale, height, width, model.mask_threshold)
     else:
         rles = model.paste_masks(found.roi_masks, found.boxes / scale, height, width)
     columns = zip((found.boxes / scale).tolist(), found.labels.tolist(), found.scores.tolist(), rles, strict=True)

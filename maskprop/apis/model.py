@@ -91,6 +91,20 @@ def load_weights(model: nn.Module, checkpoint: Mapping[str, Any], name: str) -> 
         raise CheckpointError(f'checkpoint {name} does not fit the model: it lacks {listed}. {advice}')
 
 
+def require_same_classes(model: nn.Module, dataset: Any) -> None:
+    """See that a label is the same class to a model of :func:`init_model` and to a data set.
+
+    Raises:
+        ConfigError: it isn't, as of YouTube-VIS 2019 and 2021, which have 40 classes each.
+    """
+    trained, wanted = list(model.dataset_meta['classes']), list(dataset.metainfo['classes'])
+    if trained != wanted:
+        raise ConfigError(
+            f'the model was trained on the classes {trained}, but {dataset.ann_file} has {wanted}: take a test '
+            'set with the same categories, in the same order of their ids'
+        )
+
+
 def find_dataset_meta(cfg: Config, checkpoint: Mapping[str, Any] | None) -> dict[str, list]:
     """Class names and category ids: from the checkpoint, else from the config, else from the test set's file.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from maskprop.apis.model import require_same_classes
 from maskprop.apis.views import load_views
 
 Results = list[dict]
@@ -36,10 +37,15 @@ def run_variants(
 
     Returns:
         ``{(variant, stride): results}`` in the YouTube-VIS format.
+
+    Raises:
+        ConfigError: the model was trained on other classes than the set's, and detects itself.
     """
     results: dict[tuple[str, int], Results] = defaultdict(list)
     category_ids = dataset.metainfo['category_ids']
     model.check_classes(dataset.metainfo['classes'])
+    if not ground_truth and not model.reads_detections and hasattr(model, 'dataset_meta'):
+        require_same_classes(model, dataset)
     for video in range(len(dataset)):
         info = dataset.get_data_info(video)
         streams = {

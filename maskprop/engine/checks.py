@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,28 @@ def build_annotated_test_set(cfg: Config) -> Any:
             f'test_dataloader.dataset.data_prefix.img_path={folder}'
         )
     return dataset
+
+
+def videos_of(dataset: Any) -> dict[int, tuple[tuple[int, int], int]]:
+    """{video id: ((height, width), frames used)} of a set of videos; none of a set of single images."""
+    infos = (dataset.get_data_info(i) for i in range(len(dataset)))
+    return {
+        info['video_id']: ((info['images'][0]['height'], info['images'][0]['width']), len(info['images']))
+        for info in infos
+        if 'images' in info
+    }
+
+
+def check_metrics(metrics: Iterable[Any], dataset: Any) -> None:
+    """See that the metrics can evaluate results of the data set; those that cannot tell are passed over.
+
+    Raises:
+        EvalInputError: see :meth:`maskprop.evaluation.metric.YTVISMetric.check_videos`.
+    """
+    checks = [metric.check_videos for metric in metrics if hasattr(metric, 'check_videos')]
+    videos = videos_of(dataset) if checks else {}
+    for check in checks:
+        check(videos)
 
 
 def fit_num_classes(model_cfg: dict, num_classes: int, source: str = 'the data set') -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
-from mmengine.runner import FlexibleRunner, Runner
+from mmengine.runner import FlexibleRunner, Runner, TestLoop, ValLoop
 
 import maskprop
 from maskprop.datasets.ytvis_json import AnnotationError
@@ -47,6 +47,14 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     # torchrun gives the rank by environment variables; older launchers by this argument
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def positive(text: str) -> int:
+    """An argument's ``type``: an integer of 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text}: expected 1 or more')
+    return value
 
 
 def train_parser(description: str | None = None) -> argparse.ArgumentParser:
@@ -97,7 +105,9 @@ def train(args: argparse.Namespace) -> Runner | FlexibleRunner:
     prepare_training(cfg, args)
     datasets = _check(cfg, ('train', 'val'))
     runner = build_runner(cfg)
-    _check_stream(runner, datasets.get('val'))
+    if 'val' in datasets:
+        _check_stream(runner, datasets['val'])
+        _check_metrics(runner.val_loop)
     runner.train()
     return runner
 
@@ -119,6 +129,7 @@ def test(args: argparse.Namespace) -> dict[str, Any]:
     datasets = _check(cfg, ('test',))
     runner = Runner.from_cfg(cfg)
     _check_stream(runner, datasets['test'])
+    _check_metrics(runner.test_loop)
     metrics = runner.test()
     if args.metrics and is_main_process():
         write_json(args.metrics, {**metrics, **_per_category(runner)})
@@ -153,7 +164,7 @@ def _check(cfg: Config, splits: Sequence[str]) -> dict[str, Any]:
 def _check_stream(runner: Runner, dataset: Any) -> None:
     """Find out now, not at the first validation, if linker, propagator or detections can't be used."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    if dataset is None or not hasattr(model, 'start_video'):
+    if not hasattr(model, 'start_video'):
         return
     try:
         model.start_video()
@@ -161,6 +172,13 @@ def _check_stream(runner: Runner, dataset: Any) -> None:
             model.check_classes(dataset.metainfo['classes'])
     except ValueError as error:
         raise ConfigError(f'config {runner.cfg.filename}: {error}') from error
+
+
+def _check_metrics(loop: ValLoop | TestLoop) -> None:
+    """Find out now if the metrics, which are built with the loop, don't fit the data set."""
+    from maskprop.engine.checks import check_metrics
+
+    check_metrics(loop.evaluator.metrics, loop.dataloader.dataset)
 
 
 def print_progress(done: int, total: int) -> None:

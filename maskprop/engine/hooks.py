@@ -22,9 +22,10 @@ class RandomStateHook(Hook):
     that was killed and resumed then reaches the weights of an uninterrupted one, bit for bit. mmengine's
     checkpoints hold no random state.
 
-    The states are put back right before the first iteration, after everything that draws numbers at start-up.
-    If the number of processes changed they are useless: the hook says so and seeds from (seed, rank,
-    iteration).
+    The states are put back right before the first iteration, after everything that draws numbers at start-up. If
+    the number of processes changed they are useless: the hook says so and seeds from (seed, rank, iteration).
+    Of batch norm in training mode, a checkpoint within an epoch has the statistics of rank 0 alone, which are the
+    mean of all processes' only at an epoch's end.
     """
 
     # Before CheckpointHook (VERY_LOW), which saves what is gathered here; after all that could draw numbers.

@@ -6,6 +6,7 @@ import datetime
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,12 @@ DDP = 'MMDistributedDataParallel'
 
 class LaunchError(RuntimeError):
     """The environment is not that of the launcher that was asked for."""
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a process that runs a tool: this one's, and this copy of maskprop comes first."""
+    root = str(Path(__file__).resolve().parents[2])
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')]))}
 
 
 def setup_distributed(launcher: str, cfg: Any) -> None:

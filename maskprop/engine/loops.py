@@ -15,7 +15,10 @@ from mmengine.runner import EpochBasedTrainLoop, Runner, TestLoop, ValLoop
 from mmengine.runner.amp import autocast
 from torch.utils.data import BatchSampler
 
+from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine import checkpoint as _  # noqa: F401  (checkpoints load safely wherever these loops run)
+from maskprop.engine.changed_setup import ChangedSetupHook
+from maskprop.engine.checks import videos_of
 from maskprop.engine.fsdp import whole_parameters
 from maskprop.engine.random_state import preserve_random_state, seed_all, seeded
 from maskprop.engine.timing import StageClock
@@ -31,11 +34,11 @@ class VideoTrainLoop(EpochBasedTrainLoop):
     where a training was interrupted. See :class:`~maskprop.engine.hooks.RandomStateHook`.
     """
 
-    _LENGTH = 'iters_per_epoch'  # kept in the message hub, hence in checkpoints
-
     def __init__(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, *args, **kwargs)
         self._first_seed = runner.seed
+        self._setup = ChangedSetupHook()
+        runner.register_hook(self._setup)
 
     def run(self) -> torch.nn.Module:
         """Train."""
@@ -53,8 +56,9 @@ class VideoTrainLoop(EpochBasedTrainLoop):
             # every process draws its own numbers, whatever was drawn before
             seed_all(self.runner.seed, get_rank(), 0)
         else:
-            self._adapt_progress(int(hub.runtime_info.get(self._LENGTH, length)), length)
-        hub.update_info(self._LENGTH, length)
+            self._adapt_progress(int(hub.runtime_info.get('iters_per_epoch', length)), length)
+            self._setup.catch_up(self.runner, self._epoch, self._iter)
+        self._setup.keep(self.runner)
         return super().run()
 
     def _adapt_progress(self, old_length: int, length: int) -> None:
@@ -132,6 +136,7 @@ class _VideoLoop:
             The evaluator's metrics. :attr:`clock` has the time of each stage.
         """
         self._video: _OpenVideo | None = None
+        self._listed = videos_of(self.dataloader.dataset)
         self.clock = StageClock()
         call_hook, mode = self.runner.call_hook, self.mode
         with preserve_random_state(), torch.no_grad():
@@ -169,6 +174,7 @@ class _VideoLoop:
                 )
             meta = samples[0][0].metainfo
             if self._video is None:
+                self._check_size(meta)
                 self._video = _OpenVideo(meta['video_id'], meta['ori_video_length'], model.start_video())
             video = self._video
             if meta['video_id'] != video.video_id:
@@ -184,6 +190,15 @@ class _VideoLoop:
         with self.clock('metric'):
             self.evaluator.process([dict(video_id=video.video_id, results=results)], batch)
         return dict(video_id=video.video_id, results=results, img_paths=video.img_paths)
+
+    def _check_size(self, meta: dict) -> None:
+        size, listed = tuple(meta['ori_shape'][:2]), self._listed[meta['video_id']][0]
+        if size != listed:
+            raise AnnotationError(
+                f'{meta["img_path"]}: video {meta["video_id"]}: the image is {size[1]} x {size[0]}, but the '
+                f'annotation file says {listed[1]} x {listed[0]} (width x height), so no result would be valid; '
+                'tools/check_dataset.py GT.json --images DIR lists all such frames'
+            )
 
     def _check_closed(self, then: str = 'then no more frame came') -> None:
         video = self._video

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 from mmdet.registry import METRICS
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
+
+from maskprop.datasets.ytvis_json import frame_indices
 
 from .ground_truth import load_ground_truth, read_videos
 from .results_io import write_results, write_submission
@@ -68,12 +70,58 @@ class YTVISMetric(BaseMetric):
         self.submission = submission
         self.stability = stability
         self.stability_min_score = check_min_score(stability_min_score)
+        self._truth = None
         if format_only:
-            self._truth, order = None, list(read_videos(load_json(ann_file), self.ann_file))
+            videos = read_videos(load_json(ann_file), self.ann_file)
+            self._frames = {
+                video: (size, len(frame_indices(length, frame_stride, tuple(frame_range))))
+                for video, (size, length) in videos.items()
+            }
         else:
             truth = load_ground_truth(ann_file, frame_stride, frame_range)
-            self._truth, order = truth if is_main_process() else None, truth.file_order
-        self._order = {video: index for index, video in enumerate(order)}
+            found = {video.id: (video.size, video.length) for video in truth.videos}
+            self._frames = {video: found[video] for video in truth.file_order}
+            self._truth = truth if is_main_process() else None
+        self._order = {video: index for index, video in enumerate(self._frames)}
+
+    def check_videos(self, videos: Mapping[int, tuple[tuple[int, int], int]]) -> None:
+        """See before any inference that results of these videos can be evaluated.
+
+        Args:
+            videos: {video id: ((height, width), frames)} of the data set.
+
+        Raises:
+            EvalInputError: A video is not in ``ann_file``, or has another size or number of frames there.
+        """
+        for video, (size, length) in videos.items():
+            if video not in self._frames:
+                self._fail_unknown(video, 'has')
+            known_size, known_length = self._frames[video]
+            if length != known_length:
+                fail(
+                    self.ann_file,
+                    f'video {video}',
+                    'frame_stride',
+                    f'the data set uses {length} of its frames, the metric {known_length}',
+                    'Give evaluator and data set the same ann_file, frame_stride and frame_range',
+                )
+            if tuple(size) != tuple(known_size):
+                fail(
+                    self.ann_file,
+                    f'video {video}',
+                    'height, width',
+                    f"{size[0]} x {size[1]} in the data set's file, {known_size[0]} x {known_size[1]} in this one",
+                    'Give evaluator and data set the same ann_file',
+                )
+
+    def _fail_unknown(self, video: int, verb: str) -> NoReturn:
+        fail(
+            self.ann_file,
+            '',
+            'videos',
+            f'the data set {verb} video {video}, which is not in this file',
+            'Give the metric the ann_file of the test data set',
+        )
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Take finished videos: dicts with ``video_id`` and ``results``."""
@@ -134,13 +182,7 @@ class YTVISMetric(BaseMetric):
         by_video: dict[int, list[dict]] = {}
         for video, records in results:
             if video not in self._order:
-                fail(
-                    self.ann_file,
-                    '',
-                    'videos',
-                    f'the model was run on video {video}, which is not in this file',
-                    'Give the metric the ann_file of the test data set',
-                )
+                self._fail_unknown(video, 'gave')
             by_video.setdefault(video, records)  # a sampler may pad with videos seen before
         missing = len(self._order) - len(by_video)
         if missing:

@@ -12,6 +12,7 @@ import maskprop
 from maskprop.apis import inference_video, init_model
 from maskprop.apis.propagation_quality import propagation_quality
 from maskprop.apis.variants import run_variants
+from maskprop.engine.config import ConfigError
 from tests.engine.tiny_config import MASKPROP, tiny_config
 from tests.helpers import write_tiny_ytvis
 
@@ -48,6 +49,17 @@ def test_variants_equal_the_model_alone(setting):
             expected += inference_video(model, folder, frame_stride=stride, video_id=info['video_id'])
         assert found['plain', stride] == expected
     assert found['boxes', 1] != found['plain', 1]
+
+
+def test_labels_must_mean_the_same_to_model_and_set(setting, monkeypatch):
+    """YouTube-VIS 2019 and 2021 have 40 classes each, in other orders."""
+    model, dataset = setting
+    classes = model.dataset_meta['classes']
+    monkeypatch.setattr(model, 'dataset_meta', {**model.dataset_meta, 'classes': classes[::-1]})
+    boxes = dict(boxes=dict(linker=dict(type='BoxIoULinker')))
+    with pytest.raises(ConfigError, match='the model was trained on the classes .*: take a test set with'):
+        run_variants(model, dataset, boxes)
+    run_variants(model, dataset, boxes, ground_truth=True)  # the labels are those of the annotations
 
 
 def test_frames_are_kept_no_longer_than_the_streams_need_them(setting, monkeypatch):

@@ -83,6 +83,9 @@ def test_gaps_in_source_frames_use_the_numbers_of_the_files():
     for image, name in zip(uneven['images'], ('1.jpg', '2.jpg', '30.jpg', '31.jpg'), strict=True):
         image['file_name'] = name
     assert set(gaps(transform, uneven, 2)) == {1}
+    assert set(gaps(transform, uneven, 1)) == {-1}
+    uneven['images'][1]['file_name'] = '18.jpg'  # 17 after the first and 12 before the third
+    assert set(gaps(SampleFramePair(max_gap=3, gap_unit='source'), uneven, 1)) == {1}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,6 @@ def test_gaps_in_source_frames_use_the_numbers_of_the_files():
     [
         (video(3, name='frame.jpg'), 9, r"video 9: file_names: 'a/frame.jpg' has no frame number"),
         (video(3, name='{}_of_7.jpg'), 9, 'two names have the same last number'),
-        (video(3, step=5), 4, r'no frame within max_gap=4 source frames of a/00005.jpg, the nearest is 5 away'),
     ],
 )
 def test_bad_source_numbers(source, max_gap, message):

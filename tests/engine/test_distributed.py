@@ -85,6 +85,26 @@ def test_two_processes_equal_one_that_averages(root, tmp_path, file):
     assert max((value - before[name]).abs().max() for name, value in expected.items()) > 1e-3
 
 
+def train_and_keep_statistics(cfg: Config, folder: Path) -> None:
+    setup_distributed('pytorch', cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    statistics = runner.model.module.norm.state_dict()
+    torch.save(statistics, folder / f'rank{runner.rank}.pth')
+
+
+@pytest.mark.parametrize('together', [True, False])
+def test_batch_norm_has_the_statistics_of_all_processes(root, tmp_path, together):
+    """Else each process would validate its videos with a model of its own."""
+    cfg = tiny_config(root, tmp_path, train_cfg__max_epochs=1, train_cfg__val_begin=100)
+    if not together:
+        del cfg.default_hooks['sync_buffers']
+    run_ranks(train_and_keep_statistics, cfg, tmp_path, folder=tmp_path)
+    first, second = (torch.load(tmp_path / f'rank{rank}.pth', weights_only=True) for rank in (0, 1))
+    assert first['num_batches_tracked'] == second['num_batches_tracked'] > 0
+    assert torch.equal(first['running_mean'], second['running_mean']) == together
+
+
 def train_and_kill(cfg: Config, iterations: int) -> None:
     setup_distributed('pytorch', cfg)
     runner = Runner.from_cfg(cfg)

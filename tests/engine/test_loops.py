@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -14,6 +15,7 @@ import maskprop
 
 maskprop.register_all()
 
+from maskprop.datasets.ytvis_json import AnnotationError  # noqa: E402
 from maskprop.engine.random_state import get_random_state  # noqa: E402
 from maskprop.engine.timing import StageClock  # noqa: E402
 from tests.engine.tiny_config import tiny_config  # noqa: E402
@@ -111,6 +113,18 @@ def test_frames_that_do_not_make_whole_videos_are_refused(root, tmp_path, option
     runner, _ = build(root, tmp_path, **options)
     with pytest.raises(ValueError, match=message):
         runner.test()
+
+
+def test_an_image_of_another_size_than_the_file_says_is_refused(tmp_path):
+    """Else a submission with masks that no server takes would be written after hours."""
+    root = write_tiny_ytvis(tmp_path / 'set')
+    image = root / 'val/JPEGImages/0001/00000.jpg'
+    assert cv2.imwrite(str(image), cv2.imread(str(image))[:-2])
+    out = dict(test_evaluator__format_only=True, test_evaluator__outfile_prefix=str(tmp_path / 'results'))
+    runner, _ = build(root, tmp_path, **out)
+    with pytest.raises(AnnotationError, match=r'video 2: the image is 64 x 46, but .* 64 x 48 \(width x height\)'):
+        runner.test()
+    assert not (tmp_path / 'results.json').exists()
 
 
 def test_stage_clock_counts_every_stage_once():

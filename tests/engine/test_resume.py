@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 import maskprop
@@ -134,6 +135,57 @@ def test_another_batch_size_goes_on_at_the_same_share_of_the_epoch(root, tmp_pat
     logs = ''.join(path.read_text() for path in tmp_path.glob('*/*.log'))
     assert 'had 5 iterations when the checkpoint was saved and has 9 now' in logs
     assert 'epoch 1 goes on at iteration 5' in logs
+
+
+class RateHook(Hook):
+    """Learning rates and numbers that losses are divided by, by iteration."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, tuple[float, int]] = {}
+
+    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        wrapper = runner.optim_wrapper
+        factor = int(1 / wrapper.scale_loss(torch.ones(())) + 0.5)
+        self.seen[runner.iter] = (wrapper.optimizer.param_groups[0]['lr'], factor)
+
+
+def rates_of(cfg: Config) -> dict[int, tuple[float, int]]:
+    cfg = cfg.copy()
+    cfg.custom_hooks = [*cfg.get('custom_hooks', ()), dict(type=RateHook)]
+    runner = train(cfg)
+    return next(hook.seen for hook in runner.hooks if isinstance(hook, RateHook))
+
+
+SCHEDULES = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=4),
+    dict(type='CosineAnnealingLR', T_max=2, begin=0, end=2, by_epoch=True, convert_to_iter_based=True),
+    dict(type='MultiStepLR', milestones=[1], gamma=0.1, by_epoch=True),
+]
+
+
+@pytest.mark.parametrize(
+    'changes, saved_at',  # inside the first or the second epoch
+    [
+        ({'train_dataloader.batch_size': 1}, 6),
+        ({'train_dataloader.batch_size': 4}, 3),
+        ({'train_dataloader.batch_size': 1, 'optim_wrapper.accumulative_counts': 2}, 3),
+        ({'optim_wrapper.accumulative_counts': 3}, 6),
+        ({'train_dataloader.batch_size': 1, 'auto_scale_lr': dict(enable=True, base_batch_size=2)}, 6),
+    ],
+)
+def test_another_batch_has_the_rates_of_a_training_that_began_with_it(root, tmp_path, changes, saved_at):
+    cfg = tiny_config(root, tmp_path / 'killed', param_scheduler=SCHEDULES)
+    train(cfg.copy(), saved_at + 1)
+    whole = tiny_config(root, tmp_path / 'whole', param_scheduler=SCHEDULES)
+    whole.merge_from_dict(changes)
+    expected = rates_of(whole)
+    resumed = tiny_config(root, tmp_path / 'killed', param_scheduler=SCHEDULES)
+    resumed.merge_from_dict(changes)
+    resumed.load_from, resumed.resume = str(find_last_checkpoint(cfg.work_dir)), True
+    found = rates_of(resumed)
+    assert 2 <= len(found) < len(expected)
+    for iteration, (rate, factor) in found.items():
+        assert (rate, factor) == (pytest.approx(expected[iteration][0], rel=1e-9), expected[iteration][1])
 
 
 def test_validation_and_workers_do_not_matter(root, tmp_path, expected):

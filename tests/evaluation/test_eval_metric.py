@@ -44,6 +44,25 @@ def test_equals_the_plain_evaluation(case):
         assert metric.evaluate(size=1) == evaluate_video_ap(gt, found).metrics
 
 
+@pytest.mark.parametrize('format_only', [True, False])
+def test_a_data_set_that_does_not_fit_is_refused_before_inference(case, tmp_path, format_only):
+    path, gt, _ = case
+    out = dict(format_only=True, submission=str(tmp_path / 's.zip')) if format_only else {}
+    videos = {v['id']: ((v['height'], v['width']), v['length']) for v in gt['videos']}
+    metric = YTVISMetric(path, **out)
+    metric.check_videos(videos)
+    number, (size, length) = next(iter(videos.items()))
+    for changed, message in (
+        ({number: (size, length + 1)}, f'the data set uses {length + 1} of its frames, the metric {length}'),
+        ({number: ((size[0] + 1, size[1]), length)}, f'{size[0] + 1} x {size[1]} in the data set'),
+        ({10**6: (size, length)}, 'the data set has video 1000000, which is not in this file'),
+    ):
+        with pytest.raises(EvalInputError, match=message):
+            metric.check_videos({**videos, **changed})
+    strided = YTVISMetric(path, frame_stride=2, **out)
+    strided.check_videos({video: (size, (length + 1) // 2) for video, (size, length) in videos.items()})
+
+
 def test_stability_is_printed_and_kept_but_no_metric(case):
     path, gt, results = case
     for options in ({}, {'class_agnostic': True}, {'stability_min_score': 0.6}):

@@ -40,12 +40,15 @@ ATTENTION = dict(
 )
 
 
-def build_model(detector: str = 'mask_rcnn', head: dict | None = None, **kwargs) -> torch.nn.Module:
+def build_model(
+    detector: str = 'mask_rcnn', head: dict | None = None, mask_threshold: float = 0.5, **kwargs
+) -> torch.nn.Module:
     """The demo's model, or the same with a small HTC, initialised by a fixed seed; kwargs are the model's keys."""
     torch.manual_seed(0)
     cfg = Config.fromfile('configs/_base_/models/tiny_mask_rcnn.py').model
     if detector == 'htc':
         shrink_htc(cfg)
+    cfg.detector.test_cfg.rcnn.mask_thr_binary = mask_threshold
     fit_num_classes(cfg, CLASSES)
     cfg.update({'propagation_head': {**PROPAGATION, **(head or {})}, **kwargs})
     model = MODELS.build(cfg)

@@ -20,6 +20,17 @@ def test_masks_are_pasted_as_the_key_says(name, paste):
     assert frame.rles != other(detections.roi_masks, detections.boxes, HEIGHT, WIDTH)
 
 
+@pytest.mark.parametrize('name, paste', [('exact', paste_binary_masks), ('legacy', paste_legacy_masks)])
+def test_the_threshold_is_the_detector_s(name, paste):
+    model = build_model(mask_paste=name, merge_iou=None, mask_threshold=0.8).eval()
+    detections = make_detections(3)
+    frame = known_frame(model, detections)
+    assert frame.rles == paste(detections.roi_masks, detections.boxes, HEIGHT, WIDTH, 0.8)
+    assert frame.rles != paste(detections.roi_masks, detections.boxes, HEIGHT, WIDTH)
+    with pytest.raises(ValueError, match='mask_thr_binary=-1: expected a probability'):
+        build_model(mask_threshold=-1)
+
+
 def test_unknown_paste_is_refused():
     with pytest.raises(ValueError, match="mask_paste='round' is unknown; choose one of"):
         build_model(mask_paste='round')

@@ -21,6 +21,7 @@ from maskprop.engine import cli  # noqa: E402
 from maskprop.engine.checkpoint import CheckpointError  # noqa: E402
 from maskprop.engine.config import ConfigError, find_last_checkpoint  # noqa: E402
 from maskprop.engine.launch import LaunchError  # noqa: E402
+from maskprop.evaluation.validation import EvalInputError  # noqa: E402
 from tests.engine.ranks import run_ranks  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, STAND_IN, quick_runs, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
@@ -195,6 +196,11 @@ BAD_TRAINING = {
         ['--cfg-options', 'model.frozen=[detector]'],
         ConfigError,
         "model.frozen names 'detector'.*load_from=",
+    ),
+    'metric of other frames': (
+        ['--cfg-options', 'val_evaluator.frame_stride=2'],
+        EvalInputError,
+        'video 1: "frame_stride": the data set uses 6 of its frames, the metric 3',
     ),
     'launcher': (['--launcher', 'pytorch'], LaunchError, 'RANK.* not set.*torchrun'),
     'slurm': (['--launcher', 'slurm'], LaunchError, 'SLURM_PROCID'),

@@ -27,7 +27,7 @@ class SampleFramePair(BaseFrameSample):
     one without it); gives the images' dicts as lists, and ``key_frame_flags`` [True, False, False, ...].
 
     Args:
-        max_gap: Largest gap; None: any frame of the video.
+        max_gap: Largest gap; None: any frame of the video. If no frame is that near, the nearest one is taken.
         gap_unit: 'listed': gaps are counted in the annotation file's frames (after ``frame_stride``); 'source': in
             frames of the source video, by the last number in each file name (00005.jpg is frame 5).
         with_objects: The second frame is one with objects, where such a frame is within the gap.
@@ -37,8 +37,7 @@ class SampleFramePair(BaseFrameSample):
         collect_video_keys: Keys of the video to copy to its frames.
 
     Raises:
-        ValueError: No other frame is within ``max_gap``; with 'source' also if a file name has no number, or two
-            names the same.
+        ValueError: With 'source', if a file name has no number, or two names the same.
     """
 
     def __init__(
@@ -87,14 +86,9 @@ class SampleFramePair(BaseFrameSample):
         if self.with_objects:
             filled = within & np.array([_has_objects(image) for image in images])
             within = filled if filled.any() else within
-        within = np.flatnonzero(within)
-        if not len(within):
-            nearest = np.abs(gaps[gaps != 0]).min()
-            raise ValueError(
-                f'video {video["video_id"]}: no frame within max_gap={self.max_gap} source frames of '
-                f'{images[key]["file_name"]}, the nearest is {nearest} away; raise max_gap of SampleFramePair'
-            )
-        return int(np.random.choice(within))
+        if not within.any():  # not found before this frame is drawn, which may be after hours
+            return int(np.where(gaps == 0, np.inf, np.abs(gaps)).argmin())
+        return int(np.random.choice(np.flatnonzero(within)))
 
     def _support_frames(self, video: dict, frame: int) -> list[int]:
         """K support frames, the 1st, 3rd, ... before and the 2nd, 4th, ... after the frame."""

@@ -89,6 +89,18 @@ def _proposal_cfg(detector: TwoStageDetector) -> dict:
     return detector.train_cfg.get('rpn_proposal', detector.test_cfg.rpn)
 
 
+def mask_threshold(detector: TwoStageDetector) -> float:
+    """``test_cfg.rcnn.mask_thr_binary``: from which probability on a pasted mask has a pixel; .5 by default.
+
+    Raises:
+        ValueError: not in 0..1; mmdet's negative values stand for masks that are not binary.
+    """
+    threshold = ((detector.test_cfg or {}).get('rcnn') or {}).get('mask_thr_binary', 0.5)
+    if not 0 <= threshold <= 1:
+        raise ValueError(f'detector.test_cfg.rcnn.mask_thr_binary={threshold}: expected a probability, 0 to 1')
+    return threshold
+
+
 def detect(detector: TwoStageDetector, feats: tuple[Tensor, ...], img_metas: list[dict]) -> list[Detections]:
     """Boxes, scores, labels and soft RoI masks of B frames.
 

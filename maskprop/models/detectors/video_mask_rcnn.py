@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,13 @@ from mmdet.structures import DetDataSample, TrackDataSample
 from torch import Tensor
 
 from maskprop.models.detectors.features import FeatureStream, View, pair_features
-from maskprop.models.detectors.frame_detector import detect, detection_loss, predict_gt_masks, propose
+from maskprop.models.detectors.frame_detector import (
+    detect,
+    detection_loss,
+    mask_threshold,
+    predict_gt_masks,
+    propose,
+)
 from maskprop.models.detectors.frame_pairs import predict_stride_masks, propagation_loss, track_loss
 from maskprop.models.detectors.view_frames import FIELDS, frame_from_detections, frame_from_instances
 from maskprop.ops.legacy_paste import paste_legacy_masks
@@ -120,7 +127,8 @@ class VideoMaskRCNN(BaseMOTModel):
         self.detach_masks = detach_masks
         self.detect_on = detect_on
         self.merge_iou = merge_iou
-        self.paste_masks = MASK_PASTES[mask_paste]
+        self.mask_threshold = mask_threshold(self.detector)
+        self.paste_masks = partial(MASK_PASTES[mask_paste], threshold=self.mask_threshold)
         self.history_fill = history_fill
         if history_fill is not None:
             self._history_filler(history_fill)  # a bad key is found now, not after an epoch

@@ -75,7 +75,7 @@ def frame_from_detections(
     refined = None
     if 'refined' in needs and model.refinement_head is not None:
         masks, windows = model.refinement_head.refine(view.image, boxes, roi_masks)
-        refined = paste_binary_masks(masks, windows / scale, height, width)
+        refined = paste_binary_masks(masks, windows / scale, height, width, model.mask_threshold)
     return Frame(
         **frame_code(model, view.feats, boxes, needs),
         masks=paste_soft_masks(roi_masks, boxes / stride, *(side // stride for side in view.shape)),

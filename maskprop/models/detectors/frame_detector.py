@@ -54,7 +54,7 @@ def detection_loss(
     )
     losses = {key if 'rpn' in key else f'rpn_{key}': value for key, value in losses.items()}
     boxes = [found.bboxes.detach() for found in proposals]  # the RoI head renames the field
-    losses.update(detector.roi_head.loss(feats, proposals, data_samples))
+    losses.update(detector.roi_head.loss(_for_pooling(feats), proposals, data_samples))
     return losses, boxes
 
 
@@ -113,6 +113,7 @@ def detect(detector: TwoStageDetector, feats: tuple[Tensor, ...], img_metas: lis
     proposals = detector.rpn_head.predict(feats, samples, rescale=False)
     semantic = semantic_feature(detector, feats)
     extra = {} if semantic is None else dict(semantic_feat=semantic)
+    feats = _for_pooling(feats)
     found = detector.roi_head.predict_bbox(
         feats, img_metas, proposals, rcnn_test_cfg=detector.roi_head.test_cfg, rescale=False, **extra
     )
@@ -121,6 +122,11 @@ def detect(detector: TwoStageDetector, feats: tuple[Tensor, ...], img_metas: lis
         Detections(f.bboxes.float(), f.scores.float(), f.labels, masks)
         for f, masks in zip(found, roi_masks, strict=True)
     ]
+
+
+def _for_pooling(feats: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Features in RoIAlign's layout, into which it would bring them anew for each head."""
+    return tuple(level.contiguous() for level in feats)
 
 
 def semantic_feature(detector: TwoStageDetector, feats: tuple[Tensor, ...]) -> Tensor | None:

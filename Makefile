@@ -66,12 +66,12 @@ endef
 
 bench: setup
 	$(call run_benchmark,propagation,--runs 1)
-	$(call run_benchmark,clip_inference,--runs 4)
+	$(call run_benchmark,clip_inference,--runs 3)
 	$(call run_benchmark,long_video,--threads 1)
-	$(call run_benchmark,video_ap,--runs 2)
+	$(call run_benchmark,video_ap,--runs 1)
 	$(call run_benchmark,training_step,--runs 2 --steps 20)
 	$(call run_benchmark,data_pipeline)
-	$(call run_benchmark,scale_out,--runs 2)
+	$(call run_benchmark,scale_out,--runs 1)
 	$(call run_benchmark,inter_frame_attention,--runs 1)
 	$(call run_benchmark,cost_table,,scaling)
 

@@ -85,8 +85,11 @@ def test_several_frames_at_once_are_as_one_by_one():
 
 
 @torch.no_grad()
-def test_on_a_cpu_features_have_a_cell_s_channels_side_by_side():
+def test_on_a_cpu_features_have_a_cell_s_channels_side_by_side(monkeypatch):
     model, images = build_model().eval(), images_of(2)
+    (view,) = model.start_features().step(images[:1], META)
+    assert all(level.is_contiguous() for level in view.feats)  # of a small image
+    monkeypatch.setattr('maskprop.ops.layout.SMALL_IMAGE', HEIGHT * WIDTH)
     (view,) = model.start_features().step(images[:1], META)
     pair, _ = pair_features(model.detector, None, images[None])
     for level in [*view.feats, *pair, model.propagation_head.encode(view.feats).motion]:

@@ -28,7 +28,7 @@ from models import InjectedDetections, build, mask_track_cfg, maskprop_cfg, mmde
 from torch import Tensor, nn
 
 from maskprop.models.detectors.frame_detector import detect
-from maskprop.ops.layout import convolution_layout
+from maskprop.ops.layout import image_layout
 from maskprop.ops.masks import paste_binary_masks
 
 SIDES = ('detector', 'maskprop', 'mmdet')
@@ -89,7 +89,7 @@ class Sides:
         image, meta = self._next('detector')
         detector = self.models['detector'].detector
         with torch.no_grad():
-            feats = detector.extract_feat(convolution_layout(image))
+            feats = detector.extract_feat(image_layout(image))
             found = detect(detector, feats, [meta])[0]
             rles = paste_binary_masks(found.roi_masks, found.boxes, *self.size)
         self.records['detector'].append((found.boxes, found.labels, rles))

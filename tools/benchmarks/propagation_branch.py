@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from maskprop.models.detectors.frame_detector import detect
 from maskprop.models.heads.mask_propagation_head import FrameCode, MaskPropagationHead
 from maskprop.models.heads.stream_offsets import stream_offsets
-from maskprop.ops.layout import convolution_layout
+from maskprop.ops.layout import image_layout
 from maskprop.ops.masks import paste_binary_masks
 from maskprop.ops.propagation import propagate_values
 from maskprop.tracking.stream import Frame
@@ -36,7 +36,7 @@ def frame_meta(height: int, width: int) -> dict:
 def detect_and_encode(detector: nn.Module, image: Tensor) -> list[dict]:
     """One frame of Mask R-CNN, from the image to RLEs."""
     height, width = image.shape[-2:]
-    feats = detector.extract_feat(convolution_layout(image))
+    feats = detector.extract_feat(image_layout(image))
     found = detect(detector, feats, [frame_meta(height, width)])[0]
     return paste_binary_masks(found.roi_masks, found.boxes, height, width)
 
@@ -50,7 +50,7 @@ class Branch:
 
     def __init__(self, model: nn.Module, image: Tensor, neighbours: int = NEIGHBOURS) -> None:
         self.head: MaskPropagationHead = model.propagation_head
-        self.feats = model.detector.extract_feat(convolution_layout(image))
+        self.feats = model.detector.extract_feat(image_layout(image))
         moved = ([f + 0.1 * torch.randn_like(f) for f in self.feats] for _ in range(neighbours))
         self.masks = torch.rand(INSTANCES, *self.feats[self.head.feat_level].shape[-2:], device=image.device)
         frames = [self._frame(feats) for feats in moved]

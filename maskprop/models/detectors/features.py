@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from maskprop.ops.layout import convolution_layout
+from maskprop.ops.layout import image_layout
 
 if TYPE_CHECKING:
     from mmdet.models.detectors import TwoStageDetector
@@ -85,7 +85,7 @@ class FeatureStream:
         taken, self._taken = self._taken, []
         images = taken[0][0] if len(taken) == 1 else torch.cat([image for image, _ in taken])  # one isn't copied
         net = self._detector.extract_feat if self._aggregator is None else self._detector.backbone
-        batch = net(convolution_layout(images))
+        batch = net(image_layout(images))
         views = []
         for index, (image, meta) in enumerate(taken):
             levels = tuple(level[index : index + 1] for level in batch)
@@ -131,7 +131,7 @@ def pair_features(
         or 2 with an aggregator.
     """
     batch, frames = inputs.shape[:2]
-    images = convolution_layout(inputs.flatten(0, 1))
+    images = image_layout(inputs.flatten(0, 1))
     if aggregator is None:
         return detector.extract_feat(images), frames
     count = aggregator.num_support

@@ -29,8 +29,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--refined', action='store_true', help="the refinement head's masks, not the mask head's")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
-    args = parser.parse_args(argv)
-    return args
+    return parser.parse_args(argv)
 
 
 def write_detections(args: argparse.Namespace) -> int:

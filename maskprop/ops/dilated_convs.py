@@ -36,11 +36,11 @@ def _in_full_vectors(maps: Iterable[Tensor], convs: Sequence[nn.Conv2d], count: 
     wide = channels - channels % LANES
     kernels = [(conv.weight[:wide], conv.bias[:wide], conv.padding, conv.dilation) for conv in convs]
     taps = torch.cat([conv.weight[wide:].permute(2, 3, 0, 1).flatten(0, 2) for conv in convs])  # [D k k E, C]
-    out, products, done = torch.empty(0), [], 0
+    out, products, done = None, [], 0
     for batch in maps:
         for index, (weight, bias, padding, dilation) in enumerate(kernels):
             part = F.conv2d(batch, weight, bias, 1, padding, dilation)
-            if not len(out):
+            if out is None:
                 out = part.new_empty(count, len(convs), channels, *part.shape[2:])
             out[done : done + len(batch), index, :wide] = part
         products.append(taps @ batch.flatten(2))

@@ -67,7 +67,7 @@ endef
 bench: setup
 	$(call run_benchmark,propagation,--runs 1)
 	$(call run_benchmark,clip_inference,--runs 3)
-	$(call run_benchmark,long_video,--threads 1)
+	$(call run_benchmark,long_video,--threads 1 --at-once 2)
 	$(call run_benchmark,video_ap,--runs 1)
 	$(call run_benchmark,training_step,--runs 2 --steps 20)
 	$(call run_benchmark,data_pipeline)

@@ -15,7 +15,8 @@ def dilated_convs(maps: Iterable[Tensor], convs: Sequence[nn.Conv2d], count: int
     """All convolutions of all maps, the outputs of a map side by side.
 
     On a CPU without gradients, the output channels beyond a multiple of 16 are one matrix product for all taps of
-    all dilations; what it finds is moved by the taps and added, for all maps at once.
+    all dilations; what it finds is moved by the taps and added, for all maps at once. Not under torch.compile, whose
+    back end does not come to an end with so many additions in place.
 
     Args:
         maps: each (B, C, H, W) float; may be made one after the other, as they are used up.
@@ -26,7 +27,8 @@ def dilated_convs(maps: Iterable[Tensor], convs: Sequence[nn.Conv2d], count: int
         (S, D * C_out, H, W) float.
     """
     weight = convs[0].weight
-    if weight.is_cuda or torch.is_grad_enabled() or len(weight) < LANES or len(weight) % LANES == 0:
+    plain = weight.is_cuda or torch.is_grad_enabled() or torch.compiler.is_compiling()
+    if plain or len(weight) < LANES or len(weight) % LANES == 0:
         return torch.cat([torch.cat([conv(batch) for conv in convs], 1) for batch in maps])
     return _in_full_vectors(maps, convs, count)
 

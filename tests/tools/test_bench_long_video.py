@@ -7,6 +7,7 @@ import copy
 import json
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -136,16 +137,22 @@ def test_r50_is_built_with_its_own_classes(monkeypatch):
     assert len(asked['cfg'].metainfo['classes']) == model.detector.roi_head.bbox_head.num_classes == 40
 
 
-def test_script_runs_each_length_in_turn_and_writes_rows(monkeypatch, tmp_path, capsys):
+def test_script_runs_the_longest_first_two_at_once_and_writes_rows_in_order(monkeypatch, tmp_path, capsys):
+    started, both = [], threading.Barrier(2, timeout=10)
+
     def in_a_process(args: argparse.Namespace, name: str, frames: int) -> dict:
+        started.append(frames)
+        if len(started) <= 2:
+            both.wait()
         row = dict(model=name, size=[64, 96], frames=frames, ids=frames // 2, records=frames // 2, before_mib=100)
         row.update(peak_mib=200 + frames, frame_s=0.02, first_s=0.02, last_s=0.02, writing_s=0.1)
         return dict(row, late_to_fresh=1.0 if name == 'demo' else None, compared=8, largest_difference=1e-7)
 
     monkeypatch.setattr(long_video, 'in_a_process', in_a_process)
-    words = ['--frames', '100', '400', '--json', str(tmp_path / 'rows.json')]
+    words = ['--frames', '100', '400', '--at-once', '2', '--json', str(tmp_path / 'rows.json')]
     monkeypatch.setattr(sys, 'argv', ['tools/benchmarks/long_video.py', *words])
     long_video.main()
+    assert started[0] == 400
     rows = json.loads((tmp_path / 'rows.json').read_text())['rows']
     assert [(row['model'], row['frames']) for row in rows] == [('demo', 100), ('demo', 400), ('r50', 100)]
     text = capsys.readouterr().out
@@ -161,6 +168,19 @@ def test_a_process_gives_a_row_and_a_failure_is_told(monkeypatch):
     monkeypatch.setattr(sys, 'executable', shutil.which('false'))
     with pytest.raises(common.BenchmarkError, match='demo, 33 frames: the process failed'):
         long_video.in_a_process(args, 'demo', 33)
+
+
+def test_after_a_failure_no_further_process_begins(monkeypatch):
+    started = []
+
+    def in_a_process(args: argparse.Namespace, name: str, frames: int) -> dict:
+        started.append(frames)
+        raise common.BenchmarkError(f'{name}: the process failed')
+
+    monkeypatch.setattr(long_video, 'in_a_process', in_a_process)
+    with pytest.raises(common.BenchmarkError, match='the process failed'):
+        long_video.run_all(argparse.Namespace(at_once=1), [('demo', frames) for frames in range(1000)])
+    assert len(started) < 500
 
 
 def test_a_video_too_short_to_be_cut_is_refused(player):

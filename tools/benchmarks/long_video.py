@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from array import array
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from stream_recorder import Recorder, check_same
 from torch import nn
 
 from maskprop.apis import VideoSession, init_model
+from maskprop.engine.cli import positive
 from maskprop.evaluation.results_io import write_results
 
 DEMO = models.CONFIGS / 'demo/maskprop_tiny_synthetic.py'
@@ -169,6 +171,25 @@ def in_a_process(args: argparse.Namespace, name: str, frames: int) -> dict[str, 
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def run_all(args: argparse.Namespace, jobs: list[tuple[str, int]]) -> list[dict[str, Any]]:
+    """The rows of jobs (model, frames): ``--at-once`` processes at a time, the longest video first."""
+    pool = ThreadPoolExecutor(args.at_once)
+
+    def run(job: tuple[str, int]) -> dict[str, Any]:
+        row = in_a_process(args, *job)
+        print(f'{job[0]}, {job[1]} frames: done', file=sys.stderr)
+        return row
+
+    try:
+        longest_first = sorted(enumerate(jobs), key=lambda entry: -entry[1][1])
+        rows = {index: pool.submit(run, job) for index, job in longest_first}
+        for done in as_completed(rows.values()):
+            done.result()  # the first failure ends the others
+        return [rows[index].result() for index in range(len(jobs))]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def run_one(args: argparse.Namespace) -> dict[str, Any]:
     """What a process does: one model, one length."""
     size = tuple(args.size if args.one == 'demo' else args.r50_size)
@@ -212,6 +233,7 @@ def main() -> None:
     parser.add_argument('--r50-frames', type=int, default=100, help='0: leave it out; default: %(default)s')
     parser.add_argument('--r50-size', type=int, nargs=2, default=(192, 320), metavar=('H', 'W'), help='pixels')
     parser.add_argument('--turns', type=int, default=WINDOW, help='frames after the last, against a fresh session')
+    parser.add_argument('--at-once', type=positive, default=1, metavar='N', help='processes; default: %(default)s')
     parser.add_argument('--checkpoint', help='of the demo, from tools/train.py')
     parser.add_argument('--one', choices=('demo', 'r50'), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -222,10 +244,7 @@ def main() -> None:
     common.start(args)
     jobs = [('demo', frames) for frames in args.frames] * args.runs
     jobs += [('r50', args.r50_frames)] if args.r50_frames else []
-    rows = []
-    for name, frames in jobs:
-        rows.append(in_a_process(args, name, frames))
-        print(f'{name}, {frames} frames: done', file=sys.stderr)
+    rows = run_all(args, jobs)
     common.finish(args, rows, lines_of(rows))
 
 

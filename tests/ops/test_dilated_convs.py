@@ -47,3 +47,18 @@ def test_takes_the_type_that_autocast_gives():
         expected = torch.cat([conv(batch) for conv in convs], 1)
     assert found.dtype == expected.dtype
     torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+
+
+def test_the_compiler_sees_plain_convolutions():
+    convs = make_convs(18)
+    batch = torch.randn(1, 5, 20, 26, dtype=torch.float64)
+    called = []
+
+    def backend(graph, inputs):
+        called.extend(node for node in graph.graph.nodes if node.op.startswith('call'))
+        return graph.forward
+
+    with torch.no_grad():
+        found = torch.compile(lambda maps: dilated_convs([maps], convs, 1), backend=backend, fullgraph=True)(batch)
+        torch.testing.assert_close(found, dilated_convs([batch], convs, 1), rtol=0, atol=1e-12)
+    assert len(convs) < len(called) < 3 * len(convs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import sys
@@ -62,6 +63,17 @@ def test_cases_are_what_they_say(args):
     before = [p.clone() for p in weights]
     step()
     assert any(not torch.equal(a, b) for a, b in zip(before, weights, strict=True))
+
+
+def test_a_compiled_step_is_checked_against_the_eager_one(args):
+    args = argparse.Namespace(**vars(args) | dict(backend='aot_eager'))
+    eager, compiled = (build_step(name, args) for name in ('MaskProp', 'compile'))
+    assert training_step.first_compiled_step(eager, compiled) > 0
+    assert all(p.grad is None for p in compiled.model.parameters())
+    with torch.no_grad():
+        compiled.model.propagation_head.attention_conv.bias.add_(0.1)
+    with pytest.raises(common.BenchmarkError, match='the losses differ'):
+        training_step.first_compiled_step(eager, compiled)
 
 
 def test_pairs_have_the_annotations_of_both_frames():

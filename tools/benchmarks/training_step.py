@@ -16,6 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from statistics import median
 
@@ -95,14 +96,32 @@ def check_detectors(ours: Step, peer: Step) -> float:
         with torch.no_grad(), common.full_precision():
             losses = step.losses()
         found.append({name: _total(losses[name]) for name in DETECTION_LOSSES})
-    apart = max(abs(found[0][name] - found[1][name]) / abs(found[1][name]) for name in DETECTION_LOSSES)
+    return _check_equal(*found)
+
+
+def first_compiled_step(eager: Step, compiled: Step) -> float:
+    """Seconds of the first forward and backward pass of a compiled step; BenchmarkError if its losses differ."""
+    begin = time.perf_counter()
+    losses = compiled.losses()
+    compiled.model.parse_losses(losses)[0].backward()
+    common.synchronize(compiled.batch[0].device.type)
+    seconds = time.perf_counter() - begin
+    compiled.wrapper.zero_grad()
+    with torch.no_grad():
+        expected = eager.losses()
+    _check_equal(*({name: _total(found[name]) for name in expected} for found in (losses, expected)))
+    return seconds
+
+
+def _check_equal(found: dict[str, float], expected: dict[str, float]) -> float:
+    apart = max(abs(found[name] - value) / abs(value) for name, value in expected.items())
     if not apart <= TOLERANCE:
-        raise common.BenchmarkError(f'the detection losses differ by {apart:.1e}: {found[0]} and {found[1]}')
+        raise common.BenchmarkError(f'the losses differ by {apart:.1e}: {found} and {expected}')
     return apart
 
 
 def _total(loss: Tensor | Sequence[Tensor]) -> float:
-    return float(sum(loss) if isinstance(loss, list) else loss)
+    return (sum(loss) if isinstance(loss, list) else loss).item()
 
 
 def measure_memory(name: str, args: argparse.Namespace) -> dict[str, float]:
@@ -131,6 +150,9 @@ def step_rows(args: argparse.Namespace) -> list[dict]:
     steps = {name: build_step(name, args) for name in ('MaskProp', PEER, *args.cases)}
     apart = check_detectors(steps['MaskProp'], steps[PEER])
     print(f'largest relative difference of the detection losses: {apart:.1e}')
+    extra = {name: {} for name in steps}
+    if 'compile' in steps:
+        extra['compile']['first_s'] = first_compiled_step(steps['MaskProp'], steps['compile'])
     seconds = common.in_turns(steps, args.runs, args.device)
     seconds = {name: [s / steps[name].forwards for s in found] for name, found in seconds.items()}
     for name, found in seconds.items():
@@ -141,8 +163,9 @@ def step_rows(args: argparse.Namespace) -> list[dict]:
     for name, found in seconds.items():
         base = PEER if name in ('MaskProp', PEER) else 'MaskProp'
         ratios = common.ratios(found, seconds[base])
-        row = dict(name=name, base=base, seconds=found, ratios=ratios, difference=apart, **memory[name])
-        rows.append(dict(row, memory_ratio=memory[name]['peak'] / memory[base]['peak']))
+        row = dict(name=name, base=base, seconds=found, ratios=ratios, difference=apart)
+        row |= dict(**memory[name], **extra[name], memory_ratio=memory[name]['peak'] / memory[base]['peak'])
+        rows.append(row)
     return rows
 
 
@@ -156,7 +179,10 @@ def step_table(rows: Sequence[dict]) -> list[str]:
         name = row['name'] if row['base'] == PEER else f'MaskProp, {row["name"]}'
         cells.append([name, common.spread(row['seconds']), ratios[0], peak, before, ratios[1]])
     head = ['step', 's per pair', 'ratio', 'peak MiB', 'of it before the first step', 'ratio']
-    return common.table(head, cells)
+    lines = common.table(head, cells)
+    for row in rows:
+        lines += ['', f'The first step, which compiles: {row["first_s"]:.0f} s.'] if 'first_s' in row else []
+    return lines
 
 
 def train_curve(wrapper: str, steps: int, device: str, nudge: float = 0.0) -> list[float]:

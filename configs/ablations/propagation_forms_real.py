@@ -4,7 +4,7 @@ Run, with the set of configs/davis16/maskprop_tiny_davis16_pasted.py in data/dav
       python tools/ablate.py configs/ablations/propagation_forms_real.py
 
 A detector from scratch on twelve videos is weak, and would hide what the forms do. So the masks to link are the
-annotations, and AP says how well they are linked.
+annotations, without filling, and AP says how well they are linked.
 """
 
 _base_ = ['../davis16/maskprop_tiny_davis16_pasted.py']
@@ -21,6 +21,7 @@ study = dict(
         dict(
             name=f'{normalizer}, {"matching" if channels else "sum"}',
             ground_truth=True,
+            variant=dict(fill=False),
             train=dict(
                 name=f'real_{normalizer.replace("+", "_")}_{"matching" if channels else "sum"}',
                 options={

@@ -2,7 +2,8 @@
 
 Run:  python tools/ablate.py configs/ablations/tracking_by_detection.py
 
-Only DeepSORT's appearance net is trained. What the trackers do: docs/tracking_by_detection.md.
+Only DeepSORT's appearance net is trained. No row fills missed frames. What the trackers do:
+docs/tracking_by_detection.md.
 """
 
 _base_ = ['../tracking_by_detection/trackers_tiny_synthetic.py']
@@ -19,7 +20,7 @@ study = dict(
     rows=[
         dict(
             name=name,
-            variant=variant,
+            variant=dict(fill=False, **variant) if name == 'maskprop' else variant,
             nets=dict(reid=net) if name == 'deepsort' else {},
             paper=paper.get(name, {}),
         )

@@ -44,7 +44,7 @@ variants = dict(
     copy=dict(
         propagator=dict(type='CopyPropagator'),
         clip_radius=3,
-        linker=dict(type='ClipLinker', threshold=0.05, recent=1, same_category=True),
+        linker=dict(type='ClipLinker', threshold=0.002, recent=1, same_category=True),
     ),
 )
 

@@ -135,6 +135,7 @@ def test_the_whole_batch_is_spread_over_processes(tmp_path, monkeypatch, process
     job.folder.mkdir(parents=True)
     work.Workers(processes).train(job)
     cfg = Config.fromfile(job.folder / 'config.py')
+    assert cfg.val_cfg is None and cfg.val_dataloader is None and cfg.val_evaluator is None
     assert cfg.train_dataloader.batch_size == batch
     assert cfg.optim_wrapper.get('accumulative_counts', 1) == iterations
     assert cfg.param_scheduler[0].end == 50 * iterations and cfg.param_scheduler[1].T_max == 8

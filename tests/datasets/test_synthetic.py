@@ -250,5 +250,7 @@ def test_tool_writes_and_reports(tmp_path):
     assert 'train: 2/2 videos' in done.stdout and 'at frame stride 1' in done.stdout
     again = run_tool('--report-only', tmp_path / 'set', '--strides', 1)
     assert again.stdout.strip() and again.stdout.strip() in done.stdout
+    nothing = run_tool('--report-only', tmp_path)
+    assert nothing.returncode == 1 and f'{tmp_path}/annotations: no annotation file there' in nothing.stderr
     clash = run_tool(tmp_path / 'set', *keys, '--seed', 4)
     assert clash.returncode == 1 and clash.stderr.startswith('make_synthetic: ') and '--overwrite' in clash.stderr

@@ -93,3 +93,10 @@ def test_propagation_quality(root, files, tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         cli.run(QUALITY['evaluate'], QUALITY['parse_args']([*files, '--cfg-options', option]))
     assert 'no annotated object' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('option', ['--gaps', '--frame-stride', '--every'])
+def test_counts_below_1_are_refused(files, option, capsys):
+    with pytest.raises(SystemExit):
+        QUALITY['parse_args']([*files, option, '0'])
+    assert f'{option}: 0: expected 1 or more' in capsys.readouterr().err

@@ -13,10 +13,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmengine.config import DictAction
 
 from maskprop.engine import cli
+
+if TYPE_CHECKING:
+    from maskprop.evaluation import GroundTruth
 
 METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
 # of the stability: heading and factor of the printed column
@@ -42,19 +46,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def score(dataset_cfg: dict, results: dict, names: list[str], strides: list[int], bootstraps: int) -> list[dict]:
-    """Print the table; its rows."""
-    from maskprop.datasets.ytvis_json import load_ytvis, select_frames
-    from maskprop.evaluation import GroundTruth, paired_bootstrap, score_results
+def score(truths: dict[int, GroundTruth], results: dict, names: list[str], bootstraps: int) -> list[dict]:
+    """Print the table; its rows. ``truths`` are those of each frame stride."""
+    from maskprop.evaluation import paired_bootstrap, score_results
 
-    annotations = load_ytvis(Path(dataset_cfg['data_root'], dataset_cfg['ann_file']))
     width = max(map(len, names))
     rows = []
     headings = ' '.join([*(f'{m:>6s}' for m in METRICS), *(f'{heading:>8s}' for heading, _ in STABILITY.values())])
     print(f'\n{"row":{width}s} stride {headings}   {names[0]} is better by')
-    for stride in strides:
-        frames = select_frames(annotations, stride, dataset_cfg.get('frame_range', (0.0, 1.0)))
-        truth = GroundTruth.from_dict(frames)
+    for stride, truth in truths.items():
         scores = {name: score_results(truth, results[name, stride], allow_empty=True) for name in names}
         scored = {name: found.video_ap for name, found in scores.items()}
         for name in names:
@@ -97,16 +97,19 @@ def compare(args: argparse.Namespace) -> None:
     from maskprop.apis import init_model
     from maskprop.apis.variants import run_variants
     from maskprop.engine.checks import build_annotated_test_set
+    from maskprop.evaluation import load_ground_truth
     from maskprop.evaluation.results_io import write_json
 
     dataset_cfg = cfg.test_dataloader.dataset
     strides = args.frame_strides or list(dict.fromkeys([dataset_cfg.get('frame_stride', 1), 1]))
     dataset_cfg.frame_stride = 1
     dataset = build_annotated_test_set(cfg)
+    file, kept = Path(dataset_cfg.data_root, dataset_cfg.ann_file), dataset_cfg.get('frame_range', (0.0, 1.0))
+    truths = {stride: load_ground_truth(file, stride, kept) for stride in strides}
     model = init_model(cfg, args.checkpoint)
 
     results = run_variants(model, dataset, cfg.variants, strides, args.ground_truth, cli.print_progress)
-    rows = score(dataset_cfg, results, list(cfg.variants), strides, args.bootstraps)
+    rows = score(truths, results, list(cfg.variants), args.bootstraps)
     if args.out:
         write_json(args.out, rows)
 

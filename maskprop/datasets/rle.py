@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+# farthest coordinate of a polygon, in longer sides of the picture: pycocotools walks every pixel of an outline, so a
+# stray coordinate takes all memory
+POLYGON_REACH = 10
 _LONGEST_NUMBER = 7  # characters; 7 x 5 bits hold every run of a picture that pycocotools can hold
 
 
@@ -212,8 +215,7 @@ def _polygon_fault(frame: int, polygons: Sequence[Any], height: int, width: int)
         points = np.asarray(polygon, dtype=np.float64)
         if not np.isfinite(points).all():
             return MaskFault(frame, 'polygon', 'a polygon with a coordinate that is not finite', fix)
-        # pycocotools walks every pixel of an outline, so a stray coordinate takes all memory
-        if np.abs(points).max() > 10 * max(height, width):
+        if np.abs(points).max() > POLYGON_REACH * max(height, width):
             found = f'a polygon with a coordinate of {points[np.abs(points).argmax()]:g}'
             return MaskFault(frame, 'polygon', found, f'clip polygons to the picture, {width} by {height} pixels')
     return None

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from maskprop.datasets.rle import POLYGON_REACH
+
 from .progress import with_progress
 from .validation import (
     MAX_PIXELS,
@@ -220,6 +222,15 @@ def _rasterized(polygons: list, size: tuple[int, int], source: str, name: str) -
                 'segmentations',
                 f'polygon {shown(polygon)}',
                 'A polygon is a list [x, y, x, y, ...] of 3 or more points',
+            )
+        farthest = max(polygon, key=abs)
+        if abs(farthest) > POLYGON_REACH * max(size):
+            fail(
+                source,
+                name,
+                'segmentations',
+                f'a polygon with a coordinate of {farthest:g}, far outside of the {size[0]} x {size[1]} picture',
+                'Clip polygons to the picture',
             )
     from pycocotools import mask as mask_api
 

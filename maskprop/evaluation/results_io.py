@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def read_results(path: str | Path) -> list[dict]:
     """Read results.json, or the submission zip that holds it at its root.
 
     Raises:
-        EvalInputError: If the file is missing, isn't JSON, or the zip lacks results.json.
+        EvalInputError: If the file is missing, isn't JSON, or the zip is damaged or lacks results.json.
     """
     path = Path(path)
     if not path.is_file() or not zipfile.is_zipfile(path):
@@ -130,8 +131,10 @@ def read_results(path: str | Path) -> list[dict]:
                 f'holds {archive.namelist()[:5]}, but no results.json at its root',
                 'Zip the file itself, without its folder',
             )
-        with archive.open('results.json') as file:
-            try:
+        try:
+            with archive.open('results.json') as file:
                 return json.load(file)
-            except ValueError as error:
-                raise EvalInputError(f'{path}: results.json: not valid JSON ({error}).') from None
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise EvalInputError(f'{path}: results.json: the zip is damaged ({error}). Write it again.') from None
+        except ValueError as error:
+            raise EvalInputError(f'{path}: results.json: not valid JSON ({error}).') from None

@@ -125,6 +125,10 @@ BAD_ANNOTATIONS = {
         lambda r: r['segmentations'].__setitem__(some_mask(r), [[1, 1, 2, 2, 3, 3, 4]]),
         r'polygon \[',
     ),
+    'polygon far outside': (  # pycocotools would fill all memory, and crash
+        lambda r: r['segmentations'].__setitem__(some_mask(r), [[3, 2, 1e9, 2, -2e9, 1e9]]),
+        r'a polygon with a coordinate of -2e\+09',
+    ),
 }
 
 

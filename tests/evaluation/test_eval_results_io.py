@@ -70,3 +70,15 @@ def test_zip_without_results(tmp_path):
         archive.writestr('results.json', '[')
     with pytest.raises(EvalInputError, match=r's.zip: results.json: not valid JSON'):
         read_results(tmp_path / 's.zip')
+
+
+def test_damaged_zip(tmp_path):
+    _, results = random_case(0)
+    write_submission(tmp_path / 's.zip', results)
+    whole = (tmp_path / 's.zip').read_bytes()
+    for offset in (60, 200, len(whole) // 2):  # in the deflated data
+        damaged = bytearray(whole)
+        damaged[offset] ^= 0xFF
+        (tmp_path / 's.zip').write_bytes(damaged)
+        with pytest.raises(EvalInputError, match=r's.zip: results.json: (the zip is damaged|not valid JSON)'):
+            read_results(tmp_path / 's.zip')

@@ -146,12 +146,14 @@ def test_semantic_target_is_the_instances_classes():
     masks[:] = 0
     masks[0, 5:40, 5:50] = 1  # the large one
     masks[1, 10:20, 10:20] = 1  # inside it
+    sample.set_metainfo(dict(img_shape=(HEIGHT - 3, WIDTH - 5)))  # the rest is padding
     found = _with_semantic_target(model.detector, sample).gt_sem_seg.sem_seg[0]
     large, small = sample.gt_instances.labels.tolist()
     assert found.shape == (HEIGHT, WIDTH)
     assert found[15, 15] == small != large
     assert found[30, 30] == large
-    assert found[0, 0] == CLASSES  # background
+    assert found[0, 0] == found[HEIGHT - 4, WIDTH - 6] == CLASSES  # background
+    assert (found[HEIGHT - 3 :] == 255).all() and (found[:, WIDTH - 5 :] == 255).all()  # what mmdet's HTC ignores
     assert 'gt_sem_seg' not in sample, "the caller's sample is left alone"
 
 

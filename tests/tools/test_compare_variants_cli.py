@@ -59,16 +59,22 @@ def without_annotations(content: dict) -> None:
     content['annotations'] = None
 
 
+def without_crowds(content: dict) -> None:
+    for record in content['annotations']:
+        record.pop('iscrowd', None)
+
+
 @pytest.mark.parametrize(
     'option, value, expected',
     [
-        ('test_dataloader.dataset.ann_file', None, 'no annotated object'),
+        ('test_dataloader.dataset.ann_file', without_annotations, 'no annotated object'),
         ('variants', 'None', 'no variants'),
+        ('test_dataloader.dataset.ann_file', without_crowds, '"iscrowd": is missing'),
     ],
 )
 def test_what_cannot_be_compared_is_refused_first(root, files, option, value, expected, capsys, monkeypatch):
     monkeypatch.setattr('maskprop.apis.init_model', lambda *_: pytest.fail('built'))
-    value = value or change(root, 'stripped', without_annotations)
+    value = change(root, value.__name__, value) if callable(value) else value
     with pytest.raises(SystemExit):
         run(*files, '--cfg-options', f'{option}={value}', monkeypatch=monkeypatch)
     (line,) = capsys.readouterr().err.strip().splitlines()

@@ -54,6 +54,7 @@ model = dict(
     mask_source='predicted',
     detect_on='key',
     clip_radius=6,
+    # the paper names no threshold; not tuned on YouTube-VIS: how, docs/maskprop.md
     linker=dict(type='ClipLinker', threshold=0.1),
     score_rule='with_category',
     fill=False,

@@ -187,12 +187,17 @@ def predict_gt_masks(
 
 
 def _with_semantic_target(detector: TwoStageDetector, sample: DetDataSample) -> DetDataSample:
-    """The sample with a semantic map made of its instance masks (class label, or the number of classes)."""
+    """The sample with a semantic map made of its instance masks (class label, or the number of classes).
+
+    Padding is left to the loss's ``ignore_index``, as in mmdet's HTC.
+    """
     if 'gt_sem_seg' in sample:
         return sample
     masks = sample.gt_instances.masks
-    background = detector.roi_head.semantic_head.num_classes - 1
-    semantic = torch.full((masks.height, masks.width), background, dtype=torch.long)
+    head = detector.roi_head.semantic_head
+    semantic = torch.full((masks.height, masks.width), head.criterion.ignore_index, dtype=torch.long)
+    height, width = sample.img_shape[:2]
+    semantic[:height, :width] = head.num_classes - 1  # the background
     # small objects last: where masks overlap the smaller one is in front more often
     bitmaps = masks.to_tensor(torch.bool, 'cpu')
     for index in bitmaps.flatten(1).sum(1).argsort(descending=True).tolist():

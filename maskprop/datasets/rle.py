@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-# farthest coordinate of a polygon, in longer sides of the picture: pycocotools walks every pixel of an outline, so a
-# stray coordinate takes all memory
+# farthest coordinate of a polygon, in longer sides of the picture: pycocotools walks every pixel of an outline, so
+# a stray coordinate takes all memory
 POLYGON_REACH = 10
 _LONGEST_NUMBER = 7  # characters; 7 x 5 bits hold every run of a picture that pycocotools can hold
 

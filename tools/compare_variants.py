@@ -15,8 +15,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmengine.config import DictAction
-
 from maskprop.engine import cli
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--ground-truth', action='store_true', help='ground-truth masks in place of detections')
     parser.add_argument('--bootstraps', type=int, default=1000)
     parser.add_argument('--out', type=Path, metavar='FILE')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
     return parser.parse_args()
 
 
@@ -82,6 +80,7 @@ def _cell(row: dict, key: str) -> str:
 def compare(args: argparse.Namespace) -> None:
     """Do as the arguments say."""
     from maskprop.engine.config import ConfigError, load_config
+    from maskprop.evaluation.results_io import check_writable, write_json
 
     cfg = load_config(args.config, args.cfg_options)
     if not cfg.get('variants'):
@@ -91,6 +90,8 @@ def compare(args: argparse.Namespace) -> None:
         )
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {args.checkpoint}: no such file')
+    if args.out:
+        check_writable(args.out, '--out')
     import maskprop
 
     maskprop.register_all()
@@ -98,7 +99,6 @@ def compare(args: argparse.Namespace) -> None:
     from maskprop.apis.variants import run_variants
     from maskprop.engine.checks import build_annotated_test_set
     from maskprop.evaluation import load_ground_truth
-    from maskprop.evaluation.results_io import write_json
 
     dataset_cfg = cfg.test_dataloader.dataset
     strides = args.frame_strides or list(dict.fromkeys([dataset_cfg.get('frame_stride', 1), 1]))

@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from maskprop.engine import cli
 
 
@@ -28,17 +26,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--frame-stride', type=cli.positive, metavar='N', help="detect on every N-th frame (default: the config's)"
     )
     parser.add_argument('--refined', action='store_true', help="the refinement head's masks, not the mask head's")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
     return parser.parse_args(argv)
 
 
 def write_detections(args: argparse.Namespace) -> int:
     """Do as ``args`` say; the number of detections written."""
     from maskprop.engine.config import ConfigError, load_config
+    from maskprop.evaluation.results_io import ResultsWriter, check_writable
 
     cfg = load_config(args.config, args.cfg_options)
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {args.checkpoint}: no such file')
+    check_writable(args.out, '--out')
     import maskprop
 
     maskprop.register_all()
@@ -46,7 +46,6 @@ def write_detections(args: argparse.Namespace) -> int:
     from maskprop.apis.model import init_model, require_same_classes
     from maskprop.datasets.ytvis_dataset import YouTubeVISJsonDataset
     from maskprop.engine.checks import build_dataset
-    from maskprop.evaluation.results_io import ResultsWriter
 
     if args.frame_stride is not None:
         cfg.test_dataloader.dataset.frame_stride = args.frame_stride

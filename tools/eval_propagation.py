@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from maskprop.engine import cli
 
 GROUPS = ((1, 3), (4, 6), (7, 10))
@@ -27,24 +25,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--frame-stride', type=cli.positive, default=1, help='use every s-th frame of each video')
     parser.add_argument('--every', type=cli.positive, default=3, help='every how many frames a mask starts')
     parser.add_argument('--out', type=Path, help='write the mean IoU of every gap as JSON')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
     return parser.parse_args(argv)
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """Do as the arguments say."""
     from maskprop.engine.config import load_config
+    from maskprop.evaluation.results_io import check_writable, write_json
 
     cfg = load_config(args.config, args.cfg_options)
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {args.checkpoint}: no such file')
+    if args.out:
+        check_writable(args.out, '--out')
     import maskprop
 
     maskprop.register_all()
     from maskprop.apis import init_model
     from maskprop.apis.propagation_quality import propagation_quality
     from maskprop.engine.checks import build_annotated_test_set
-    from maskprop.evaluation.results_io import write_json
 
     cfg.test_dataloader.dataset.frame_stride = args.frame_stride
     dataset = build_annotated_test_set(cfg)

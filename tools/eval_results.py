@@ -14,7 +14,7 @@ import sys
 import warnings
 
 from maskprop.evaluation import EvalInputError, load_ground_truth, read_results, score_results
-from maskprop.evaluation.results_io import write_json
+from maskprop.evaluation.results_io import check_writable, write_json
 from maskprop.evaluation.stability import MIN_SCORE
 
 
@@ -54,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
     try:
+        if args.out:
+            check_writable(args.out, '--out')
         truth = load_ground_truth(args.gt, args.frame_stride, tuple(args.frame_range))
         result = score_results(
             truth,
@@ -63,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
             min_score=args.stability_min_score,
             results_name=args.results,
         )
-    except (EvalInputError, ValueError) as error:
+    except (EvalInputError, OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     print(result.table())

@@ -13,8 +13,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from maskprop.apis import VideoError, infer_video_to_folder, init_model
 from maskprop.engine import cli
 from maskprop.visualization.video_writer import CodecError
@@ -35,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--no-video', action='store_true', help='write results.json only')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override config keys'
+        '--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE', help='override config keys'
     )
     return parser.parse_args()
 

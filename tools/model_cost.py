@@ -14,7 +14,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from maskprop.engine import cli
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,19 +25,26 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--instances', type=int, default=10, help='detections in a frame')
     parser.add_argument('--num-classes', type=int, default=40, help='of the set; 40 in YouTube-VIS')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='of every config')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE', help='of every config'
+    )
     parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the tables here too')
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
+def count(args: argparse.Namespace) -> None:
+    """Do as the arguments say."""
+    from maskprop.engine.config import load_config
+    from maskprop.evaluation.results_io import check_writable, replace_when_done
+
     missing = [path for path in args.configs if not Path(path).is_file()]
     if missing:
         raise SystemExit(f'{", ".join(missing)}: no such file; the configs are in the folder configs/')
     if min(*args.size, args.num_classes) < 1 or args.instances < 0:
         raise SystemExit('--size and --num-classes: expected 1 or more; --instances: 0 or more')
 
+    if args.out:
+        check_writable(args.out, '--out')
     import maskprop
 
     maskprop.register_all()
@@ -46,14 +53,13 @@ def main() -> None:
     from maskprop.apis.model_cost import model_cost
     from maskprop.apis.model_cost_tables import cost_tables
     from maskprop.engine.checks import fit_num_classes
-    from maskprop.evaluation.results_io import replace_when_done
 
     costs = {}
     for path in args.configs:
-        cfg = Config.fromfile(path)
-        cfg.merge_from_dict(args.cfg_options or {})
-        if cfg.model.type != 'VideoMaskRCNN':
-            raise SystemExit(f'{path}: model.type is {cfg.model.type}; only a VideoMaskRCNN has the parts counted')
+        cfg = load_config(path, args.cfg_options)
+        if cfg.get('model', {}).get('type') != 'VideoMaskRCNN':
+            found = cfg.get('model', {}).get('type', 'not set')
+            raise SystemExit(f'{path}: model.type is {found}; only a VideoMaskRCNN has the parts counted')
         fit_num_classes(cfg.model, args.num_classes)
         costs[Path(path).stem] = model_cost(MODELS.build(cfg.model), tuple(args.size[::-1]), args.instances)
         print(f'{path}: done', file=sys.stderr, flush=True)
@@ -65,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(count, parse_args())

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from maskprop.engine import cli
 
 
@@ -28,7 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--frame-stride', type=cli.positive, metavar='N', help="use every N-th frame (default: the config's)"
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
     args = parser.parse_args(argv)
     if not 0 < args.box_iou <= 1:
         parser.error(f'--box-iou {args.box_iou}: expected an IoU above 0, and 1 at most')
@@ -38,12 +36,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def study(args: argparse.Namespace) -> list[dict]:
     """Run the study as ``args`` say; the rows."""
     from maskprop.engine.config import ConfigError, check_config_file, load_config
+    from maskprop.evaluation.results_io import check_writable, write_json
 
     check_config_file(args.config)
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(
             f'checkpoint {args.checkpoint}: no such file. Train one by: python tools/train.py {args.config}'
         )
+    if args.out:
+        check_writable(args.out, '--out')
     import maskprop
 
     maskprop.register_all()
@@ -51,7 +52,6 @@ def study(args: argparse.Namespace) -> list[dict]:
     from maskprop.apis.oracle import count_unseen, format_table, oracle_results, score_rows
     from maskprop.engine.checks import build_annotated_test_set
     from maskprop.evaluation import load_ground_truth
-    from maskprop.evaluation.results_io import write_json
 
     cfg = load_config(args.config, args.cfg_options)
     missing = [key for key in ('model', 'test_dataloader') if not cfg.get(key)]

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from maskprop.engine import cli
 
 
@@ -30,7 +28,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--columns', type=int, default=7, help='frames shown')
     parser.add_argument('--cell-width', type=int, default=200, help='pixels')
     parser.add_argument('--out', required=True, metavar='FEATURES.png')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
     args = parser.parse_args(argv)
     if args.channel != 'auto' and not args.channel.isdecimal():
         parser.error(f'--channel {args.channel}: expected a number from 0, or auto')
@@ -43,10 +41,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def plot(args: argparse.Namespace) -> None:
     """Do as ``args`` say."""
     from maskprop.engine.config import ConfigError, load_config
+    from maskprop.evaluation.results_io import check_writable
 
     cfg = load_config(args.config, args.cfg_options)
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {args.checkpoint}: no such file')
+    check_writable(args.out, '--out')
     import maskprop
 
     maskprop.register_all()

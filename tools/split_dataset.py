@@ -21,10 +21,11 @@ def main() -> int:
     parser.add_argument('--val-videos', type=int, required=True, help='number of videos in mini-val')
     parser.add_argument('--seed', type=int, default=0, help='another seed gives another split (default: 0)')
     parser.add_argument('--out-dir', help='folder to write to (default: that of the annotation file)')
+    parser.add_argument('--overwrite', action='store_true', help='replace the files of another split')
     args = parser.parse_args()
     try:
-        train, val, table = write_split(args.gt, args.val_videos, args.seed, args.out_dir)
-    except ValueError as error:
+        train, val, table = write_split(args.gt, args.val_videos, args.seed, args.out_dir, args.overwrite)
+    except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     print(f'{table}\n\nwrote {train}\nwrote {val}')

@@ -12,7 +12,7 @@ import cv2
 import mmcv
 import numpy as np
 
-from maskprop.datasets.image_folders import IMAGE_SUFFIXES, list_images
+from maskprop.datasets.image_folders import IMAGE_SUFFIXES, image_size, list_images
 
 DEFAULT_FPS = 6.0  # of folders and arrays, which have none; YouTube-VIS lists six frames a second
 
@@ -112,6 +112,7 @@ def _from_folder(folder: Path, stride: int, read_image: ImageReader) -> FrameSou
     if not paths:
         raise VideoError(f'{folder}: the folder has no images ({", ".join(IMAGE_SUFFIXES)})')
     kept = paths[::stride]
+    _check_sizes(kept)
 
     def read() -> Iterator[np.ndarray]:
         shape = None
@@ -124,6 +125,19 @@ def _from_folder(folder: Path, stride: int, read_image: ImageReader) -> FrameSou
             yield frame
 
     return FrameSource(folder.resolve().name, DEFAULT_FPS, len(kept), read)
+
+
+def _check_sizes(paths: Sequence[Path]) -> None:
+    """See by the pictures' headers, before any long work, that all can be read and have one size."""
+    first: tuple[int, int] | None = None
+    for path in paths:
+        size = image_size(path)
+        if size is None:
+            raise VideoError(f'{path}: not an image that can be read; the file may be damaged')
+        if first is not None and size != first:
+            found = f'{size[1]}x{size[0]} after frames of {first[1]}x{first[0]} (height x width)'
+            raise VideoError(f'{path}: {found}; all frames of a video must have one size: resize them')
+        first = size
 
 
 def _from_file(path: Path, stride: int) -> FrameSource:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from maskprop.apis.frames import FrameSource, open_frames
 from maskprop.apis.session import VideoSession, image_loader_options
-from maskprop.evaluation.results_io import write_results
+from maskprop.evaluation.results_io import check_writable, write_results
 from maskprop.visualization.overlay import draw_instances
 from maskprop.visualization.video_writer import VideoWriter
 
@@ -82,11 +82,17 @@ def infer_video_to_folder(
 
     Returns:
         the number of records in ``results.json``.
+
+    Raises:
+        OSError: as :func:`~maskprop.evaluation.results_io.check_writable`, before the first frame.
+        FileNotFoundError, TypeError, VideoError: as :func:`inference_video`.
     """
+    out_dir = Path(out_dir)
+    check_writable(out_dir, 'out_dir', folder=True)
+    for name in (RESULTS_NAME, VIDEO_NAME):
+        check_writable(out_dir / name, 'out_dir')
     source = _open(model, frames_or_path, frame_stride)
     session = VideoSession(model)
-    out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
     writer = VideoWriter(out_dir / VIDEO_NAME, source.fps) if write_video else nullcontext()
     with writer as video:
         for frame, result in stream_results(session, _with_progress(source, progress)):

@@ -15,7 +15,7 @@ from torch import nn
 
 import maskprop
 from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file
-from maskprop.engine.config import ConfigError, load_config
+from maskprop.engine.config import ConfigError, load_config, merge_options
 
 
 def init_model(
@@ -41,8 +41,10 @@ def init_model(
         FileNotFoundError: no such checkpoint.
         CheckpointError: the checkpoint is damaged, holds a forbidden class or doesn't fit the model.
         ConfigError: no such config; neither checkpoint nor config says what the classes are, or the config's
-            ``num_classes`` differs.
+            ``num_classes`` differs; ``device`` is a GPU, and there is none.
     """
+    if str(device).startswith('cuda') and not torch.cuda.is_available():
+        raise ConfigError(f'device {device}: torch finds no GPU here. Leave it out, or take cpu')
     maskprop.register_all()
     # After register_all, which installs the kernels that mmdet needs.
     from mmdet.registry import MODELS
@@ -67,7 +69,7 @@ def _load(config: str | Path | Config, options: dict | None) -> Config:
     if not isinstance(config, Config):
         return load_config(str(config), options)
     cfg = deepcopy(config)  # it is changed below; the caller's stays
-    cfg.merge_from_dict(options or {})
+    merge_options(cfg, options)
     return cfg
 
 

@@ -131,16 +131,16 @@ def write_initialisation(
 
 def main(description: str, convert: Callable[[Mapping[str, Tensor], str], dict[str, Tensor]]) -> None:
     """The command line of both tools."""
-    from mmengine.config import DictAction
-
-    from maskprop.engine.cli import run
+    from maskprop.engine.cli import ConfigOptions, run
 
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', metavar='IN', help='the checkpoint, .pth (or .npz of its state dict)')
     parser.add_argument('out', metavar='OUT', help='what is written, .pth')
     parser.add_argument('--config', required=True, help='config of the model that is to be trained')
     parser.add_argument('--num-classes', type=int, help="without the background (default: the config's data set)")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override keys')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override keys'
+    )
 
     def convert_and_report(args: argparse.Namespace) -> None:
         fit = write_initialisation(args.source, args.out, convert, args.config, args.cfg_options, args.num_classes)

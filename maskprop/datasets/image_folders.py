@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from PIL import Image
+
+EXIF_ORIENTATION = 0x0112
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
@@ -18,3 +21,13 @@ def list_images(folder: Path) -> list[Path]:
     """Pictures in natural order (2.jpg before 10.jpg), without hidden ones."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     return sorted((path for path in found if not path.name.startswith('.')), key=natural_key)
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """(width, height), as an image reader that obeys the EXIF orientation would give it, None if unreadable."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except OSError:
+        return None

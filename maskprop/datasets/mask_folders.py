@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from maskprop.datasets.image_folders import IMAGE_SUFFIXES, list_images, natural_key
+from maskprop.datasets.image_folders import EXIF_ORIENTATION, IMAGE_SUFFIXES, list_images, natural_key
 from maskprop.datasets.synthetic.writer import encode_track
 from maskprop.datasets.ytvis_json import AnnotationError
 
@@ -38,11 +40,12 @@ def annotations_from_masks(
         progress: called with the videos done and their number.
 
     Raises:
-        AnnotationError: there are no videos or frames; a video has no masks; a mask is of another size than its
-            frame, has colours, or belongs to no frame; an object has no class; all values are 0 or 255, but
-            ``binary`` is not set.
+        AnnotationError: there are no videos or frames; a video has no masks; a picture can't be read; a frame is
+            turned by EXIF; a mask is of another size than its frame, has colours, or belongs to no frame; an
+            object has no class; all values are 0 or 255, but ``binary`` is not set.
     """
-    folders = sorted((path for path in images.iterdir() if path.is_dir()), key=natural_key)
+    folders = [path for path in images.iterdir() if path.is_dir() and not path.name.startswith('.')]
+    folders.sort(key=natural_key)
     if not folders:
         raise AnnotationError(f'{images}: no folders in it; expected one for each video, with its frames')
     videos, annotations = [], []
@@ -71,37 +74,54 @@ def _read_video(folder: Path, masks: Path, binary: bool) -> tuple[dict, dict[int
     if not masks.is_dir():
         raise AnnotationError(f'{masks}: no such folder, but there is a video {folder}')
     stems = {path.stem for path in frames}
-    stray = sorted(path.name for path in masks.glob('*.png') if path.stem not in stems)
+    of_frame = {path.stem: path for path in sorted(masks.iterdir()) if path.suffix.lower() == '.png'}
+    stray = [path for stem, path in of_frame.items() if stem not in stems]
     if stray:
-        raise AnnotationError(f'{masks / stray[0]}: {folder} has no frame of that name')
-    width, height = _open(frames[0]).size
+        raise AnnotationError(f'{stray[0]}: {folder} has no frame of that name')
+    width, height = _size(frames[0])
     tracks: dict[int, list] = {}
     values: set[int] = set()
     for position, frame in enumerate(frames):
-        if _open(frame).size != (width, height):
+        if _size(frame) != (width, height):
             raise AnnotationError(f'{frame}: another size than {frames[0].name}, which is {width}x{height}')
-        path = masks / f'{frame.stem}.png'
-        if not path.is_file():
+        if frame.stem not in of_frame:
             continue
-        mask = _read_mask(path, (width, height))
+        mask = _read_mask(of_frame[frame.stem], (width, height))
         if binary:
             mask = (mask > 0).astype(np.uint8)
         found = set(np.unique(mask).tolist())
         values |= found
         for index in found - {0, IGNORED}:
             tracks.setdefault(index, [None] * len(frames))[position] = mask == index
+    if not of_frame:
+        raise AnnotationError(f'{masks}: no PNG in it')
+    if not tracks and IGNORED in values:
+        found = f'no object, values are {sorted(values)}'
+        raise AnnotationError(f'{masks}: {found}: pass --binary if that is one object')
     if not tracks:
-        hint = ': pass --binary if that is one object' if IGNORED in values else ''
-        raise AnnotationError(f'{masks}: no object, values are {sorted(values) or "missing"}{hint}')
+        warnings.warn(f'{masks}: no object in any frame; the video is kept without annotations', stacklevel=3)
     names = [f'{folder.name}/{path.name}' for path in frames]
     return dict(width=width, height=height, length=len(frames), file_names=names), dict(sorted(tracks.items()))
 
 
-def _open(path: Path) -> Image.Image:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
     try:
-        return Image.open(path)
-    except UnidentifiedImageError:
+        with Image.open(path) as picture:
+            yield picture
+    except (OSError, SyntaxError):  # what PIL raises where the header is no picture's, or the rest is cut short
         raise AnnotationError(f'{path}: not a picture that can be read; the file may be damaged') from None
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """(width, height) of a frame."""
+    with _open(path) as picture:
+        if picture.getexif().get(EXIF_ORIENTATION, 1) != 1:
+            raise AnnotationError(
+                f'{path}: turned by its EXIF orientation, which image readers obey or not, so that masks may not '
+                'fit. Write the frames upright'
+            )
+        return picture.size
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -45,7 +45,7 @@ def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTru
 
 
 def write_split(
-    path: str | Path, val_videos: int, seed: int, out_dir: str | Path | None = None
+    path: str | Path, val_videos: int, seed: int, out_dir: str | Path | None = None, overwrite: bool = False
 ) -> tuple[Path, Path, str]:
     """Writes ``mini_train.json`` and ``mini_val.json``.
 
@@ -54,13 +54,14 @@ def write_split(
         val_videos: Number of videos of mini-val.
         seed: See :func:`split_videos`.
         out_dir: Where to write; default: the folder of ``path``.
+        overwrite: Replace the files of another split: what was trained on it would be validated on its own videos.
 
     Returns:
         The two files, and a table of the videos and instances of each category.
 
     Raises:
         AnnotationError: The file has errors, or no annotations.
-        ValueError: ``val_videos`` is out of range, or the result would replace ``path``.
+        ValueError: ``val_videos`` is out of range, the result would replace ``path``, or another split is there.
     """
     path = Path(path)
     folder = path.parent if out_dir is None else Path(out_dir)
@@ -69,9 +70,13 @@ def write_split(
         raise ValueError(f'{path}: would be replaced by its own split; give another --out-dir')
     gt = load_ytvis(path, require_annotations=True)
     parts = split_videos(gt, val_videos, seed)
-    for target, part in zip(targets, parts, strict=True):
+    texts = [json.dumps(part) for part in parts]  # compact: masks are long lists
+    for target, text in zip(targets, texts, strict=True):
+        if not overwrite and target.is_file() and target.read_text(encoding='utf-8') != text:
+            raise ValueError(f'{target}: another split is there; pass --overwrite, or give another --out-dir')
+    for target, text in zip(targets, texts, strict=True):
         with replace_when_done(target) as temporary:
-            temporary.write_text(json.dumps(part), encoding='utf-8')  # compact: masks are long lists
+            temporary.write_text(text, encoding='utf-8')
     return *targets, category_table(gt, *parts)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from maskprop.datasets.image_folders import image_size
 from maskprop.datasets.rle import inspect_masks, is_absent
 
 LARGEST_ID = 2**31 - 1  # ids go through int32 arrays on their way to a model
@@ -248,7 +249,7 @@ def check_images(data: dict, file: str, image_root: str | Path) -> Iterator[Prob
             if not path.is_file():
                 missing.append(image)
                 continue
-            size = _image_size(path)
+            size = image_size(path)
             if size != expected:
                 found = f'{path} is {"no image" if size is None else "{} x {}".format(*size)}'
                 fix = f'expected width x height = {expected[0]} x {expected[1]}, as the video says'
@@ -257,18 +258,6 @@ def check_images(data: dict, file: str, image_root: str | Path) -> Iterator[Prob
             found = f'{len(missing)} of the frames are not in {image_root}, the first: {missing[0]}'
             fix = 'give the folder that file_names are relative to, or unpack the images again'
             yield Problem(file, f'video {video["id"]}', 'file_names', found, fix, 'image-missing')
-
-
-def _image_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) as an image reader that obeys the EXIF orientation would give it, None if unreadable."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
-            return (image.height, image.width) if turned else (image.width, image.height)
-    except (OSError, UnidentifiedImageError):
-        return None
 
 
 def _is_int(value: Any) -> bool:

@@ -87,7 +87,7 @@ def read_json(path: str | Path) -> Any:
         AnnotationError: There is no such file, or it is not valid JSON.
     """
     try:
-        with open(path, encoding='utf-8') as file:
+        with open(path, encoding='utf-8-sig') as file:
             return json.load(file)
     except OSError as error:
         fix = 'see docs/data.md for where the files of a data set are expected'

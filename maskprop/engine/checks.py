@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def check_datasets(cfg: Config, splits: tuple[str, ...]) -> dict[str, Any]:
 
 
 def build_dataset(cfg: Config, split: str) -> Any:
-    """Build ``cfg.<split>_dataloader.dataset`` and check that it has videos and their frames."""
+    """Build ``cfg.<split>_dataloader.dataset`` and check that it has videos, and all the frames that it uses."""
     key = f'{split}_dataloader.dataset'
     dataset_cfg = cfg[f'{split}_dataloader']['dataset']
     try:
@@ -60,17 +61,26 @@ def build_dataset(cfg: Config, split: str) -> Any:
         dataset.full_init()
     if len(dataset) == 0:
         raise ConfigError(f'{key} ({describe(dataset)}) has no videos (left after filtering)')
+    _check_frames(dataset, key)
+    return dataset
+
+
+def _check_frames(dataset: Any, key: str) -> None:
+    """Look for every frame; one that is missing would end a training or a test hours later."""
+    listed: dict[Path, set[str]] = {}  # to list a folder once is faster than to look for each of its files
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
-        first = info['images'][0] if 'images' in info else info  # a set of videos, or of single images
-        if not Path(first['img_path']).is_file():
-            video = f'video {info["video_id"]}: its first frame ' if 'images' in info else ''
+        for image in info.get('images', [info]):  # a set of videos, or of single images
+            path = Path(image['img_path'])
+            if path.parent not in listed:
+                listed[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+            if path.name in listed[path.parent] or path.is_file():
+                continue
+            video = f'video {info["video_id"]}: its frame ' if 'images' in info else ''
             raise ConfigError(
-                f'{key} ({describe(dataset)}): {video}{first["img_path"]} does not '
-                f'exist. Set {key}.data_prefix.img_path to the folder that the file names of the annotation '
-                'file start from'
+                f'{key} ({describe(dataset)}): {video}{path} does not exist. Set {key}.data_prefix.img_path to '
+                'the folder that the file names of the annotation file start from, or unpack the images again'
             )
-    return dataset
 
 
 def build_annotated_test_set(cfg: Config) -> Any:

@@ -18,18 +18,27 @@ from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine.checkpoint import CheckpointError
 from maskprop.engine.config import ConfigError, check_config_file, load_config, prepare_testing, prepare_training
 from maskprop.engine.launch import LAUNCHERS, LaunchError, setup_distributed
-from maskprop.evaluation.results_io import write_json
+from maskprop.evaluation.results_io import check_writable, write_json
 from maskprop.evaluation.validation import EvalInputError
 
 USER_ERRORS = (
     AnnotationError,
     CheckpointError,
     ConfigError,
-    ConnectionError,
     EvalInputError,
-    FileNotFoundError,
     LaunchError,
+    OSError,
 )
+
+
+class ConfigOptions(DictAction):
+    """argparse's action of ``--cfg-options KEY=VALUE ...``: a dict."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__call__(parser, *args, **kwargs)
+        except (AssertionError, IndexError, ValueError) as error:
+            parser.error(f'--cfg-options {" ".join(args[1])}: expected KEY=VALUE ... ({error})')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +50,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help="override config keys, e.g. train_dataloader.batch_size=2 model.clip_radius=4 'key=[a,b]'",
     )
@@ -150,6 +159,7 @@ def _start(args: argparse.Namespace, split: str) -> Config:
     missing = [key for key in ('model', f'{split}_dataloader', f'{split}_cfg') if not cfg.get(key)]
     if missing:
         raise ConfigError(f'config {args.config}: {", ".join(missing)} is not set')
+    check_writable(cfg.work_dir, 'work_dir', folder=True)
     setup_distributed(args.launcher, cfg)
     return cfg
 

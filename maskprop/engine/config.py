@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from argparse import Namespace
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import FlexibleRunner, Runner
 
 from maskprop.engine.checkpoint import CheckpointError
+from maskprop.evaluation.results_io import check_writable
+
+# keys that a config need not have: arguments of the runners, and what this project reads
+OPTIONAL_KEYS = {
+    *inspect.signature(Runner.__init__).parameters,
+    *inspect.signature(FlexibleRunner.__init__).parameters,
+    *('auto_scale_lr', 'env_cfg', 'metainfo', 'variants', 'visualization'),
+}
 
 
 class ConfigError(ValueError):
@@ -30,14 +43,36 @@ def load_config(path: str, options: dict | None = None, work_dir: str | None = N
         work_dir: default: the config's ``work_dir``, else ``work_dirs/<name of the config>``.
 
     Raises:
-        ConfigError: no such file.
+        ConfigError: no such file, or it is no config; an option's key is none of the config's.
     """
     check_config_file(path)
-    cfg = Config.fromfile(path)
-    if options:
-        cfg.merge_from_dict(options)
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is Python: anything may be wrong in it
+        raise ConfigError(f'config {path}: cannot be read: {type(error).__name__}: {error}') from error
+    merge_options(cfg, options)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(path).stem)
     return cfg
+
+
+def merge_options(cfg: Config, options: dict | None) -> None:
+    """Merge ``--cfg-options`` into a config.
+
+    Raises:
+        ConfigError: a key's first part is neither in the config nor known otherwise, so that it would change
+            nothing; or the option doesn't fit what the config has there.
+    """
+    known = OPTIONAL_KEYS | set(cfg)
+    for key in options or {}:
+        first = key.split('.')[0]
+        if first not in known:
+            close = get_close_matches(first, known, 1)
+            hint = f'did you mean {close[0]!r}?' if close else f'it has {", ".join(sorted(cfg))}'
+            raise ConfigError(f'--cfg-options {key}: the config has no {first!r}; {hint}')
+    try:
+        cfg.merge_from_dict(options or {})
+    except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f'--cfg-options {" ".join(options)}: does not fit the config: {error}') from error
 
 
 def prepare_training(cfg: Config, args: Namespace) -> None:
@@ -57,6 +92,12 @@ def prepare_training(cfg: Config, args: Namespace) -> None:
         cfg.auto_scale_lr = {**scale, 'enable': True}
     if args.resume:
         _resume(cfg, args.resume)
+    elif is_main_process() and (found := _checkpoints(cfg.work_dir)):
+        print(
+            f'warning: {cfg.work_dir} has checkpoints of an earlier training ({found[-1].name} the latest), which '
+            'this one replaces one by one. To go on with it: --resume. To keep it: another --work-dir',
+            file=sys.stderr,
+        )
     _check_frozen(cfg)
     hooks = list(cfg.get('custom_hooks') or [])
     present = [*hooks, *(hook for hook in cfg.get('default_hooks', {}).values() if hook)]
@@ -90,7 +131,9 @@ def _set_outputs(cfg: Config, args: Namespace) -> None:
         if path is not None:
             if Path(path).suffix != suffix:
                 raise ConfigError(f'--{option} {path}: expected a file name that ends in {suffix}')
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            check_writable(path, f'--{option}')
+    if args.show_dir:
+        check_writable(args.show_dir, '--show-dir', folder=True)
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     metric = next((e for e in evaluators if e.get('type') == 'YTVISMetric'), None)
     if metric is None:
@@ -143,6 +186,11 @@ def _resume(cfg: Config, resume: str) -> None:
     if resume == 'auto':
         # Found here and not by mmengine, which would resume from the initial weights (load_from) instead.
         found = find_last_checkpoint(cfg.work_dir)
+        if found is None and (others := _checkpoints(cfg.work_dir)):
+            raise CheckpointError(
+                f'--resume: {cfg.work_dir} has checkpoints, but no file last_checkpoint that names one. Name it: '
+                f'--resume {others[-1]}'
+            )
         if found is None:
             print(f'--resume: no checkpoint in {cfg.work_dir} yet, training begins anew')
             return
@@ -150,6 +198,11 @@ def _resume(cfg: Config, resume: str) -> None:
     elif not Path(resume).is_file():
         raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
     cfg.load_from, cfg.resume = resume, True
+
+
+def _checkpoints(work_dir: str | Path) -> list[Path]:
+    """Those of a work folder, the oldest first."""
+    return sorted(Path(work_dir).glob('*.pth'), key=lambda path: path.stat().st_mtime)
 
 
 def find_last_checkpoint(work_dir: str | Path) -> Path | None:

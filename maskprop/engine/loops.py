@@ -59,6 +59,11 @@ class VideoTrainLoop(EpochBasedTrainLoop):
             self._adapt_progress(int(hub.runtime_info.get('iters_per_epoch', length)), length)
             self._setup.catch_up(self.runner, self._epoch, self._iter)
         self._setup.keep(self.runner)
+        if self._iter >= self._max_epochs * length:
+            self.runner.logger.warning(
+                f'Nothing is left to train: the {self._max_epochs} epochs are done. To go further: --cfg-options '
+                'train_cfg.max_epochs=N'
+            )
         return super().run()
 
     def _adapt_progress(self, old_length: int, length: int) -> None:

@@ -153,13 +153,9 @@ class YTVISMetric(BaseMetric):
             results: (video id, records) of every video, in any order.
         """
         records = self._in_file_order(results)
-        if self.outfile_prefix:
-            path = f'{self.outfile_prefix}.json'
-            write_results(path, records)
-            print_log(f'results written to {path}', logger='current')
-        if self.submission:
-            write_submission(self.submission, records)
-            print_log(f'submission written to {self.submission}', logger='current')
+        failed = self._write(records)
+        if failed and self.format_only:
+            raise failed
         if self.format_only:
             return {}
         if not records:
@@ -175,7 +171,25 @@ class YTVISMetric(BaseMetric):
         )
         self.last_result = result  # tools/test.py takes the per-category AP and the stability from here
         MMLogger.get_current_instance().info('\n' + result.table())
+        if failed:
+            raise failed
         return dict(result.video_ap.metrics)
+
+    def _write(self, records: list[dict]) -> OSError | None:
+        """Write the files asked for. Returns the error of one that can't be: the other and the scores go on."""
+        files = {write_submission: self.submission}
+        if self.outfile_prefix:
+            files = {write_results: f'{self.outfile_prefix}.json', **files}
+        failed = None
+        for write, path in files.items():
+            try:
+                if path:
+                    write(path, records)
+                    print_log(f'written: {path}', logger='current')
+            except OSError as error:
+                failed = error
+                _warn(f'{path} could not be written: {error}')
+        return failed
 
     def _in_file_order(self, results: list[tuple[int, list[dict]]]) -> list[dict]:
         """All records, videos in the order of the annotation file whatever rank they come from."""

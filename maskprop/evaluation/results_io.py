@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 import threading
 import zipfile
 import zlib
@@ -29,6 +30,25 @@ def replace_when_done(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path, option: str, folder: bool = False) -> None:
+    """See before long work that a file can be written at ``path``, or files in the folder ``path``.
+
+    Missing folders are made; no file is left behind, and none is changed.
+
+    Raises:
+        OSError: It can't; the message names ``option``.
+    """
+    path = Path(path)
+    if not folder and path.is_dir():
+        raise IsADirectoryError(f'{option} {path}: is a folder; give the name of a file')
+    try:
+        target = path if folder else path.parent
+        target.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target).close()
+    except OSError as error:
+        raise OSError(f'{option} {path}: cannot be written there ({error.strerror})') from None
 
 
 def write_json(path: str | Path, data: Any) -> None:
@@ -116,7 +136,7 @@ def read_results(path: str | Path) -> list[dict]:
     """Read results.json, or the submission zip that holds it at its root.
 
     Raises:
-        EvalInputError: If the file is missing, isn't JSON, or the zip is damaged or lacks results.json.
+        EvalInputError: If the file is missing, isn't JSON, or the zip can't be unpacked or lacks results.json.
     """
     path = Path(path)
     if not path.is_file() or not zipfile.is_zipfile(path):
@@ -134,7 +154,7 @@ def read_results(path: str | Path) -> list[dict]:
         try:
             with archive.open('results.json') as file:
                 return json.load(file)
-        except (zipfile.BadZipFile, zlib.error) as error:
-            raise EvalInputError(f'{path}: results.json: the zip is damaged ({error}). Write it again.') from None
+        except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: it has a password
+            raise EvalInputError(f'{path}: results.json: cannot be unpacked ({error}). Zip it again.') from None
         except ValueError as error:
             raise EvalInputError(f'{path}: results.json: not valid JSON ({error}).') from None

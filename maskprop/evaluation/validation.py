@@ -40,7 +40,7 @@ def load_json(path: str | Path) -> Any:
     path = Path(path)
     try:
         announce_reading(path)
-        with path.open(encoding='utf-8') as file:
+        with path.open(encoding='utf-8-sig') as file:
             return json.load(file)
     except FileNotFoundError:
         fail(str(path), '', '', 'no such file', 'Check the path')

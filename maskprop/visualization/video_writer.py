@@ -69,7 +69,10 @@ class VideoWriter:
         if self._writer is None:
             raise ValueError(f'{self.path}: no frame was written')
         self._writer.release()
-        os.replace(self._temporary, self.path)
+        try:
+            os.replace(self._temporary, self.path)
+        finally:
+            self._temporary.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Drops what was written."""

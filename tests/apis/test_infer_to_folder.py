@@ -80,3 +80,15 @@ def test_score_threshold_of_the_overlay():
 def test_progress_has_the_total(tmp_path, mp4, capfd):
     infer_video_to_folder(ColourModel(), mp4, tmp_path / 'out', write_video=False)
     assert '9/9' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['results.json', 'overlay.mp4', ''])
+def test_outputs_that_cannot_be_written_are_refused_before_the_first_frame(tmp_path, mp4, name, monkeypatch):
+    monkeypatch.setattr('maskprop.apis.inference.VideoSession', lambda model: pytest.fail('began'))
+    out = tmp_path / 'out'
+    if name:
+        (out / name).mkdir(parents=True)
+    else:
+        out.write_text('a file')
+    with pytest.raises(OSError, match=f'out_dir .*{name}'):
+        infer_video_to_folder(ColourModel(), mp4, out, progress=False)

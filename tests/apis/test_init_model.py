@@ -124,3 +124,9 @@ def test_a_malicious_checkpoint_runs_nothing(tmp_path):
     with pytest.raises(CheckpointError, match='refused'):
         init_model(_config(), tmp_path / 'a.pth')
     assert not (tmp_path / 'pwned').exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_a_gpu_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match='device cuda:1: torch finds no GPU here'):
+        init_model(Config(), None, 'cuda:1')

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskprop.apis.frames import DEFAULT_FPS, open_frames
+from maskprop.apis.frames import DEFAULT_FPS, VideoError, open_frames
 from maskprop.datasets.image_folders import natural_key
 from maskprop.visualization import VideoWriter
 from maskprop.visualization.files import write_image
@@ -117,3 +117,15 @@ def test_folder_images_are_read_as_opencv_reads_them(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (32, 48, 3)).astype(np.uint8)
     write_image(tmp_path / 'a.jpg', image)
     np.testing.assert_array_equal(next(iter(open_frames(tmp_path))), cv2.imread(str(tmp_path / 'a.jpg')))
+
+
+def test_a_folder_with_pictures_of_two_sizes_or_a_damaged_one_is_refused_when_opened(tmp_path):
+    for t in range(3):
+        write_image(tmp_path / f'{t}.png', _frame(t))
+    write_image(tmp_path / '3.png', _frame(3, (48, 32)))
+    with pytest.raises(VideoError, match=r'3.png: 48x32 after frames of 32x48 \(height x width\)'):
+        open_frames(tmp_path)
+    assert open_frames(tmp_path, 2).num_frames == 2  # it is not read
+    (tmp_path / '2.png').write_bytes(b'no picture')
+    with pytest.raises(VideoError, match='2.png: not an image that can be read'):
+        open_frames(tmp_path)

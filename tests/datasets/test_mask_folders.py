@@ -110,6 +110,21 @@ def damaged(images: Path, masks: Path) -> None:
     (masks / 'cat/2.png').write_bytes(b'no picture')
 
 
+def cut_short(images: Path, masks: Path) -> None:
+    content = (masks / 'cat/2.png').read_bytes()
+    (masks / 'cat/2.png').write_bytes(content[: len(content) - 30])
+
+
+def turned(images: Path, masks: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', SIZE[::-1]).save(images / 'cat/11.jpg', exif=exif)
+
+
+def empty(images: Path, masks: Path) -> None:
+    (masks / 'dog/0.png').unlink()
+
+
 def no_frames(images: Path, masks: Path) -> None:
     (images / 'dog/0.jpg').unlink()
 
@@ -125,6 +140,9 @@ def no_frames(images: Path, masks: Path) -> None:
         (no_masks, 'dog: no such folder'),
         (damaged, 'cat/2.png: not a picture'),
         (no_frames, 'dog: no pictures in it'),
+        (cut_short, 'cat/2.png: not a picture that can be read'),
+        (turned, 'cat/11.jpg: turned by its EXIF orientation'),
+        (empty, 'dog: no PNG in it'),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_written(folders, tmp_path, spoil, expected, capsys):
@@ -158,3 +176,16 @@ def test_a_file_that_is_there_is_kept(folders, tmp_path, capsys):
     assert out.read_text() == 'mine' and 'pass --overwrite' in capsys.readouterr().err
     run(*folders, out, '--overwrite')
     assert load_ytvis(out)
+
+
+def test_a_video_without_objects_is_kept_and_hidden_folders_are_none(folders, tmp_path):
+    images, masks = folders
+    Image.new('L', SIZE[::-1]).save(masks / 'dog/0.png')
+    (masks / 'cat/2.png').rename(masks / 'cat/2.PNG')
+    (images / '.ipynb_checkpoints').mkdir()
+    with pytest.warns(UserWarning, match='dog: no object in any frame; the video is kept'):
+        run(*folders, tmp_path / 'all.json')
+    content = load_ytvis(tmp_path / 'all.json')
+    assert [video['file_names'][0] for video in content['videos']] == ['cat/2.jpg', 'dog/0.jpg']
+    assert {annotation['video_id'] for annotation in content['annotations']} == {1}
+    assert content['annotations'][0]['segmentations'][0] is not None

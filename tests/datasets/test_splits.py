@@ -100,6 +100,18 @@ def test_a_split_does_not_replace_its_source(write):
         write_split(path, 40, 0)
 
 
+def test_another_split_is_not_replaced_unasked(write, tmp_path):
+    path = write(many_videos())
+    train, val, _ = write_split(path, 40, 0)
+    before = train.read_bytes(), val.read_bytes()
+    write_split(path, 40, 0)  # the same one again
+    with pytest.raises(ValueError, match='mini_train.json: another split is there; pass --overwrite'):
+        write_split(path, 40, 1)
+    assert (train.read_bytes(), val.read_bytes()) == before
+    write_split(path, 40, 1, overwrite=True)
+    assert val.read_bytes() != before[1]
+
+
 def test_a_file_without_annotations_cannot_be_split(write):
     data = many_videos()
     data['annotations'] = None

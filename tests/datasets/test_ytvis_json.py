@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import math
 import re
@@ -23,6 +24,7 @@ from maskprop.datasets.ytvis_json import (
     subsample_frames,
     summarize,
 )
+from maskprop.evaluation.validation import load_json
 
 SHARED = Path(__file__).parents[3] / 'shared'
 
@@ -176,6 +178,12 @@ def test_files_that_are_something_else(write, text, message):
     with pytest.raises(AnnotationError, match=message):
         load_ytvis(path)
     assert [p.severity for p in find_problems(path)] == ['error']
+
+
+def test_a_byte_order_mark_is_passed_over(gt, write):
+    path = write(gt)
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert load_ytvis(path)['videos'] and load_json(path)['videos']
 
 
 def test_a_missing_file(tmp_path):

@@ -167,3 +167,14 @@ def test_two_ranks_equal_one(case, tmp_path):
         assert json.loads((tmp_path / f'all_{number}.json').read_text()) == one.last_result.to_dict()
         assert (tmp_path / f'results_{number}.json').read_bytes() == (tmp_path / 'one.json').read_bytes()
     assert (tmp_path / 'refused_0').exists() and (tmp_path / 'refused_1').exists()  # an error reaches every rank
+
+
+def test_a_file_that_cannot_be_written_costs_neither_the_other_nor_the_scores(case, tmp_path):
+    path, gt, results = case
+    (tmp_path / 'r.json').mkdir()
+    metric = YTVISMetric(path, outfile_prefix=str(tmp_path / 'r'), submission=str(tmp_path / 's.zip'))
+    metric.process({}, samples(gt, results))
+    with pytest.raises(OSError, match='r.json'):
+        metric.evaluate(1)
+    assert len(read_results(tmp_path / 's.zip')) == len(results)
+    assert metric.last_result.video_ap.metrics == evaluate_video_ap(gt, results).metrics

@@ -10,6 +10,7 @@ import pytest
 from eval_cases import random_case
 
 from maskprop.evaluation import EvalInputError, ResultsWriter, read_results, write_results, write_submission
+from maskprop.evaluation.results_io import check_writable
 
 
 def test_round_trip_keeps_every_bit(tmp_path):
@@ -80,5 +81,18 @@ def test_damaged_zip(tmp_path):
         damaged = bytearray(whole)
         damaged[offset] ^= 0xFF
         (tmp_path / 's.zip').write_bytes(damaged)
-        with pytest.raises(EvalInputError, match=r's.zip: results.json: (the zip is damaged|not valid JSON)'):
+        with pytest.raises(EvalInputError, match=r's.zip: results.json: (cannot be unpacked|not valid JSON)'):
             read_results(tmp_path / 's.zip')
+
+
+def test_what_cannot_be_written_is_found_out_before(tmp_path):
+    (tmp_path / 'file').write_text('kept')
+    check_writable(tmp_path / 'file', '--out')
+    check_writable(tmp_path / 'new/folder/r.json', '--out')
+    check_writable(tmp_path / 'new/folder', '--out', folder=True)
+    assert (tmp_path / 'file').read_text() == 'kept' and not list((tmp_path / 'new/folder').iterdir())
+    with pytest.raises(IsADirectoryError, match='--out .*new: is a folder; give the name of a file'):
+        check_writable(tmp_path / 'new', '--out')
+    for path, folder in ((tmp_path / 'file/r.json', False), (tmp_path / 'file', True)):
+        with pytest.raises(OSError, match=f'--out {path}: cannot be written there'):
+            check_writable(path, '--out', folder)

@@ -138,6 +138,42 @@ def test_resume_goes_on_from_the_last_checkpoint(root, tmp_path, capsys):
         assert torch.equal(value, third.model.state_dict()[name]), name
 
 
+def test_checkpoints_are_not_replaced_without_a_word(root, tmp_path, capsys):
+    config = write_config(root, tmp_path)
+    options = ['--cfg-options', 'train_cfg.max_epochs=1']
+    train(config, *options)
+    assert 'warning' not in capsys.readouterr().err
+    train(config, *options)
+    assert 'work has checkpoints of an earlier training (iter_5.pth the latest)' in capsys.readouterr().err
+    runner = train(config, '--resume', *options)
+    (log,) = Path(runner.log_dir).glob('*.log')
+    assert 'Nothing is left to train: the 1 epochs are done' in log.read_text()
+    (tmp_path / 'work/last_checkpoint').unlink()
+    with pytest.raises(CheckpointError, match=r'no file last_checkpoint.*--resume .*iter_5.pth'):
+        train(config, '--resume')
+
+
+def test_every_frame_is_looked_for(tmp_path):
+    root = write_tiny_ytvis(tmp_path / 'set')
+    config = write_config(root, tmp_path)
+    sorted(root.rglob('*.jpg'))[-2].unlink()  # neither a video's first frame nor its last
+    with pytest.raises(ConfigError, match=r'video \d+: its frame .*jpg does not exist'):
+        test(config, write_weights(config, tmp_path))
+
+
+@pytest.mark.parametrize('content', ['model = dict(', 'model = missing'])
+def test_a_file_that_is_no_config_is_named(tmp_path, content):
+    (tmp_path / 'broken.py').write_text(content)
+    with pytest.raises(ConfigError, match=r'config .*broken.py: cannot be read: (Syntax|Name)Error'):
+        train(str(tmp_path / 'broken.py'))
+
+
+def test_options_without_a_value_are_explained(capsys):
+    with pytest.raises(SystemExit):
+        cli.train_parser().parse_args(['config.py', '--cfg-options', 'model'])
+    assert '--cfg-options model: expected KEY=VALUE' in capsys.readouterr().err
+
+
 def test_resume_keeps_initial_weights_until_there_is_a_checkpoint(root, tmp_path):
     config = write_config(root, tmp_path, param_scheduler=[])
     weights = write_weights(config, tmp_path)
@@ -184,7 +220,18 @@ BAD_TRAINING = {
     'no images': (
         ['--cfg-options', 'train_dataloader.dataset.data_prefix.img_path=elsewhere'],
         ConfigError,
-        'video 1: its first frame .*elsewhere/0000/00000.jpg does not exist',
+        'video 1: its frame .*elsewhere/0000/00000.jpg does not exist',
+    ),
+    'misspelt key': (
+        ['--cfg-options', 'optim_wraper.type=Bf16OptimWrapper'],
+        ConfigError,
+        "--cfg-options optim_wraper.type: the config has no 'optim_wraper'; did you mean 'optim_wrapper'",
+    ),
+    'unknown key': (['--cfg-options', 'zzz=1'], ConfigError, "the config has no 'zzz'; it has .*model"),
+    'no such item': (
+        ['--cfg-options', 'param_scheduler.5.end=3'],
+        ConfigError,
+        'param_scheduler.5.end: does not fit the config',
     ),
     'nothing to resume from': (['--resume', 'nowhere.pth'], FileNotFoundError, 'nowhere.pth'),
     'no base batch size': (
@@ -253,6 +300,14 @@ def test_bad_tests_are_refused(root, tmp_path):
     weights = write_weights(config, tmp_path)
     with pytest.raises(ConfigError, match=r'--out results.txt: .*\.json'):
         test(config, weights, '--out', 'results.txt')
+    for option, name in (('--out', 'a.json'), ('--submission', 'b.zip'), ('--metrics', 'c.json')):
+        (tmp_path / name).mkdir()
+        with pytest.raises(IsADirectoryError, match=f'{option} .*{name}: is a folder'):
+            test(config, weights, option, str(tmp_path / name))
+    with pytest.raises(OSError, match='--show-dir .*weights.pth: cannot be written there'):
+        test(config, weights, '--show-dir', weights)
+    with pytest.raises(OSError, match='work_dir .*weights.pth: cannot be written there'):
+        test(config, weights, '--work-dir', weights)
     with pytest.raises(ConfigError, match='--metrics .*format_only'):
         test(
             config, weights, '--metrics', f'{tmp_path}/m.json', '--cfg-options', 'test_evaluator.format_only=True'

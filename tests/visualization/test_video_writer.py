@@ -65,3 +65,12 @@ def test_other_errors(tmp_path):
     ):
         writer.write(np.zeros((32, 32, 3), np.uint8))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_is_taken_leaves_no_temporary_file(tmp_path):
+    (tmp_path / 'a.mp4').mkdir()
+    writer = VideoWriter(tmp_path / 'a.mp4', fps=7)
+    writer.write(np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(OSError):
+        writer.close()
+    assert [p.name for p in tmp_path.iterdir()] == ['a.mp4']

@@ -19,16 +19,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('gt', help='annotation file in YouTube-VIS format')
     parser.add_argument('--images', help='folder that file_names are relative to: also look for every frame')
+    parser.add_argument(
+        '--decode', action='store_true', help='also decode the frames, to find damaged files (slow)'
+    )
     parser.add_argument('--all-warnings', action='store_true', help='print more than five warnings of a kind')
     args = parser.parse_args()
 
-    problems = find_problems(args.gt, args.images)
+    if args.decode and not args.images:
+        parser.error('--decode: give the folder of the frames by --images')
+
+    problems = find_problems(args.gt, args.images, args.decode)
     errors = [problem for problem in problems if problem.severity == 'error']
     for problem in errors:
         print(f'error [{problem.rule}] {problem}')
     warnings = [problem for problem in problems if problem.severity == 'warning']
     print_warnings(warnings, None if args.all_warnings else 5)
-    if not any(problem.rule not in ('image-missing', 'image-size') for problem in errors):
+    if not any(not problem.rule.startswith('image-') for problem in errors):
         print_summary(args.gt)
     print(f'{args.gt}: {len(errors)} errors, {len(warnings)} warnings')
     return 1 if errors else 0

@@ -31,3 +31,13 @@ def image_size(path: Path) -> tuple[int, int] | None:
             return (image.height, image.width) if turned else (image.width, image.height)
     except OSError:
         return None
+
+
+def is_whole_image(path: Path) -> bool:
+    """Whether the picture can be decoded to its end."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError):  # SyntaxError: of a damaged PNG
+        return False
+    return True

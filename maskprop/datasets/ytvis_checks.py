@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from maskprop.datasets.image_folders import image_size
+from maskprop.datasets.image_folders import image_size, is_whole_image
 from maskprop.datasets.rle import inspect_masks, is_absent
 
 LARGEST_ID = 2**31 - 1  # ids go through int32 arrays on their way to a model
@@ -233,13 +233,14 @@ def check_data(data: Any, file: str, check_areas: bool = True) -> list[Problem]:
     return checker.problems
 
 
-def check_images(data: dict, file: str, image_root: str | Path) -> Iterator[Problem]:
-    """Frames that are missing, unreadable or of another size than their video; only image headers are read.
+def check_images(data: dict, file: str, image_root: str | Path, decode: bool = False) -> Iterator[Problem]:
+    """Frames that are missing, unreadable or of another size than their video.
 
     Args:
         data: A file without errors.
         file: Its name, for the messages.
         image_root: The folder that ``file_names`` are relative to.
+        decode: Decode the whole picture, which finds files that are cut short; otherwise only headers are read.
     """
     for video in data['videos']:
         expected = video['width'], video['height']
@@ -250,6 +251,9 @@ def check_images(data: dict, file: str, image_root: str | Path) -> Iterator[Prob
                 missing.append(image)
                 continue
             size = image_size(path)
+            if size == expected and decode and not is_whole_image(path):
+                found, fix = f'{path} is cut short or damaged', 'unpack or download it again'
+                yield Problem(file, f'video {video["id"]}', f'file_names[{frame}]', found, fix, 'image-damaged')
             if size != expected:
                 found = f'{path} is {"no image" if size is None else "{} x {}".format(*size)}'
                 fix = f'expected width x height = {expected[0]} x {expected[1]}, as the video says'

@@ -97,13 +97,16 @@ def read_json(path: str | Path) -> Any:
         raise AnnotationError(f'{path}: not valid JSON ({error}); {fix}') from None
 
 
-def find_problems(path: str | Path, image_root: str | Path | None = None) -> list[Problem]:
+def find_problems(
+    path: str | Path, image_root: str | Path | None = None, decode_images: bool = False
+) -> list[Problem]:
     """Every problem of an annotation file.
 
     Args:
         path: The annotation file.
         image_root: Folder that ``file_names`` are relative to. If given, and the file has no error, the frames
             are looked for and their sizes read from their headers.
+        decode_images: Also decode the frames, which finds files that are cut short.
 
     Returns:
         Errors and warnings in the order of the records; empty for a perfect file.
@@ -115,7 +118,7 @@ def find_problems(path: str | Path, image_root: str | Path | None = None) -> lis
         return [Problem(str(path), '', '', found, fix, 'json')]
     problems = check_data(data, str(path))
     if image_root is not None and not any(p.severity == 'error' for p in problems):
-        problems.extend(check_images(data, str(path), image_root))
+        problems.extend(check_images(data, str(path), image_root, decode_images))
     return problems
 
 

@@ -281,6 +281,11 @@ def test_images_are_looked_for_and_measured(gt, write, tiny_set, tmp_path):
         target = images / source.relative_to(tiny_set / 'images')
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.read_bytes())
+    whole = (images / 'v1/00010.png').read_bytes()
+    (images / 'v1/00010.png').write_bytes(whole[: len(whole) - 40])
+    assert find_problems(path, images) == []
+    (damaged,) = find_problems(path, images, decode_images=True)
+    assert damaged.rule == 'image-damaged' and 'v1/00010.png is cut short or damaged' in str(damaged)
     (images / 'v1/00010.png').unlink()
     (images / 'v1/00015.png').unlink()
     cv2.imwrite(str(images / 'v3/00000.png'), np.zeros((80, 48, 3), np.uint8))
@@ -310,7 +315,7 @@ def test_masks_decode_alike_in_every_encoding(gt):
 
 def test_the_docs_list_every_rule():
     docs = (Path(__file__).parents[2] / 'docs/data.md').read_text()
-    rules = {rule for rule, *_ in ERRORS + WARNINGS} | {'json', 'image-missing', 'image-size'}
+    rules = {rule for rule, *_ in ERRORS + WARNINGS} | {'json', 'image-missing', 'image-size', 'image-damaged'}
     assert [rule for rule in sorted(rules) if f'`{rule}`' not in docs] == []
     source = (Path(__file__).parents[2] / 'maskprop/datasets/ytvis_checks.py').read_text()
     assert set(re.findall(r"self\.add\('([a-z-]+)'", source)) <= rules  # and each is tested

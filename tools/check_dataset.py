@@ -19,9 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('gt', help='annotation file in YouTube-VIS format')
     parser.add_argument('--images', help='folder that file_names are relative to: also look for every frame')
-    parser.add_argument(
-        '--decode', action='store_true', help='also decode the frames, to find damaged files (slow)'
-    )
+    parser.add_argument('--decode', action='store_true', help='also decode the frames, which finds damaged files')
     parser.add_argument('--all-warnings', action='store_true', help='print more than five warnings of a kind')
     args = parser.parse_args()
 

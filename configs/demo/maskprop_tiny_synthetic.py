@@ -37,7 +37,8 @@ model = dict(
     fill=True,
     score_rule='all',
 )
-# rows of the demo's table: what replaces MaskProp's parts, on the same detections; thresholds chosen on seed 0
+# rows of the demo's table: what replaces MaskProp's parts, on the same detections, as each is best: what copies fill
+# is wrong too often (docs/ablations.md, Table 3)
 variants = dict(
     maskprop=dict(),
     box_iou=dict(linker=dict(type='BoxIoULinker', threshold=0.02, same_category=True), fill=False),
@@ -45,6 +46,7 @@ variants = dict(
         propagator=dict(type='CopyPropagator'),
         clip_radius=3,
         linker=dict(type='ClipLinker', threshold=0.002, recent=1, same_category=True),
+        fill=False,
     ),
 )
 

@@ -16,11 +16,12 @@ from mmengine.runner import FlexibleRunner, Runner
 from maskprop.engine.checkpoint import CheckpointError
 from maskprop.evaluation.results_io import check_writable
 
-# keys that a config need not have: arguments of the runners, and what this project reads
+# keys that a config need not have: arguments of the runners, and what they and this project read beside
 OPTIONAL_KEYS = {
-    *inspect.signature(Runner.__init__).parameters,
-    *inspect.signature(FlexibleRunner.__init__).parameters,
-    *('auto_scale_lr', 'env_cfg', 'metainfo', 'variants', 'visualization'),
+    *inspect.signature(Runner).parameters,
+    *inspect.signature(FlexibleRunner).parameters,
+    *('auto_scale_lr', 'compile', 'efficient_conv_bn_eval', 'find_unused_parameters', 'metainfo'),
+    *('model_wrapper_cfg', 'sync_bn', 'variants', 'visualization'),
 }
 
 

@@ -66,7 +66,7 @@ endef
 
 bench: setup
 	$(call run_benchmark,propagation,--runs 1)
-	$(call run_benchmark,layout)
+	$(call run_benchmark,layout,--runs 3 --sizes 96x160 192x320 256x448 384x640)
 	$(call run_benchmark,clip_inference,--runs 3)
 	$(call run_benchmark,long_video,--threads 1 --at-once 2)
 	$(call run_benchmark,video_ap,--runs 1)

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 import common
@@ -159,7 +160,8 @@ def step_rows(args: argparse.Namespace) -> list[dict]:
     for name, found in seconds.items():
         print(f'{name}: {common.spread(found)} s per pair', flush=True)
     del steps
-    memory = {name: measure_memory(name, args) for name in seconds}
+    with ThreadPoolExecutor(2) as pool:  # what they take does not depend on how long it takes
+        memory = dict(zip(seconds, pool.map(lambda name: measure_memory(name, args), seconds), strict=True))
     rows = []
     for name, found in seconds.items():
         base = PEER if name in ('MaskProp', PEER) else 'MaskProp'

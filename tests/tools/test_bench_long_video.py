@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,7 @@ def test_after_a_failure_no_further_process_begins(monkeypatch):
 
     def in_a_process(args: argparse.Namespace, name: str, frames: int) -> dict:
         started.append(frames)
+        time.sleep(0.01)
         raise common.BenchmarkError(f'{name}: the process failed')
 
     monkeypatch.setattr(long_video, 'in_a_process', in_a_process)

@@ -37,8 +37,8 @@ model = dict(
     fill=True,
     score_rule='all',
 )
-# rows of the demo's table: what replaces MaskProp's parts, on the same detections, as each is best: what copies fill
-# is wrong too often (docs/ablations.md, Table 3)
+# rows of the demo's table: what replaces MaskProp's parts, on the same detections; copies are better without filling
+# (docs/ablations.md)
 variants = dict(
     maskprop=dict(),
     box_iou=dict(linker=dict(type='BoxIoULinker', threshold=0.02, same_category=True), fill=False),

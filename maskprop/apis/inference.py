@@ -88,8 +88,7 @@ def infer_video_to_folder(
         FileNotFoundError, TypeError, VideoError: as :func:`inference_video`.
     """
     out_dir = Path(out_dir)
-    check_writable(out_dir, 'out_dir', folder=True)
-    for name in (RESULTS_NAME, VIDEO_NAME):
+    for name in (RESULTS_NAME, VIDEO_NAME)[: 1 + write_video]:
         check_writable(out_dir / name, 'out_dir')
     source = _open(model, frames_or_path, frame_stride)
     session = VideoSession(model)

@@ -154,9 +154,9 @@ class YTVISMetric(BaseMetric):
         """
         records = self._in_file_order(results)
         failed = self._write(records)
-        if failed and self.format_only:
-            raise failed
         if self.format_only:
+            if failed:
+                raise failed
             return {}
         if not records:
             _warn('no object was found in any video: video AP is 0')
@@ -177,15 +177,14 @@ class YTVISMetric(BaseMetric):
 
     def _write(self, records: list[dict]) -> OSError | None:
         """Write the files asked for. Returns the error of one that can't be: the other and the scores go on."""
-        files = {write_submission: self.submission}
-        if self.outfile_prefix:
-            files = {write_results: f'{self.outfile_prefix}.json', **files}
+        results = f'{self.outfile_prefix}.json' if self.outfile_prefix else None
         failed = None
-        for write, path in files.items():
+        for write, path in ((write_results, results), (write_submission, self.submission)):
+            if not path:
+                continue
             try:
-                if path:
-                    write(path, records)
-                    print_log(f'written: {path}', logger='current')
+                write(path, records)
+                print_log(f'written: {path}', logger='current')
             except OSError as error:
                 failed = error
                 _warn(f'{path} could not be written: {error}')

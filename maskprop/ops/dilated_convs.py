@@ -15,8 +15,8 @@ def dilated_convs(maps: Iterable[Tensor], convs: Sequence[nn.Conv2d], count: int
     """All convolutions of all maps, the outputs of a map side by side.
 
     On a CPU without gradients, the output channels beyond a multiple of 16 are one matrix product for all taps of
-    all dilations; what it finds is moved by the taps and added, for all maps at once. Not under torch.compile:
-    its back end does not come to an end with so many additions in place.
+    all dilations; what it finds is moved by the taps and added, for all maps at once. Not under torch.compile,
+    which had not ended after minutes with so many additions in place.
 
     Args:
         maps: each (B, C, H, W) float; may be made one after the other, as they are used up.

@@ -92,3 +92,9 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_first_frame(tmp_p
         out.write_text('a file')
     with pytest.raises(OSError, match=f'out_dir .*{name}'):
         infer_video_to_folder(ColourModel(), mp4, out, progress=False)
+
+
+def test_a_name_that_is_not_written_is_not_in_the_way(tmp_path, mp4):
+    (tmp_path / 'out/overlay.mp4').mkdir(parents=True)
+    infer_video_to_folder(ColourModel(), mp4, tmp_path / 'out', write_video=False, progress=False)
+    assert (tmp_path / 'out/results.json').is_file()

@@ -14,7 +14,8 @@ from typing import Any
 import models
 import torch
 from common import BenchmarkError, finish, full_precision, in_turns, parser, ratios, spread, start, table
-from torch import Tensor, nn
+from propagation import largest_difference
+from torch import nn
 
 from maskprop.ops.layout import SMALL_IMAGE
 
@@ -43,15 +44,11 @@ def measure(detector: nn.Module, size: tuple[int, int], args: argparse.Namespace
     images = {name: image.contiguous(memory_format=layout) for name, layout in LAYOUTS.items()}
     with full_precision():
         expected, found = (detector.extract_feat(laid_out) for laid_out in images.values())
-    apart = max(_apart(a, b) for a, b in zip(expected, found, strict=True))
+    apart = largest_difference(expected, found)
     if not apart <= TOLERANCE:
         raise BenchmarkError(f'{size}: the feature maps differ by {apart:.1e}, more than {TOLERANCE}')
     forms = {name: lambda x=laid_out: detector.extract_feat(x) for name, laid_out in images.items()}
     return dict(size=size, difference=apart, seconds=in_turns(forms, args.runs, args.device))
-
-
-def _apart(expected: Tensor, found: Tensor) -> float:
-    return float((found - expected).abs().max() / expected.abs().max())
 
 
 def lines_of(rows: list[dict[str, Any]]) -> list[str]:

@@ -10,6 +10,7 @@ from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 from torch import Tensor
 
 MIN_BOX_SIDE = 1e-3  # cells or pixels: a degenerate box would divide zero by zero when pasted
+SMALL_IMAGE = 2**15  # pixels; up to here, all masks pasted into the whole image cost less than each into its box
 
 
 def paste_soft_masks(roi_masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
@@ -31,7 +32,9 @@ def paste_soft_masks(roi_masks: Tensor, boxes: Tensor, height: int, width: int) 
 def paste_binary_masks(
     roi_masks: Tensor, boxes: Tensor, height: int, width: int, threshold: float = 0.5
 ) -> list[dict]:
-    """Paste RoI masks into the image, threshold and encode them one by one (only a mask's own box is touched).
+    """Paste RoI masks into the image, threshold and encode them.
+
+    In images above ``SMALL_IMAGE`` one by one, where only a mask's own box is touched.
 
     Args:
         roi_masks: (N, m, m) float in [0, 1].
@@ -42,9 +45,12 @@ def paste_binary_masks(
     Returns:
         N compressed RLEs, ``{'size': [height, width], 'counts': str}``.
     """
-    encoded = []
     # on the CPU, where RLE is made: on a GPU each mask would wait for it several times
     roi_masks, boxes = roi_masks.cpu(), _non_degenerate(boxes).cpu()
+    if height * width <= SMALL_IMAGE and threshold > 0:  # at 0, what is outside of a box would be foreground
+        binary = paste_soft_masks(roi_masks, boxes, height, width) >= threshold
+        return [encode_mask(mask) for mask in binary.numpy()]
+    encoded = []
     for roi_mask, box in zip(roi_masks[:, None, None], boxes[:, None], strict=True):
         mask = np.zeros((height, width), dtype=np.uint8, order='F')
         pasted, (rows, columns) = _do_paste_mask(roi_mask, box, height, width, skip_empty=True)

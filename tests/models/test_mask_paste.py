@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from maskprop.ops import masks
 from maskprop.ops.legacy_paste import paste_legacy_masks
 from maskprop.ops.masks import paste_binary_masks
 from tests.models.builders import HEIGHT, WIDTH, build_model, known_frame, make_detections
@@ -34,3 +36,16 @@ def test_the_threshold_is_the_detector_s(name, paste):
 def test_unknown_paste_is_refused():
     with pytest.raises(ValueError, match="mask_paste='round' is unknown; choose one of"):
         build_model(mask_paste='round')
+
+
+@pytest.mark.parametrize('threshold', [0.0, 0.5, 1.0])
+def test_all_at_once_is_one_by_one(monkeypatch, threshold):
+    """Boxes inside the image, across its sides and without area."""
+    boxes = [[3.2, 5.1, 40.7, 30.9], [-9.5, -3, 20, 70.2], [60, 40, 99.5, 80], [95, 63, 96, 90], [30, 9, 30, 9]]
+    roi_masks = torch.rand(len(boxes), 14, 14, generator=torch.Generator().manual_seed(0))
+    inputs = roi_masks, torch.tensor(boxes), HEIGHT, WIDTH, threshold
+    assert HEIGHT * WIDTH <= masks.SMALL_IMAGE
+    at_once = paste_binary_masks(*inputs)
+    monkeypatch.setattr(masks, 'SMALL_IMAGE', 0)
+    assert at_once == paste_binary_masks(*inputs)
+    assert paste_binary_masks(roi_masks[:0], torch.zeros(0, 4), HEIGHT, WIDTH) == []

@@ -5,6 +5,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 from maskprop.models import MaskPropagationHead
+from maskprop.models.heads import stream_offsets
 from maskprop.models.heads.mask_propagation_head import FrameCode
 from maskprop.tracking.stream import Frame
 
@@ -160,9 +161,10 @@ def make_frames(head, count, instances=2):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('streams', [1, 2])
-def test_stream_equals_forward(streams, monkeypatch):
+@pytest.mark.parametrize('streams, at_once', [(1, 1), (2, 1), (1, 2), (1, 5)])
+def test_stream_equals_forward(streams, at_once, monkeypatch):
     """Clips of a stream, whose blocks serve both orders of two frames, also where several streams share frames."""
+    monkeypatch.setattr(stream_offsets, 'CELLS_AT_ONCE', at_once * HEIGHT * WIDTH)
     head, radius = random_offsets(make_head(normalizer='sigmoid')), 2
     head.block_conv.bias.normal_()
     frames = make_frames(head, 8)

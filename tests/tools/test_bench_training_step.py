@@ -7,7 +7,6 @@ import copy
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -94,26 +93,38 @@ def test_prints_tables_and_writes_rows(sides, tmp_path, monkeypatch, capsys):
     built = dict(zip(('MaskProp', PEER), sides, strict=True))
     monkeypatch.setattr(training_step, 'build_step', lambda name, args: built[name])
     monkeypatch.setattr(sys, 'argv', ['training_step.py', *TINY, '--cases', '--json', str(out)])
-    monkeypatch.setattr(training_step, 'measure_memory', lambda name, args: dict(before=1.0, peak=len(name)))
     training_step.main()
     rows = json.loads(out.read_text())['rows']
     assert [row['name'] for row in rows['steps']] == ['MaskProp', PEER] and rows['step_s'] > 0
-    assert rows['steps'][0]['memory_ratio'] == len('MaskProp') / len(PEER)
+    assert all(len(row['seconds']) == len(row['ratios']) == 1 and 'first_s' not in row for row in rows['steps'])
     assert len(rows['curves']) == 1 and rows['curves'][0]['bf16'] != rows['curves'][0]['fp32']
     assert f'| {PEER} |' in capsys.readouterr().out
 
 
-def test_memory_is_measured_in_a_process_of_its_own(sides, args, monkeypatch, capsys):
-    steps = []
-    monkeypatch.setattr(training_step, 'build_step', lambda name, args: lambda: steps.append((name, args.size)))
+def test_memory_is_that_of_building_and_two_steps(args, monkeypatch):
+    made = []
 
-    def run_here(words, **kwargs):
-        assert words[0] == sys.executable and words[1].endswith('training_step.py')
-        monkeypatch.setattr(sys, 'argv', words[1:])
-        training_step.main()
-        return SimpleNamespace(stdout=capsys.readouterr().out)
+    class Held:
+        """Takes 8 MiB, and in its second step 4 more."""
 
-    monkeypatch.setattr(training_step.subprocess, 'run', run_here)
-    found = training_step.measure_memory('checkpointing', args)
-    assert 100 < found['before'] <= found['peak']
-    assert steps == [('checkpointing', [60, 90])] * training_step.STEPS
+        forwards = 1
+
+        def __init__(self, name, args):
+            self.name, self.held, self.steps = name, [torch.ones(2**21)], 0
+
+        def __call__(self):
+            self.steps += 1
+            made.append(self.name)
+            if self.steps == training_step.STEPS:
+                self.held.append(torch.ones(2**20))
+
+    monkeypatch.setattr(training_step, 'build_step', Held)
+    monkeypatch.setattr(training_step, 'check_detectors', lambda *sides: 0.0)
+    rows = training_step.step_rows(args)
+    names = ['MaskProp', PEER, 'checkpointing']
+    assert [row['name'] for row in rows] == names and [row['base'] for row in rows] == [PEER, PEER, 'MaskProp']
+    warm = [name for name in (PEER, *names) for _ in range(training_step.STEPS)]
+    assert made == [*warm, *names]  # the first one's memory is not taken; then the one round in turns
+    if rows[0]['mib'] is not None:
+        assert [row['mib'] for row in rows] == pytest.approx([12] * 3, abs=1)
+        assert [row['memory_ratio'] for row in rows] == pytest.approx([1] * 3, abs=0.2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import os
 import platform
 import resource
@@ -21,6 +23,7 @@ import torch
 from maskprop.evaluation.results_io import replace_when_done, write_json
 
 PACKAGES = ('torch', 'torchvision', 'onedl-mmdetection', 'onedl-mmengine')
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class BenchmarkError(SystemExit):
@@ -74,14 +77,15 @@ def in_turns(
     runs: int,
     device: str = 'cpu',
     repeats: Mapping[str, int] | None = None,
+    warm_up: bool = True,
 ) -> dict[str, list[float]]:
-    """Seconds of each form in each of ``runs`` rounds, after one that warms up.
+    """Seconds of each form in each of ``runs`` rounds, after one that warms up, unless the forms are warm.
 
     Every round runs each form, so that what else the machine does meets all alike. A form of ``repeats`` runs
     that often in a round, and the mean counts.
     """
     seconds: dict[str, list[float]] = {name: [] for name in forms}
-    for index in range(runs + 1):
+    for index in range(0 if warm_up else 1, runs + 1):
         for name, form in forms.items():
             count = (repeats or {}).get(name, 1) if index else 1
             synchronize(device)
@@ -127,14 +131,48 @@ def ratios(of: Sequence[float], to: Sequence[float]) -> list[float]:
     return [a / b for a, b in zip(of, to, strict=True)]
 
 
+def memory_growth(form: Callable[[], Any], device: str = 'cpu') -> tuple[Any, float | None]:
+    """What a form returns, and by how many MiB memory grew at most until then: resident, or a GPU's tensors.
+
+    None where the system does not say so; Linux with glibc does.
+    """
+    gc.collect()
+    if device != 'cpu':
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        return form(), (torch.cuda.max_memory_allocated() - before) / 2**20
+    libc = ctypes.CDLL(None)
+    try:
+        # what is freed goes back to the system at once, so that the peak is that of what is in use
+        libc.mallopt(M_MMAP_THRESHOLD, 2**16)
+        libc.malloc_trim(0)
+        Path('/proc/self/clear_refs').write_text('5')  # what was the peak is forgotten
+    except (AttributeError, OSError):
+        return form(), None
+    before = _status('VmRSS:')
+    try:
+        return form(), peak_memory() - before
+    finally:
+        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # as far as glibc itself raises them in time
+        libc.mallopt(M_TRIM_THRESHOLD, 2**26)
+
+
 def peak_memory() -> float:
     """MiB of resident memory that this process had at most so far."""
-    status = Path('/proc/self/status')
-    if status.exists():  # getrusage would give what the parent had when it started this process, if that is more
-        lines = status.read_text(encoding='ascii', errors='replace').splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM:')) / 2**10
+    if Path('/proc/self/status').exists():  # getrusage would give what the parent had at the start, if that is more
+        return _status('VmHWM:')
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == 'darwin' else peak / 2**10
+
+
+def _status(name: str) -> float:
+    lines = Path('/proc/self/status').read_text(encoding='ascii', errors='replace').splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 2**10
+
+
+def mebibytes(value: float | None) -> str:
+    """A cell of a table: whole MiB, nothing where they are not known."""
+    return '' if value is None else f'{value:.0f}'
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

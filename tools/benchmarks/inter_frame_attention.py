@@ -5,20 +5,16 @@
 A frame of 384x640 pixels has 48x80 = 3840 cells at stride 8, and the affinity of two frames 3840 x 3840 entries.
 The forms: ``attention`` is maskprop/ops/inter_frame_attention.py; ``dense`` makes a matrix for each history frame,
 one after the other, used by all objects; ``dense, batched`` makes those of all history frames at once. Memory is
-by how much it grows at most, in a process of its own. Fails if the forms differ by more than 1e-5.
+by how much it grows at most, the result included. Fails if the forms differ by more than 1e-5.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from common import BenchmarkError, finish, in_turns, parser, ratios, spread, start, table
+from common import BenchmarkError, finish, in_turns, mebibytes, memory_growth, parser, ratios, spread, start, table
 from torch import Tensor
 
 from maskprop.ops.inter_frame_attention import propagate_maps, spatial_weight
@@ -57,36 +53,7 @@ def make_inputs(args: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(x.to(args.device) for x in (current, reference, maps))
 
 
-def peak_growth(function: Callable, inputs: tuple) -> float:
-    """MiB by which memory grew at most in one call, the result included; on a CPU of this whole process."""
-    if inputs[0].is_cuda:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        function(*inputs)
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = resident('VmRSS:')
-    function(*inputs)
-    return resident('VmHWM:') - before
-
-
-def resident(name: str) -> float:
-    """MiB, now (VmRSS:) or at most so far (VmHWM:)."""
-    with open('/proc/self/status', encoding='ascii') as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(name)) / 1024
-
-
-def peak_alone(form: str, args: argparse.Namespace) -> float | None:
-    """:func:`peak_growth` of a form in a process of its own; None where there is no /proc."""
-    if args.device == 'cpu' and not Path('/proc/self/status').exists():
-        return None
-    command = [sys.executable, __file__, *args.argv, '--peak-of', form]
-    # what is freed goes back to the system at once, so that the peak is that of what is in use
-    env = os.environ | dict(MALLOC_MMAP_THRESHOLD_='65536')
-    return float(subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.split()[-1])
-
-
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Arguments; ``argv`` is kept for child processes."""
     result = parser(__doc__, runs=5)
     result.add_argument('--size', type=int, nargs=2, default=(384, 640), metavar=('H', 'W'), help='pixels')
     result.add_argument('--stride', type=int, default=8)
@@ -94,20 +61,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     result.add_argument('--objects', type=int, default=10)
     result.add_argument('--frames', type=int, default=24, help='of the history')
     result.add_argument('--spatial-weight', action='store_true', help=f'multiply by it, sigma {SIGMA:g} cells')
-    result.add_argument('--peak-of', choices=FORMS, help='print the MiB by which this form grows memory, only')
-    argv = sys.argv[1:] if argv is None else argv
-    args = result.parse_args(argv)
-    args.argv = argv
-    return args
+    return result.parse_args(argv)
 
 
-def check(inputs: tuple) -> float:
-    """Largest difference of a form from ``dense``; raises BenchmarkError above the tolerance."""
-    expected = dense(*inputs)
-    difference = max(float((form(*inputs) - expected).abs().max()) for form in FORMS.values())
+def check(inputs: tuple, device: str) -> tuple[float, dict[str, float | None]]:
+    """Largest difference of a form from ``dense``, and the MiB of each; BenchmarkError above the tolerance."""
+    found = {name: memory_growth(lambda f=form: f(*inputs), device) for name, form in FORMS.items()}
+    difference = max(float((result - found['dense'][0]).abs().max()) for result, _ in found.values())
     if not difference <= TOLERANCE:
         raise BenchmarkError(f'the forms differ by {difference:.1e}, more than {TOLERANCE}')
-    return difference
+    return difference, {name: mib for name, (_, mib) in found.items()}
 
 
 def tabulate(rows: dict) -> list[str]:
@@ -117,10 +80,10 @@ def tabulate(rows: dict) -> list[str]:
         own, other = rows['attention'], rows[name]
         cells = [spread([1e3 * value for value in other['seconds']])]
         cells.append(f'{spread(ratios(other["seconds"], own["seconds"]))}x')
-        if own['peak_mib'] is not None:
-            cells += [f'+{other["peak_mib"]:.0f}', f'{other["peak_mib"] / own["peak_mib"]:.1f}x']
+        known = own['peak_mib'] is not None
+        cells += [mebibytes(other['peak_mib']), f'{other["peak_mib"] / own["peak_mib"]:.1f}x' if known else '']
         body.append([name, *cells])
-    head = ('form', 'ms', 'time / attention', 'memory, MiB', 'memory / attention')[: len(body[0])]
+    head = ('form', 'ms', 'time / attention', 'memory, MiB', 'memory / attention')
     title = '{objects} objects, {frames} history frames, {channels} channels, {cells} cells:'.format(**rows)
     return [title, '', *table(head, body), '', f'Largest difference: {rows["difference"]:.0e}.']
 
@@ -130,16 +93,14 @@ def main(argv: list[str] | None = None) -> None:
     """Run it."""
     args = parse_args(argv)
     inputs = (*make_inputs(args), SIGMA if args.spatial_weight else None)
-    if args.peak_of:
-        torch.set_num_threads(args.threads)
-        attention(*(x[..., :2, :2].clone() for x in inputs[:3]), inputs[3])  # threads and kernels are there
-        print(peak_growth(FORMS[args.peak_of], inputs))
-        return
     start(args)
+    attention(*(x[..., :2, :2].clone() for x in inputs[:3]), inputs[3])  # threads and kernels are there
+    difference, mib = check(inputs, args.device)
     rows = dict(objects=args.objects, frames=args.frames, channels=args.channels)
-    rows.update(cells=inputs[2].shape[-2:].numel(), difference=check(inputs))
-    seconds = in_turns({name: lambda f=form: f(*inputs) for name, form in FORMS.items()}, args.runs, args.device)
-    rows.update({name: dict(seconds=seconds[name], peak_mib=peak_alone(name, args)) for name in FORMS})
+    rows.update(cells=inputs[2].shape[-2:].numel(), difference=difference)
+    forms = {name: lambda f=form: f(*inputs) for name, form in FORMS.items()}
+    seconds = in_turns(forms, args.runs, args.device, warm_up=False)
+    rows.update({name: dict(seconds=seconds[name], peak_mib=mib[name]) for name in FORMS})
     finish(args, rows, tabulate(rows))
 
 

@@ -4,27 +4,22 @@
 
 1. Logits of one target frame from the same parameters (linear fusion, dilations 3, 6, 12), for 1 to 50 instances:
    torchvision's deformable convolution of every instance's masked features (``literal``) against the fast form,
-   whose time includes folding the kernels and the value maps, which a video needs once per frame only. Fails if
-   logits or gradients differ by more than 1e-5 of the largest. Peak memory is that of a process of its own.
+   whose time includes folding the kernels and the value maps, which a video needs once per frame only; and by how
+   much memory grows at most. Fails if logits or gradients differ by more than 1e-5 of the largest.
 2. The whole branch of one frame at 640x384 (its code, offsets for 12 neighbours, look-ups of 8 instances, softmax)
    against one frame of Mask R-CNN ResNet-50-FPN with 8 injected detections, pasted and encoded; with MaskTrack
    R-CNN's 200 proposals, and with the paper's 1000.
 
-The literal form takes seconds per instance. Above ``--rounds-up-to`` instances it runs once, without a warm-up,
-and its forward time is read inside that run; above ``--backward-up-to`` it runs forward only. With the defaults
-the script takes three minutes on two cores. ``--compile`` also times torch.compile.
+The literal form takes seconds per instance. Above ``--rounds-up-to`` instances it runs once, without a warm-up;
+above ``--backward-up-to`` it runs forward only. ``--compile`` also times torch.compile.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +28,8 @@ from common import (
     finish,
     full_precision,
     in_turns,
+    mebibytes,
+    memory_growth,
     parser,
     ratios,
     spread,
@@ -76,6 +73,7 @@ def fast(features: Tensor, masks: Tensor, offsets: Tensor, weights: Tensor, proj
 
 
 FORMS = dict(literal=literal, fast=fast)
+REPEATS = {'forward': 10, 'forward+backward': 1}  # of the fast form in a round
 
 
 def run(form: str, inputs: dict[str, Tensor], backward: bool) -> tuple[list[Tensor], list[float]]:
@@ -100,94 +98,52 @@ def largest_difference(expected: list[Tensor], found: list[Tensor]) -> float:
 
 
 def look_ups(count: int, args: argparse.Namespace) -> dict:
-    """Both forms' times, ratios and difference for a number of instances."""
+    """Both forms' times, ratios, memory and difference for a number of instances."""
     inputs = make_inputs(count, args.channels, *args.size, args.device)
-    backward = count <= args.backward_up_to
-    passes = PASSES[: 1 + backward]
-    with full_precision():
-        expected, first = run('literal', inputs, backward)
-        found = run('fast', inputs, backward)[0]
-    difference = largest_difference(expected, found)
+    rows = {name: measure_pass(inputs, name, args) for name in PASSES}
+    return dict(instances=count, difference=max(row['difference'] for row in rows.values()), **rows)
+
+
+def measure_pass(inputs: dict[str, Tensor], name: str, args: argparse.Namespace) -> dict:
+    """The row of a pass: seconds of both forms and their ratios, MiB of both, the largest difference.
+
+    The literal form's are ``None`` where it does not run.
+    """
+    index, count = PASSES.index(name), len(inputs['masks'])
+    forms = {form: partial(run, form, inputs, name != 'forward') for form in FORMS}
+    if name != 'forward' and count > args.backward_up_to:
+        del forms['literal']
+    found, literal_s, mib = {}, None, dict.fromkeys(FORMS)
+    for form, one in forms.items():
+        with full_precision():
+            (found[form], seconds), mib[form] = memory_growth(one, args.device)
+        literal_s = [seconds[index]] if form == 'literal' else literal_s
+    difference = largest_difference(found.get('literal', found['fast']), found['fast'])
     if not difference <= TOLERANCE:
         raise BenchmarkError(f'{count} instances: the forms differ by {difference:.1e}, more than {TOLERANCE}')
-    del expected, found
     rounds = args.runs if count <= args.rounds_up_to else 1
-    slow = [run('literal', inputs, backward)[1] for _ in range(rounds)] if count <= args.rounds_up_to else [first]
-    # a forward pass without gradients takes another path of the fast form: each pass is timed by itself
-    quick = in_turns(
-        {name: lambda b=name != 'forward': run('fast', inputs, b) for name in PASSES},
-        max(rounds, 5),
-        args.device,
-        repeats=dict(forward=10),
-    )
-    row = dict(instances=count, rounds=rounds, difference=difference)
-    for index, name in enumerate(passes):
-        times = [seconds[index] for seconds in slow]
-        row[name] = dict(
-            literal=times,
-            fast=quick[name],
-            ratio=ratios([statistics.median(times)] * len(quick[name]), quick[name]),
-        )
-    if not backward:
-        row[PASSES[1]] = dict(literal=None, fast=quick[PASSES[1]], ratio=None)
-    return row
+    if literal_s and count <= args.rounds_up_to:  # that was the warm-up
+        literal_s = [forms['literal']()[1][index] for _ in range(rounds)]
+    quick = dict(fast=forms['fast'])
+    fast_s = in_turns(quick, max(rounds, 5), args.device, dict(fast=REPEATS[name]), warm_up=False)['fast']
+    ratio = ratios([statistics.median(literal_s)] * len(fast_s), fast_s) if literal_s else None
+    return dict(literal=literal_s, fast=fast_s, ratio=ratio, mib=mib, difference=difference)
 
 
-def peak_growth(form: str, args: argparse.Namespace) -> list[float]:
-    """MiB by which each pass grows memory at most."""
-    run(form, make_inputs(1, 8, 12, 12, args.device), True)  # threads and kernels are there
-    inputs = make_inputs(args.peak_at, args.channels, *args.size, args.device)
-    grown = []
-    for backward in (False, True):
-        before = memory(args.device, 'VmRSS:')
-        run(form, inputs, backward)
-        grown.append(memory(args.device, 'VmHWM:') - before)
-    return grown
-
-
-def memory(device: str, name: str) -> float:
-    """MiB, now (VmRSS:) or at most so far (VmHWM:); on a GPU of its tensors."""
-    if device != 'cpu':
-        used = torch.cuda.memory_allocated() if name == 'VmRSS:' else torch.cuda.max_memory_allocated()
-        return used / 2**20
-    with open('/proc/self/status', encoding='ascii') as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(name)) / 1024
-
-
-def peaks(args: argparse.Namespace) -> dict[str, list[float]]:
-    """:func:`peak_growth` of each form, in a process of its own; empty where there is no /proc."""
-    if args.device == 'cpu' and not Path('/proc/self/status').exists():
-        return {}
-    # what is freed goes back to the system at once, so that the peak is that of what is in use
-    env = os.environ | dict(MALLOC_MMAP_THRESHOLD_='65536')
-
-    def peak_alone(form: str) -> list[float]:
-        command = [sys.executable, __file__, *args.argv, '--peak-of', form]
-        out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env).stdout
-        return [float(word) for word in out.split()[-2:]]
-
-    with ThreadPoolExecutor() as pool:  # what they take does not depend on how long it takes
-        return dict(zip(FORMS, pool.map(peak_alone, FORMS), strict=True))
-
-
-def look_up_lines(rows: list[dict], peak: dict[str, list[float]], args: argparse.Namespace) -> list[str]:
-    """Tables of times and of memory."""
+def look_up_lines(rows: list[dict], args: argparse.Namespace) -> list[str]:
+    """The table."""
     body = []
     for row in rows:
         for name in PASSES:
-            slow, quick, ratio = (row[name][key] for key in ('literal', 'fast', 'ratio'))
+            slow, quick, ratio, mib = (row[name][key] for key in ('literal', 'fast', 'ratio', 'mib'))
             cells = ['not run', milliseconds(quick), ''] if slow is None else None
             cells = cells or [milliseconds(slow), milliseconds(quick), f'{spread(ratio)}x']
+            cells += [mebibytes(mib[form]) for form in FORMS]
             body.append([row['instances'], name, *cells, f'{row["difference"]:.0e}'])
-    head = ('instances', 'pass', 'literal, ms', 'fast, ms', 'ratio', 'largest difference')
+    head = ['instances', 'pass', 'literal, ms', 'fast, ms', 'ratio', 'literal, MiB', 'fast, MiB']
     height, width = args.size
-    lines = [f'Look-ups of one target frame, {args.channels} channels, {height}x{width} cells:', '']
-    lines += table(head, body)
-    if peak:
-        body = [[name, *(f'{peak[form][i]:.0f}' for form in FORMS)] for i, name in enumerate(PASSES)]
-        lines += ['', f'Peak memory, {args.peak_at} instances, beside inputs:', '']
-        lines += table(('pass', 'literal, MiB', 'fast, MiB'), body)
-    return lines
+    title = f'Look-ups of one target frame, {args.channels} channels, {height}x{width} cells; memory beside inputs:'
+    return [title, '', *table([*head, 'largest difference'], body)]
 
 
 def milliseconds(seconds: list[float]) -> str:
@@ -196,7 +152,7 @@ def milliseconds(seconds: list[float]) -> str:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Arguments; ``argv`` is kept for child processes."""
+    """Arguments."""
     result = parser(__doc__, runs=3)
     result.add_argument('--instances', type=int, nargs='+', default=(1, 8, 20, 50))
     result.add_argument('--channels', type=int, default=256)
@@ -205,29 +161,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     result.add_argument(
         '--backward-up-to', type=int, default=8, metavar='N', help='instances; default: %(default)s'
     )
-    result.add_argument('--peak-at', type=int, default=8, metavar='N', help='instances; default: %(default)s')
-    result.add_argument('--peak-of', choices=FORMS, help='print the MiB by which this form grows memory, only')
     result.add_argument('--no-branch', action='store_true', help='the look-ups only')
     result.add_argument('--image', type=int, nargs=2, default=(384, 640), metavar=('H', 'W'), help='of the branch')
     result.add_argument('--compile', action='store_true', help='time torch.compile of the branch too')
-    argv = sys.argv[1:] if argv is None else argv
-    args = result.parse_args(argv)
-    args.argv = argv
-    return args
+    return result.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run it."""
     args = parse_args(argv)
-    if args.peak_of:
-        torch.set_num_threads(args.threads)
-        print(*peak_growth(args.peak_of, args))
-        return
     start(args)
+    for form in FORMS:  # threads and kernels are there before memory is looked at
+        run(form, make_inputs(1, 8, 12, 12, args.device), True)
     rows = [look_ups(count, args) for count in args.instances]
-    peak = peaks(args)
-    lines = look_up_lines(rows, peak, args)
-    result = dict(look_ups=rows, peak_mib=peak)
+    lines = look_up_lines(rows, args)
+    result = dict(look_ups=rows)
     if not args.no_branch:
         from propagation_branch import branch_lines, time_branch
 

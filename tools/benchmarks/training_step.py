@@ -4,21 +4,18 @@
 
 A step is forward, backward and optimizer step on one pair, Mask R-CNN ResNet-50-FPN with the paper's propagation
 branch against the same detector with mmdet's track head, its RPN mended (``MendedMaskTrackRCNN``). Both have the
-same weights, frozen parts and random samples: the script fails if their detection losses differ. Peak memory is
-that of a process that does nothing else. The cases are MaskProp's step with gradient checkpointing, gradient
-accumulation, bf16 or, if asked for, torch.compile, which takes minutes to begin. The curves are those of the
-demo's small model in fp32 and bf16.
+same weights, frozen parts and random samples: the script fails if their detection losses differ. Memory is by how
+much the model, its optimizer and the two first steps make it grow at most, libraries not counted. The cases are
+MaskProp's step with gradient checkpointing, gradient accumulation, bf16 or, if asked for, torch.compile, which takes
+minutes to begin. The curves are those of the demo's small model in fp32 and bf16.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from statistics import median
 
 import common
@@ -43,7 +40,7 @@ TOLERANCE = 1e-4  # relative
 SEED = 0
 PEER = 'mmdet MaskTrack R-CNN'
 CASES = ('checkpointing', 'accumulation', 'bf16', 'compile')
-STEPS = 2  # of a process whose memory is measured: the second has the optimizer's state
+STEPS = 2  # while memory is measured: the second has the optimizer's state
 ACCUMULATED = 2
 WINDOW = 10  # steps that a smoothed loss is the mean of
 
@@ -126,62 +123,48 @@ def _total(loss: Tensor | Sequence[Tensor]) -> float:
     return (sum(loss) if isinstance(loss, list) else loss).item()
 
 
-def measure_memory(name: str, args: argparse.Namespace) -> dict[str, float]:
-    """MiB before the first step and at most, in a process of its own: resident, or on the GPU allocated."""
-    words = [sys.executable, __file__, '--child', name, '--size', *map(str, args.size), '--device', args.device]
-    words += ['--instances', str(args.instances), '--threads', str(args.threads), '--backend', args.backend]
-    output = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(output.splitlines()[-1])
-
-
-def run_child(args: argparse.Namespace) -> None:
-    """What the process of :func:`measure_memory` does."""
-    step = build_step(args.child, args)
-    before = _memory(args.device)
+def warmed_up(name: str, args: argparse.Namespace, eager: Step | None = None) -> tuple[Step, dict[str, float]]:
+    """A step after :data:`STEPS` steps; of the compiled one, :func:`first_compiled_step` too."""
+    step = build_step(name, args)
+    extra = dict(first_s=first_compiled_step(eager, step)) if name == 'compile' else {}
     for _ in range(STEPS):
         step()
-    print(json.dumps(dict(before=before, peak=_memory(args.device))))
-
-
-def _memory(device: str) -> float:
-    return common.peak_memory() if device == 'cpu' else torch.cuda.max_memory_allocated() / 2**20
+    return step, extra
 
 
 def step_rows(args: argparse.Namespace) -> list[dict]:
     """Seconds per pair and memory of both sides and the cases; ``ratio`` to the peer's, a case's to MaskProp's."""
-    steps = {name: build_step(name, args) for name in ('MaskProp', PEER, *args.cases)}
+    small = argparse.Namespace(**vars(args) | dict(size=(64, 96)))
+    warmed_up(PEER, small)  # threads and kernels are there before memory is looked at
+    steps: dict[str, Step] = {}
+    rows = {}
+    for name in ('MaskProp', PEER, *args.cases):
+        make = partial(warmed_up, name, args, steps.get('MaskProp'))
+        (steps[name], extra), mib = common.memory_growth(make, args.device)
+        rows[name] = dict(name=name, mib=mib, **extra)
     apart = check_detectors(steps['MaskProp'], steps[PEER])
     print(f'largest relative difference of the detection losses: {apart:.1e}')
-    extra = {name: {} for name in steps}
-    if 'compile' in steps:
-        extra['compile']['first_s'] = first_compiled_step(steps['MaskProp'], steps['compile'])
-    seconds = common.in_turns(steps, args.runs, args.device)
+    seconds = common.in_turns(steps, args.runs, args.device, warm_up=False)
     seconds = {name: [s / steps[name].forwards for s in found] for name, found in seconds.items()}
-    for name, found in seconds.items():
-        print(f'{name}: {common.spread(found)} s per pair', flush=True)
-    del steps
-    with ThreadPoolExecutor(2) as pool:  # what they take does not depend on how long it takes
-        memory = dict(zip(seconds, pool.map(lambda name: measure_memory(name, args), seconds), strict=True))
-    rows = []
-    for name, found in seconds.items():
+    for name, row in rows.items():
         base = PEER if name in ('MaskProp', PEER) else 'MaskProp'
-        ratios = common.ratios(found, seconds[base])
-        row = dict(name=name, base=base, seconds=found, ratios=ratios, difference=apart)
-        row |= dict(**memory[name], **extra[name], memory_ratio=memory[name]['peak'] / memory[base]['peak'])
-        rows.append(row)
-    return rows
+        row.update(base=base, seconds=seconds[name], difference=apart)
+        row['ratios'] = common.ratios(seconds[name], seconds[base])
+        row['memory_ratio'] = None if row['mib'] is None else row['mib'] / rows[base]['mib']
+    return list(rows.values())
 
 
 def step_table(rows: Sequence[dict]) -> list[str]:
     """Lines of the table of :func:`step_rows`."""
     cells = []
     for row in rows:
-        same = row['name'] == row['base']
-        ratios = ['', ''] if same else [common.spread(row['ratios']), f'{row["memory_ratio"]:.2f}']
-        peak, before = f'{row["peak"]:.0f}', f'{row["before"]:.0f}'
+        ratios = ['', '']
+        if row['name'] != row['base']:
+            share = row['memory_ratio']
+            ratios = [common.spread(row['ratios']), '' if share is None else f'{share:.2f}']
         name = row['name'] if row['base'] == PEER else f'MaskProp, {row["name"]}'
-        cells.append([name, common.spread(row['seconds']), ratios[0], peak, before, ratios[1]])
-    head = ['step', 's per pair', 'ratio', 'peak MiB', 'of it before the first step', 'ratio']
+        cells.append([name, common.spread(row['seconds']), ratios[0], common.mebibytes(row['mib']), ratios[1]])
+    head = ['step', 's per pair', 'ratio', 'memory, MiB', 'ratio']
     lines = common.table(head, cells)
     for row in rows:
         lines += ['', f'The first step, which compiles: {row["first_s"]:.0f} s.'] if 'first_s' in row else []
@@ -250,16 +233,12 @@ def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--backend', default='inductor', help='of torch.compile; default: %(default)s')
     parser.add_argument('--steps', type=int, default=60, help='of the loss curves, 0: none; default: %(default)s')
-    parser.add_argument('--child', choices=('MaskProp', PEER, *CASES), help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 
 def main() -> None:
     args = parse_args()
     common.start(args)
-    if args.child:
-        run_child(args)
-        return
     rows = step_rows(args)
     lines = step_table(rows)
     curves = curve_rows(args) if args.steps >= WINDOW else []

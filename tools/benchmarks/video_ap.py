@@ -32,6 +32,7 @@ from maskprop.evaluation.validation import load_json
 from maskprop.evaluation.video_ap import summarize
 
 SETS = dict(validation=VALIDATION, dense=DENSE)
+WARM_UP = SetShape(videos=2, frames=(3, 6), truths=(1, 3), categories=3, predictions=20)  # all code runs once
 STAGES = ('read', 'load', 'evaluate')
 #: What is compared: the stages that count.
 FIGURES = {'evaluation': STAGES[2:], 'loading and evaluation': STAGES[1:], 'from files': STAGES}
@@ -95,7 +96,7 @@ def measure(shape: SetShape, runs: int, size: tuple[int, int] = (720, 1280)) -> 
         del data
         sides = {name: side(files) for name, side in SIDES.items()}
         forms = {(name, stage): getattr(side, stage) for name, side in sides.items() for stage in STAGES}
-        seconds = common.in_turns(forms, runs)
+        seconds = common.in_turns(forms, runs, warm_up=False)
     check_equal(sides['reference'].numbers, sides['maskprop'].numbers)
     row['AP'] = sides['maskprop'].numbers[0]['AP']
     for figure, stages in FIGURES.items():
@@ -159,6 +160,7 @@ def main() -> None:
     parser.add_argument('--sets', nargs='+', choices=SETS, default=list(SETS), help='default: all')
     args = parser.parse_args()
     common.start(args)
+    measure(WARM_UP, 1)
     rows: dict[str, Any] = {}
     for name in args.sets:
         rows[name] = measure(SETS[name], args.runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from maskprop.models.heads.mask_propagation_head import MaskPropagationHead
     from maskprop.tracking.stream import Frame
+
+CELLS_AT_ONCE = 2**14  # of a CPU: fewer leave its cores waiting for the next call, more no longer fit its cache
 
 
 def stream_offsets(head: MaskPropagationHead, source: Frame, targets: Sequence[Frame]) -> Tensor:
@@ -26,10 +29,10 @@ def stream_offsets(head: MaskPropagationHead, source: Frame, targets: Sequence[F
     Returns:
         (S, K, 2, H, W) float32, cells.
     """
-    # on a CPU one target after the other, each within the processor's cache
-    step = len(targets) if source.masks.is_cuda else 1
+    step = len(targets) if source.masks.is_cuda else max(1, CELLS_AT_ONCE // source.masks[0].numel())
     sums = _sums(head, source, targets, step)
-    return head.read_offsets(sums if step == 1 else [_join(list(sums))], len(targets))
+    chunks = iter(lambda: list(islice(sums, step)), [])
+    return head.read_offsets(map(_join, chunks), len(targets))
 
 
 def _sums(head: MaskPropagationHead, source: Frame, targets: Sequence[Frame], step: int) -> Iterator[Tensor]:

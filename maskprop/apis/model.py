@@ -14,6 +14,7 @@ from mmengine.model.utils import revert_sync_batchnorm
 from torch import nn
 
 import maskprop
+from maskprop.engine.build_errors import explain_build_errors
 from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file
 from maskprop.engine.config import ConfigError, load_config, merge_options
 
@@ -40,8 +41,9 @@ def init_model(
     Raises:
         FileNotFoundError: no such checkpoint.
         CheckpointError: the checkpoint is damaged, holds a forbidden class or doesn't fit the model.
-        ConfigError: no such config; neither checkpoint nor config says what the classes are, or the config's
-            ``num_classes`` differs; ``device`` is a GPU, and there is none.
+        ConfigError: no such config; it names a type or an argument that there is not; neither checkpoint nor
+            config says what the classes are, or the config's ``num_classes`` differs; ``device`` is a GPU, and
+            there is none.
     """
     if str(device).startswith('cuda') and not torch.cuda.is_available():
         raise ConfigError(f'device {device}: torch finds no GPU here. Leave it out, or take cpu')
@@ -55,7 +57,8 @@ def init_model(
     loaded = None if checkpoint is None else load_checkpoint_file(checkpoint)
     meta = find_dataset_meta(cfg, loaded)
     fit_num_classes(cfg.model, len(meta['classes']), str(checkpoint or 'the config'))
-    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    with explain_build_errors(cfg):
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
     if loaded is None:
         model.init_weights()
     else:

@@ -15,6 +15,7 @@ from mmengine.runner import FlexibleRunner, Runner, TestLoop, ValLoop
 
 import maskprop
 from maskprop.datasets.ytvis_json import AnnotationError
+from maskprop.engine.build_errors import explain_build_errors
 from maskprop.engine.checkpoint import CheckpointError
 from maskprop.engine.config import ConfigError, check_config_file, load_config, prepare_testing, prepare_training
 from maskprop.engine.launch import LAUNCHERS, LaunchError, setup_distributed
@@ -112,22 +113,32 @@ def train(args: argparse.Namespace) -> Runner | FlexibleRunner:
     """Train as ``args`` (of :func:`train_parser`) say. Returns the Runner, after training."""
     cfg = _start(args, 'train')
     prepare_training(cfg, args)
-    datasets = _check(cfg, ('train', 'val'))
-    runner = build_runner(cfg)
-    if 'val' in datasets:
-        _check_stream(runner, datasets['val'])
-        _check_metrics(runner.val_loop)
-    runner.train()
+    with explain_build_errors(cfg):
+        datasets = _check(cfg, ('train', 'val'))
+        runner = build_runner(cfg)
+        if 'val' in datasets:
+            _check_stream(runner, datasets['val'])
+            _check_metrics(runner.val_loop)
+        runner.train()
     return runner
 
 
 def build_runner(cfg: Config) -> Runner | FlexibleRunner:
-    """The Runner of a training: mmengine's FlexibleRunner where the config has a ``strategy``."""
-    if not cfg.get('strategy'):
-        return Runner.from_cfg(cfg)
-    runner = FlexibleRunner.from_cfg(cfg)
-    runner.model = runner.strategy.build_model(runner.model)  # now, as Runner does
-    return runner
+    """The Runner of a config: mmengine's FlexibleRunner where it has a ``strategy``.
+
+    Raises:
+        ConfigError: a value of the config is refused by what it is for.
+    """
+    try:
+        if not cfg.get('strategy'):
+            return Runner.from_cfg(cfg)
+        runner = FlexibleRunner.from_cfg(cfg)
+        runner.model = runner.strategy.build_model(runner.model)  # now, as Runner does
+        return runner
+    except USER_ERRORS:
+        raise
+    except ValueError as error:
+        raise ConfigError(f'config {cfg.filename}: {error}') from error
 
 
 def test(args: argparse.Namespace) -> dict[str, Any]:
@@ -135,11 +146,12 @@ def test(args: argparse.Namespace) -> dict[str, Any]:
     cfg = _start(args, 'test')
     prepare_testing(cfg, args)
     cfg.pop('strategy', None)  # each process tests whole videos, with a whole model
-    datasets = _check(cfg, ('test',))
-    runner = Runner.from_cfg(cfg)
-    _check_stream(runner, datasets['test'])
-    _check_metrics(runner.test_loop)
-    metrics = runner.test()
+    with explain_build_errors(cfg):
+        datasets = _check(cfg, ('test',))
+        runner = build_runner(cfg)
+        _check_stream(runner, datasets['test'])
+        _check_metrics(runner.test_loop)
+        metrics = runner.test()
     if args.metrics and is_main_process():
         write_json(args.metrics, {**metrics, **_per_category(runner)})
         runner.logger.info(f'metrics written to {args.metrics}')

@@ -75,10 +75,13 @@ def require_number(record: dict, field: str, source: str, name: str) -> float:
     value = require(record, field, source, name, 'a finite number')
     if isinstance(value, bool) or not isinstance(value, Real):
         fail(source, name, field, f'found {shown(value)}', 'It must be a finite number')
-    value = float(value)
-    if not math.isfinite(value):
-        fail(source, name, field, f'found {value}', 'It must be a finite number; look for a division by zero')
-    return value
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        number = math.inf
+    if not math.isfinite(number):
+        fail(source, name, field, f'found {number}', 'It must be a finite number; look for a division by zero')
+    return number
 
 
 def require_size(record: dict, field: str, source: str, name: str) -> int:

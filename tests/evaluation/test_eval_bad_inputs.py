@@ -49,6 +49,7 @@ BAD_RESULTS = {
     'score missing': (drop('score'), r'"score": is missing'),
     'score text': (put('score', '0.5'), r'"score": found \'0.5\''),
     'score nan': (put('score', float('nan')), r'"score": found nan'),
+    'score huge': (put('score', 10**400), r'"score": found inf'),
     'score infinite': (put('score', float('-inf')), r'"score": found -inf'),
     'masks missing': (drop('segmentations'), r'"segmentations": is missing'),
     'masks not a list': (put('segmentations', 'x'), r'"segmentations": found \'x\''),

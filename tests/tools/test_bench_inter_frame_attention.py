@@ -1,4 +1,4 @@
-"""tools/benchmarks/inter_frame_attention.py at tiny size: equal forms, memory, rows; a form that differs is refused."""
+"""tools/benchmarks/inter_frame_attention.py at tiny size: equal forms, rows; a form that differs is refused."""
 
 import json
 import sys

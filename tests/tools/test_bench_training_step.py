@@ -69,6 +69,9 @@ def test_a_compiled_step_is_checked_against_the_eager_one(args):
     eager, compiled = (build_step(name, args) for name in ('MaskProp', 'compile'))
     assert training_step.first_compiled_step(eager, compiled) > 0
     assert all(p.grad is None for p in compiled.model.parameters())
+    for _ in range(training_step.STEPS):
+        eager()
+    assert training_step.warmed_up('compile', args, eager)[1]['first_s'] > 0  # from the weights that it has now
     with torch.no_grad():
         compiled.model.propagation_head.attention_conv.bias.add_(0.1)
     with pytest.raises(common.BenchmarkError, match='the losses differ'):

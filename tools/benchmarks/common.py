@@ -159,7 +159,7 @@ def memory_growth(form: Callable[[], Any], device: str = 'cpu') -> tuple[Any, fl
 
 def peak_memory() -> float:
     """MiB of resident memory that this process had at most so far."""
-    if Path('/proc/self/status').exists():  # getrusage would give what the parent had at the start, if that is more
+    if Path('/proc/self/status').exists():  # getrusage gives what the parent had at the start, if that is more
         return _status('VmHWM:')
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == 'darwin' else peak / 2**10

@@ -142,7 +142,7 @@ def look_up_lines(rows: list[dict], args: argparse.Namespace) -> list[str]:
             body.append([row['instances'], name, *cells, f'{row["difference"]:.0e}'])
     head = ['instances', 'pass', 'literal, ms', 'fast, ms', 'ratio', 'literal, MiB', 'fast, MiB']
     height, width = args.size
-    title = f'Look-ups of one target frame, {args.channels} channels, {height}x{width} cells; memory beside inputs:'
+    title = f'Look-ups of a target frame, {args.channels} channels, {height}x{width} cells; memory beside inputs:'
     return [title, '', *table([*head, 'largest difference'], body)]
 
 

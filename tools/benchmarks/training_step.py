@@ -6,8 +6,8 @@ A step is forward, backward and optimizer step on one pair, Mask R-CNN ResNet-50
 branch against the same detector with mmdet's track head, its RPN mended (``MendedMaskTrackRCNN``). Both have the
 same weights, frozen parts and random samples: the script fails if their detection losses differ. Memory is by how
 much the model, its optimizer and the two first steps make it grow at most, libraries not counted. The cases are
-MaskProp's step with gradient checkpointing, gradient accumulation, bf16 or, if asked for, torch.compile, which takes
-minutes to begin. The curves are those of the demo's small model in fp32 and bf16.
+MaskProp's step with gradient checkpointing, gradient accumulation, bf16 or, if asked for, torch.compile, which
+takes minutes to begin. The curves are those of the demo's small model in fp32 and bf16.
 """
 
 from __future__ import annotations
@@ -125,8 +125,10 @@ def _total(loss: Tensor | Sequence[Tensor]) -> float:
 
 def warmed_up(name: str, args: argparse.Namespace, eager: Step | None = None) -> tuple[Step, dict[str, float]]:
     """A step after :data:`STEPS` steps; of the compiled one, :func:`first_compiled_step` too."""
-    step = build_step(name, args)
-    extra = dict(first_s=first_compiled_step(eager, step)) if name == 'compile' else {}
+    step, extra = build_step(name, args), {}
+    if name == 'compile':
+        step.model.load_state_dict(eager.model.state_dict())  # which has made steps
+        extra = dict(first_s=first_compiled_step(eager, step))
     for _ in range(STEPS):
         step()
     return step, extra

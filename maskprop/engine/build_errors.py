@@ -1,0 +1,113 @@
+"""What a config names and cannot be built, said in one line with the key's place in the config."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+from maskprop.engine.config import OPTIONAL_KEYS, ConfigError
+
+UNKNOWN = re.compile(r'(\S+) is not in the .+? registry')
+UNEXPECTED = re.compile(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'")
+MISSING = re.compile(r'(\w+)(?:\.__init__)?\(\) missing \d+ required [\w -]*arguments?: (.+)')
+
+
+@contextmanager
+def explain_build_errors(cfg: Config) -> Iterator[None]:
+    """Unknown types, unexpected and missing arguments in ``cfg`` become a ConfigError; other errors pass.
+
+    Raises:
+        ConfigError: it names the key and, for a misspelt one, the closest that there is.
+    """
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        message = _explain(cfg, str(error.args[0]) if error.args else '')
+        if message is None:
+            raise
+        raise ConfigError(f'config {cfg.filename}: {message}') from error
+
+
+def _explain(cfg: Config, text: str) -> str | None:
+    """What an error of mmengine's registries or of Python is in terms of the config; None: it isn't about it."""
+    parts = [(path, part) for key in cfg if key in OPTIONAL_KEYS for path, part in _parts(cfg[key], key)]
+    if match := UNKNOWN.match(text):
+        wanted = match[1]
+        path = next((path for path, part in parts if part['type'] == wanted), None)
+        return path and f'{path}.type: there is no {wanted!r}{_closest(wanted, _registered())}'
+    if match := UNEXPECTED.match(text):
+        name, key = match.groups()
+        kinds = [(path, kind) for path, part in parts if key in part and (kind := _kind(part, name))]
+        if not kinds:
+            return None
+        path, kind = kinds[0]
+        known = [word for word in _arguments(kind) if word != key]
+        hint = _closest(key, known) or (f'; it has {", ".join(known)}' if known else '')
+        return f'{path}.{key}: {kind.__name__} has no such argument{hint}'
+    if match := MISSING.match(text):
+        name, words = match.groups()
+        missing = re.findall(r"'(\w+)'", words)
+        for path, part in parts:
+            if _kind(part, name) and not set(missing) & set(part):
+                return f'{path}: {part["type"]} needs {", ".join(missing)}'
+    return None
+
+
+def _parts(value: Any, path: str) -> Iterator[tuple[str, dict]]:
+    """Every dict in ``value`` that has a ``type``, with its path, as ``--cfg-options`` takes it."""
+    if isinstance(value, dict):
+        if 'type' in value:
+            yield path, value
+        for key, entry in value.items():
+            yield from _parts(entry, f'{path}.{key}')
+    elif isinstance(value, list | tuple):
+        for index, entry in enumerate(value):
+            yield from _parts(entry, f'{path}.{index}')
+
+
+def _kind(part: dict, name: str) -> Any:
+    """What a part's ``type`` is, if it or a class that it is made from has this name; else None."""
+    kind = part['type']
+    if isinstance(kind, str):
+        kind = _registered().get(kind.rpartition('.')[2])
+    names = (
+        [base.__name__ for base in kind.__mro__] if inspect.isclass(kind) else [getattr(kind, '__name__', None)]
+    )
+    return kind if name in names else None
+
+
+def _registered() -> dict[str, Any]:
+    """All that a config can name."""
+    from mmdet import registry as mmdet_registry
+
+    found: dict[str, Any] = {}
+    for registry in vars(mmdet_registry).values():
+        while isinstance(registry, Registry):
+            found = {**registry.module_dict, **found}
+            registry = registry.parent
+    return found
+
+
+def _arguments(kind: Any) -> list[str]:
+    """Names of its arguments, those that it hands on to its base classes too."""
+    names: list[str] = []
+    for function in [vars(base).get('__init__') for base in kind.__mro__] if inspect.isclass(kind) else [kind]:
+        if function is None or function is object.__init__:
+            continue
+        parameters = inspect.signature(function).parameters.values()
+        names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            break
+    return [name for name in dict.fromkeys(names) if name != 'self']
+
+
+def _closest(word: str, known: Any) -> str:
+    close = get_close_matches(word, list(known), 1)
+    return f'; did you mean {close[0]!r}?' if close else ''

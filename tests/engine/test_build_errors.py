@@ -1,0 +1,113 @@
+"""What a config names and cannot be built is said in one line, with its place in the config."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+from mmengine.config import Config
+
+import maskprop
+from maskprop.engine import cli
+from maskprop.engine.build_errors import explain_build_errors
+from maskprop.engine.config import ConfigError
+from tests.engine.tiny_config import MASKPROP
+from tests.helpers import write_tiny_ytvis
+
+maskprop.register_all()
+
+from mmdet.registry import HOOKS, MODELS, TRANSFORMS  # noqa: E402
+
+
+@pytest.fixture
+def cfg():
+    return Config.fromfile(MASKPROP)
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (
+            {'model.propagation_head.type': 'MaskPropagationHed'},
+            "model.propagation_head.type: there is no 'MaskPropagationHed'; did you mean 'MaskPropagationHead'?",
+        ),
+        (
+            {'model.propagation_head.dilation': (1, 2)},
+            "model.propagation_head.dilation: MaskPropagationHead has no such argument; did you mean 'dilations'?",
+        ),
+        (
+            {'model.detector.neck.qwertz': 1},
+            'model.detector.neck.qwertz: FPN has no such argument; it has in_channels, out_channels, num_outs, ',
+        ),
+        (
+            {'model.detector.rpn_head.init_cgf': None},  # FPN and the heads hand arguments on to their bases
+            "model.detector.rpn_head.init_cgf: RPNHead has no such argument; did you mean 'init_cfg'?",
+        ),
+        (
+            {'model.detector.backbone.zzz': 1},
+            'model.detector.backbone.zzz: ResNet has no such argument; it has depth',
+        ),
+    ],
+)
+def test_a_model_s_keys(cfg, changes, message):
+    cfg.merge_from_dict(changes)
+    with pytest.raises(ConfigError, match='^config .*' + re.escape(message)), explain_build_errors(cfg):
+        MODELS.build(cfg.model)
+
+
+def test_a_missing_argument(cfg):
+    del cfg.model.detector.backbone['depth']
+    message = 'model.detector.backbone: ResNet needs depth$'
+    with pytest.raises(ConfigError, match=message), explain_build_errors(cfg):
+        MODELS.build(cfg.model)
+
+
+def test_items_of_lists(cfg):
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    pipeline[0]['frame_rnage'] = 3
+    message = rf'train_dataloader.dataset.pipeline.0.frame_rnage: {pipeline[0].type} has no such argument; '
+    with pytest.raises(ConfigError, match=message), explain_build_errors(cfg):
+        TRANSFORMS.build(pipeline[0])
+    cfg.custom_hooks = [dict(type='RandomStateHook'), dict(type='NoSuchHook')]
+    with (
+        pytest.raises(ConfigError, match="custom_hooks.1.type: there is no 'NoSuchHook'"),
+        explain_build_errors(cfg),
+    ):
+        HOOKS.build(cfg.custom_hooks[1])
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        KeyError('frames'),
+        TypeError(),
+        TypeError("load() got an unexpected keyword argument 'depth'"),  # the config's depth is not load's
+        TypeError("ResNet.__init__() got an unexpected keyword argument 'wings'"),
+        KeyError('Nothing is not in the mmdet::model registry'),
+    ],
+)
+def test_errors_that_are_not_the_config_s_pass(cfg, error):
+    with pytest.raises(type(error)) as found, explain_build_errors(cfg):
+        raise error
+    assert found.value is error
+
+
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        ('model.propagation_head.normalizer=odd', "normalizer='odd'"),
+        ('optim_wrapper.optimizer.typ=Adam', 'optim_wrapper.optimizer.typ: AdamW has no such argument'),
+        ('model.linker.type=ClipLinkr', "model.linker.type: there is no 'ClipLinkr'; did you mean 'ClipLinker'?"),
+    ],
+)
+def test_tools_say_it_in_one_line(tmp_path, option, message, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['tools/train.py'])
+    root = write_tiny_ytvis(tmp_path / 'set', videos=1)
+    options = [f'{split}_dataloader.dataset.data_root={root}/' for split in ('train', 'val')]
+    options += [f'val_evaluator.ann_file={root}/annotations/val.json', option]
+    words = [str(MASKPROP), '--work-dir', str(tmp_path / 'run'), '--cfg-options', *options]
+    with pytest.raises(SystemExit):
+        cli.run(cli.train, cli.train_parser().parse_args(words))
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith('train.py: error: config ') and message in last

@@ -77,10 +77,8 @@ def _kind(part: dict, name: str) -> Any:
     kind = part['type']
     if isinstance(kind, str):
         kind = _registered().get(kind.rpartition('.')[2])
-    names = (
-        [base.__name__ for base in kind.__mro__] if inspect.isclass(kind) else [getattr(kind, '__name__', None)]
-    )
-    return kind if name in names else None
+    bases = kind.__mro__ if inspect.isclass(kind) else [kind]
+    return kind if name in [getattr(base, '__name__', None) for base in bases] else None
 
 
 def _registered() -> dict[str, Any]:

@@ -38,21 +38,20 @@ def cfg():
         ),
         (
             {'model.detector.neck.qwertz': 1},
-            'model.detector.neck.qwertz: FPN has no such argument; it has in_channels, out_channels, num_outs, ',
+            'model.detector.neck.qwertz: FPN has no such argument; it has in_channels, out_channels, num_outs, '
+            'start_level, end_level, add_extra_convs, relu_before_extra_convs, no_norm_on_lateral, conv_cfg, '
+            'norm_cfg, act_cfg, upsample_cfg, init_cfg',
         ),
         (
-            {'model.detector.rpn_head.init_cgf': None},  # FPN and the heads hand arguments on to their bases
-            "model.detector.rpn_head.init_cgf: RPNHead has no such argument; did you mean 'init_cfg'?",
-        ),
-        (
-            {'model.detector.backbone.zzz': 1},
-            'model.detector.backbone.zzz: ResNet has no such argument; it has depth',
+            {'model.detector.rpn_head.reg_decoded_box': None},  # which RPNHead hands on to AnchorHead
+            'model.detector.rpn_head.reg_decoded_box: RPNHead has no such argument; did you mean '
+            "'reg_decoded_bbox'?",
         ),
     ],
 )
 def test_a_model_s_keys(cfg, changes, message):
     cfg.merge_from_dict(changes)
-    with pytest.raises(ConfigError, match='^config .*' + re.escape(message)), explain_build_errors(cfg):
+    with pytest.raises(ConfigError, match='^config .*' + re.escape(message) + '$'), explain_build_errors(cfg):
         MODELS.build(cfg.model)
 
 

@@ -24,8 +24,10 @@ def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTru
         seed: Other seeds give other splits; one seed always the same.
 
     Raises:
-        ValueError: ``val_videos`` leaves train or val without a video.
+        ValueError: ``val_videos`` leaves train or val without a video; ``seed`` is below 0.
     """
+    if seed < 0:
+        raise ValueError(f'seed: found {seed}; expected 0 or more')
     count = len(gt['videos'])
     if not 0 < val_videos < count:
         raise ValueError(f'val_videos: found {val_videos}; expected 1 to {count - 1}, the set has {count} videos')

@@ -6,6 +6,7 @@ import os.path as osp
 from collections import defaultdict
 from typing import Any
 
+import cv2
 import mmengine.fileio as fileio
 from mmdet.datasets import BaseVideoDataset
 from mmdet.registry import DATASETS
@@ -109,6 +110,21 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
             with seeded(index.seed, index.epoch, index.position):
                 return super().__getitem__((index.video, index.frame))
         return super().__getitem__(index)
+
+    def prepare_data(self, idx: tuple[int, int] | int) -> Any:
+        """mmdet's; a frame that is damaged is named.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        try:
+            return super().prepare_data(idx)
+        except (AssertionError, cv2.error):  # mmcv's and OpenCV's, which may not say of which file
+            images = self.get_data_info(idx[0] if isinstance(idx, tuple) else idx)['images']
+            for path in (image['img_path'] for image in images):
+                if cv2.imread(path) is None:
+                    raise OSError(f'{path}: not an image that can be read; the file may be damaged') from None
+            raise
 
     def _set_classes(self, gt: GroundTruth) -> None:
         categories = sorted(gt['categories'], key=lambda category: category['id'])

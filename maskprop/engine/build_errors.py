@@ -14,7 +14,7 @@ from mmengine.registry import Registry
 
 from maskprop.engine.config import OPTIONAL_KEYS, ConfigError
 
-UNKNOWN = re.compile(r'(\S+) is not in the .+? registry')
+UNKNOWN = re.compile(r'(\S+) is not in the \w+::(.+?) registry')
 UNEXPECTED = re.compile(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'")
 MISSING = re.compile(r'(\w+)(?:\.__init__)?\(\) missing \d+ required [\w -]*arguments?: (.+)')
 
@@ -39,9 +39,9 @@ def _explain(cfg: Config, text: str) -> str | None:
     """What an error of mmengine's registries or of Python is in terms of the config; None: it isn't about it."""
     parts = [(path, part) for key in cfg if key in OPTIONAL_KEYS for path, part in _parts(cfg[key], key)]
     if match := UNKNOWN.match(text):
-        wanted = match[1]
+        wanted, kind = match.groups()
         path = next((path for path, part in parts if part['type'] == wanted), None)
-        return path and f'{path}.type: there is no {wanted!r}{_closest(wanted, _registered())}'
+        return path and f'{path}.type: there is no {kind} {wanted!r}{_closest(wanted, _registered(kind))}'
     if match := UNEXPECTED.match(text):
         name, key = match.groups()
         kinds = [(path, kind) for path, part in parts if key in part and (kind := _kind(part, name))]
@@ -81,13 +81,13 @@ def _kind(part: dict, name: str) -> Any:
     return kind if name in [getattr(base, '__name__', None) for base in bases] else None
 
 
-def _registered() -> dict[str, Any]:
-    """All that a config can name."""
+def _registered(kind: str | None = None) -> dict[str, Any]:
+    """All that a config can name, or of a registry of this name."""
     from mmdet import registry as mmdet_registry
 
     found: dict[str, Any] = {}
     for registry in vars(mmdet_registry).values():
-        while isinstance(registry, Registry):
+        while isinstance(registry, Registry) and kind in (None, registry.name):
             found = {**registry.module_dict, **found}
             registry = registry.parent
     return found

@@ -10,6 +10,7 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
+from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine.config import ConfigError
 
 HEADS = ('bbox_head', 'mask_head', 'attention_head')
@@ -57,6 +58,10 @@ def build_dataset(cfg: Config, split: str) -> Any:
             f'{key}: {error}. Set {key}.data_root and {key}.ann_file, in the config or by --cfg-options '
             f'{key}.data_root=PATH'
         ) from error
+    except AnnotationError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f'{key}: {error}') from error
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     if len(dataset) == 0:

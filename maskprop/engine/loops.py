@@ -19,6 +19,7 @@ from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine import checkpoint as _  # noqa: F401  (checkpoints load safely wherever these loops run)
 from maskprop.engine.changed_setup import ChangedSetupHook
 from maskprop.engine.checks import videos_of
+from maskprop.engine.config import ConfigError
 from maskprop.engine.fsdp import whole_parameters
 from maskprop.engine.random_state import preserve_random_state, seed_all, seeded
 from maskprop.engine.timing import StageClock
@@ -133,6 +134,14 @@ class _VideoLoop:
     """
 
     mode: str  # 'val' or 'test'
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.dataloader.batch_size not in (1, None):
+            raise ConfigError(
+                f'{self.mode}_dataloader.batch_size={self.dataloader.batch_size}: expected 1, videos are '
+                'processed one frame at a time (model.backbone_batch lets several through the backbone at once)'
+            )
 
     def run(self) -> dict:
         """Run over all videos of this process, then evaluate (together with all processes).

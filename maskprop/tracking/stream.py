@@ -102,8 +102,8 @@ class VideoStream:
         score_rule, min_frames: see :class:`~maskprop.tracking.results.VideoInstances`.
 
     Raises:
-        ValueError: ``output_mask`` or ``score_rule`` is unknown, or linker, propagator, ``fill``, ``output_mask``,
-            ``refine`` and ``history_filler`` do not go together.
+        ValueError: ``output_mask`` or ``score_rule`` is unknown, ``clip_radius`` is below 0, or linker,
+            propagator, ``fill``, ``output_mask``, ``refine`` and ``history_filler`` do not go together.
     """
 
     def __init__(
@@ -120,6 +120,8 @@ class VideoStream:
         score_rule: str = 'with_category',
         min_frames: int = 1,
     ) -> None:
+        if not isinstance(clip_radius, int) or clip_radius < 0:
+            raise ValueError(f'clip_radius={clip_radius!r}: expected 0 or more frames on each side')
         if output_mask not in OUTPUT_MASKS:
             raise ValueError(f'output_mask={output_mask!r} is unknown; choose one of {OUTPUT_MASKS}')
         if linker.needs_clips and propagator is None:

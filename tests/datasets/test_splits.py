@@ -79,6 +79,8 @@ def test_the_seed_decides():
 def test_sizes_that_leave_a_side_empty(count):
     with pytest.raises(ValueError, match=rf'val_videos: found {count}; expected 1 to 199'):
         split_videos(many_videos(), count, 0)
+    with pytest.raises(ValueError, match='seed: found -1; expected 0 or more'):
+        split_videos(many_videos(), 40, -1)
 
 
 def test_files_are_written_whole_and_valid(write, tmp_path):

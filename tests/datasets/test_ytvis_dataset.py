@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -266,3 +267,15 @@ def test_an_image_of_another_size_is_named(tiny_set, gt, write):
     dataset = build(tiny_set, write(gt))
     with pytest.raises(AnnotationError, match=r'v3/00000.png: video 3, frame 0: the image is 80 x 48, .* 40 x 40'):
         dataset[FrameRequest(0, 0, 0, 1, 0)]
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize('kept', [0, 60])
+def test_a_damaged_image_is_named(tiny_set, tmp_path, kept, workers):
+    shutil.copytree(tiny_set, tmp_path / 'set')
+    path = tmp_path / 'set/images/v1/00030.png'
+    path.write_bytes(path.read_bytes()[:kept])
+    dataset = build(tmp_path / 'set', test_mode=True, frame_stride=2)
+    loader = DataLoader(dataset, 1, VideoFrameSampler(dataset), num_workers=workers, collate_fn=pseudo_collate)
+    with pytest.raises(OSError, match='v1/00030.png: not an image that can be read'):
+        list(loader)

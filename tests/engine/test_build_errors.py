@@ -30,7 +30,8 @@ def cfg():
     [
         (
             {'model.propagation_head.type': 'MaskPropagationHed'},
-            "model.propagation_head.type: there is no 'MaskPropagationHed'; did you mean 'MaskPropagationHead'?",
+            "model.propagation_head.type: there is no model 'MaskPropagationHed'; did you mean "
+            "'MaskPropagationHead'?",
         ),
         (
             {'model.propagation_head.dilation': (1, 2)},
@@ -70,7 +71,7 @@ def test_items_of_lists(cfg):
         TRANSFORMS.build(pipeline[0])
     cfg.custom_hooks = [dict(type='RandomStateHook'), dict(type='NoSuchHook')]
     with (
-        pytest.raises(ConfigError, match="custom_hooks.1.type: there is no 'NoSuchHook'"),
+        pytest.raises(ConfigError, match="custom_hooks.1.type: there is no hook 'NoSuchHook'"),
         explain_build_errors(cfg),
     ):
         HOOKS.build(cfg.custom_hooks[1])
@@ -97,7 +98,11 @@ def test_errors_that_are_not_the_config_s_pass(cfg, error):
     [
         ('model.propagation_head.normalizer=odd', "normalizer='odd'"),
         ('optim_wrapper.optimizer.typ=Adam', 'optim_wrapper.optimizer.typ: AdamW has no such argument'),
-        ('model.linker.type=ClipLinkr', "model.linker.type: there is no 'ClipLinkr'; did you mean 'ClipLinker'?"),
+        ('model.linker.type=ClipLinkr', "there is no task util 'ClipLinkr'; did you mean 'ClipLinker'?"),
+        ('optim_wrapper.type=SGD', "optim_wrapper.type: there is no optim_wrapper 'SGD'"),
+        ('model.clip_radius=-1', 'clip_radius=-1: expected 0 or more frames'),
+        ('val_dataloader.batch_size=2', 'val_dataloader.batch_size=2: expected 1, videos are processed one frame'),
+        ('val_dataloader.dataset.frame_stride=two', "val_dataloader.dataset: frame_stride: found 'two'; expected"),
     ],
 )
 def test_tools_say_it_in_one_line(tmp_path, option, message, capsys, monkeypatch):
@@ -109,4 +114,4 @@ def test_tools_say_it_in_one_line(tmp_path, option, message, capsys, monkeypatch
     with pytest.raises(SystemExit):
         cli.run(cli.train, cli.train_parser().parse_args(words))
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith('train.py: error: config ') and message in last
+    assert last.startswith('train.py: error: ') and message in last

@@ -108,6 +108,7 @@ def ablate(args: argparse.Namespace) -> None:
     from maskprop.ablation.study import load_study
     from maskprop.ablation.timings import Timings, format_plan
     from maskprop.ablation.work import Workers, check_tests
+    from maskprop.evaluation.results_io import check_writable
 
     studies = [load_study(path, args.seeds) for path in args.studies if is_study(path, len(args.studies))]
     jobs = plan(studies, args.out)
@@ -132,6 +133,7 @@ def ablate(args: argparse.Namespace) -> None:
     print(format_plan(jobs, timings, args.parallel), flush=True)
     if args.dry_run:
         return
+    check_writable(args.out, '--out', folder=True)
     check_tests(jobs)
     run_jobs(jobs, lambda job, slot: launch(job, slot, args), timings, args.parallel)
     show_tables(jobs)

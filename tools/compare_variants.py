@@ -38,10 +38,13 @@ def parse_args() -> argparse.Namespace:
         '--frame-strides', type=cli.positive, nargs='+', help="default: the config's frame_stride, and 1"
     )
     parser.add_argument('--ground-truth', action='store_true', help='ground-truth masks in place of detections')
-    parser.add_argument('--bootstraps', type=int, default=1000)
+    parser.add_argument('--bootstraps', type=int, default=1000, help='0: none; default: %(default)s')
     parser.add_argument('--out', type=Path, metavar='FILE')
     parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.bootstraps < 0:
+        parser.error(f'--bootstraps {args.bootstraps}: expected 0 or more')
+    return args
 
 
 def score(truths: dict[int, GroundTruth], results: dict, names: list[str], bootstraps: int) -> list[dict]:

@@ -42,9 +42,13 @@ def init_model(
         FileNotFoundError: no such checkpoint.
         CheckpointError: the checkpoint is damaged, holds a forbidden class or doesn't fit the model.
         ConfigError: no such config; it names a type or an argument that there is not; neither checkpoint nor
-            config says what the classes are, or the config's ``num_classes`` differs; ``device`` is a GPU, and
-            there is none.
+            config says what the classes are, or the config's ``num_classes`` differs; ``device`` is none, or a
+            GPU that is not there.
     """
+    try:
+        torch.device(device or 'cpu')
+    except RuntimeError as error:
+        raise ConfigError(f'device {device}: {str(error).splitlines()[0]}') from error
     if str(device).startswith('cuda') and not torch.cuda.is_available():
         raise ConfigError(f'device {device}: torch finds no GPU here. Leave it out, or take cpu')
     maskprop.register_all()

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import Registry
+from torch.utils.data import DataLoader
 
 from maskprop.engine.config import OPTIONAL_KEYS, ConfigError
 
@@ -20,14 +21,21 @@ MISSING = re.compile(r'(\w+)(?:\.__init__)?\(\) missing \d+ required [\w -]*argu
 
 
 @contextmanager
-def explain_build_errors(cfg: Config) -> Iterator[None]:
+def explain_build_errors(cfg: Config, values: bool = False) -> Iterator[None]:
     """Unknown types, unexpected and missing arguments in ``cfg`` become a ConfigError; other errors pass.
+
+    Args:
+        cfg: what is built. values: values that are refused with a ValueError do too.
 
     Raises:
         ConfigError: it names the key and, for a misspelt one, the closest that there is.
     """
     try:
         yield
+    except ValueError as error:
+        if not values or type(error) is not ValueError:  # the project's own errors say what to do
+            raise
+        raise ConfigError(f'config {cfg.filename}: {error}') from error
     except (KeyError, TypeError) as error:
         message = _explain(cfg, str(error.args[0]) if error.args else '')
         if message is None:
@@ -38,24 +46,28 @@ def explain_build_errors(cfg: Config) -> Iterator[None]:
 def _explain(cfg: Config, text: str) -> str | None:
     """What an error of mmengine's registries or of Python is in terms of the config; None: it isn't about it."""
     parts = [(path, part) for key in cfg if key in OPTIONAL_KEYS for path, part in _parts(cfg[key], key)]
+    loaders = [key for key in cfg if key.endswith('_dataloader') and cfg[key]]
+    parts += [(key, dict(cfg[key], type=DataLoader)) for key in loaders]
     if match := UNKNOWN.match(text):
         wanted, kind = match.groups()
         path = next((path for path, part in parts if part['type'] == wanted), None)
         return path and f'{path}.type: there is no {kind} {wanted!r}{_closest(wanted, _registered(kind))}'
     if match := UNEXPECTED.match(text):
         name, key = match.groups()
+        # a class that takes the key, but hands it on to a base class that doesn't, is itself at fault
         kinds = [(path, kind) for path, part in parts if key in part and (kind := _kind(part, name))]
-        if not kinds:
+        path, kind = next(((path, kind) for path, kind in kinds if key not in _arguments(kind)), (None, None))
+        if kind is None:
             return None
-        path, kind = kinds[0]
-        known = [word for word in _arguments(kind) if word != key]
+        known = _arguments(kind)
         hint = _closest(key, known) or (f'; it has {", ".join(known)}' if known else '')
         return f'{path}.{key}: {kind.__name__} has no such argument{hint}'
     if match := MISSING.match(text):
         name, words = match.groups()
         missing = re.findall(r"'(\w+)'", words)
         for path, part in parts:
-            if _kind(part, name) and not set(missing) & set(part):
+            kind = _kind(part, name)
+            if kind and set(missing) <= set(_arguments(kind)) - set(part):
                 return f'{path}: {part["type"]} needs {", ".join(missing)}'
     return None
 

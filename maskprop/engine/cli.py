@@ -119,6 +119,8 @@ def train(args: argparse.Namespace) -> Runner | FlexibleRunner:
         if 'val' in datasets:
             _check_stream(runner, datasets['val'])
             _check_metrics(runner.val_loop)
+        with explain_build_errors(cfg, values=True):
+            _ = runner.train_loop  # built by this
         runner.train()
     return runner
 
@@ -129,16 +131,12 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
     Raises:
         ConfigError: a value of the config is refused by what it is for.
     """
-    try:
+    with explain_build_errors(cfg, values=True):
         if not cfg.get('strategy'):
             return Runner.from_cfg(cfg)
         runner = FlexibleRunner.from_cfg(cfg)
         runner.model = runner.strategy.build_model(runner.model)  # now, as Runner does
         return runner
-    except USER_ERRORS:
-        raise
-    except ValueError as error:
-        raise ConfigError(f'config {cfg.filename}: {error}') from error
 
 
 def test(args: argparse.Namespace) -> dict[str, Any]:

@@ -70,6 +70,13 @@ def merge_options(cfg: Config, options: dict | None) -> None:
             close = get_close_matches(first, known, 1)
             hint = f'did you mean {close[0]!r}?' if close else f'it has {", ".join(sorted(cfg))}'
             raise ConfigError(f'--cfg-options {key}: the config has no {first!r}; {hint}')
+        if first not in OPTIONAL_KEYS:
+            print(
+                f'warning: --cfg-options {key} changes nothing: {first} is a variable of the config file, used '
+                'when that was read. Name the key that it went into, as in train_cfg.max_epochs=3 or '
+                'test_dataloader.dataset.data_root=PATH',
+                file=sys.stderr,
+            )
     try:
         cfg.merge_from_dict(options or {})
     except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:

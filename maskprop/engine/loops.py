@@ -37,6 +37,8 @@ class VideoTrainLoop(EpochBasedTrainLoop):
 
     def __init__(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, *args, **kwargs)
+        if self.val_interval < 1:
+            raise ConfigError(f'train_cfg.val_interval={self.val_interval}: expected 1 or more epochs')
         self._first_seed = runner.seed
         self._setup = ChangedSetupHook()
         runner.register_hook(self._setup)

@@ -47,7 +47,8 @@ def paste_binary_masks(
     """
     # on the CPU, where RLE is made: on a GPU each mask would wait for it several times
     roi_masks, boxes = roi_masks.cpu(), _non_degenerate(boxes).cpu()
-    if height * width <= SMALL_IMAGE and threshold > 0:  # at 0, what is outside of a box would be foreground
+    # below a half, more than a box's own pixels would be foreground: of a border half a mask's cell wide
+    if height * width <= SMALL_IMAGE and threshold >= 0.5:
         binary = paste_soft_masks(roi_masks, boxes, height, width) >= threshold
         return [encode_mask(mask) for mask in binary.numpy()]
     encoded = []

@@ -11,7 +11,7 @@ from mmengine.config import Config
 import maskprop
 from maskprop.engine import cli
 from maskprop.engine.build_errors import explain_build_errors
-from maskprop.engine.config import ConfigError
+from maskprop.engine.config import ConfigError, merge_options
 from tests.engine.tiny_config import MASKPROP
 from tests.helpers import write_tiny_ytvis
 
@@ -93,6 +93,22 @@ def test_errors_that_are_not_the_config_s_pass(cfg, error):
     assert found.value is error
 
 
+def test_a_class_s_own_fault_is_not_the_config_s(cfg):
+    """It takes the argument, and hands it on to a base class that doesn't; another part is not blamed for it."""
+
+    class Wide(MODELS.get('FPN')):
+        def __init__(self, width=1, **kwargs):
+            super().__init__(width=width, **kwargs)
+
+    cfg.model.detector.neck.update(type=Wide, width=2)
+    with pytest.raises(TypeError, match='width'), explain_build_errors(cfg):
+        MODELS.build(cfg.model)
+    cfg.model.detector.mask_neck = dict(type='FPN', width=2)
+    message = 'model.detector.mask_neck.width: FPN has no such argument'
+    with pytest.raises(ConfigError, match=message), explain_build_errors(cfg):
+        MODELS.build(dict(cfg.model.detector.mask_neck))
+
+
 @pytest.mark.parametrize(
     'option, message',
     [
@@ -100,6 +116,9 @@ def test_errors_that_are_not_the_config_s_pass(cfg, error):
         ('optim_wrapper.optimizer.typ=Adam', 'optim_wrapper.optimizer.typ: AdamW has no such argument'),
         ('model.linker.type=ClipLinkr', "there is no task util 'ClipLinkr'; did you mean 'ClipLinker'?"),
         ('optim_wrapper.type=SGD', "optim_wrapper.type: there is no optim_wrapper 'SGD'"),
+        ('train_dataloader.num_worker=2', 'train_dataloader.num_worker: DataLoader has no such argument; did you'),
+        ('train_dataloader.batch_size=0', 'batch_size should be a positive integer value'),
+        ('train_cfg.val_interval=0', 'train_cfg.val_interval=0: expected 1 or more epochs'),
         ('model.clip_radius=-1', 'clip_radius=-1: expected 0 or more frames'),
         ('val_dataloader.batch_size=2', 'val_dataloader.batch_size=2: expected 1, videos are processed one frame'),
         ('val_dataloader.dataset.frame_stride=two', "val_dataloader.dataset: frame_stride: found 'two'; expected"),
@@ -115,3 +134,10 @@ def test_tools_say_it_in_one_line(tmp_path, option, message, capsys, monkeypatch
         cli.run(cli.train, cli.train_parser().parse_args(words))
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith('train.py: error: ') and message in last
+
+
+def test_an_option_that_changes_nothing_is_told(cfg, capsys):
+    cfg.max_epochs = 12
+    merge_options(cfg, {'max_epochs': 3, 'train_cfg.max_epochs': 3})
+    warned = capsys.readouterr().err
+    assert 'warning: --cfg-options max_epochs changes nothing' in warned and warned.count('warning') == 1

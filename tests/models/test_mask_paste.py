@@ -38,11 +38,12 @@ def test_unknown_paste_is_refused():
         build_model(mask_paste='round')
 
 
-@pytest.mark.parametrize('threshold', [0.0, 0.5, 1.0])
+@pytest.mark.parametrize('threshold', [0.0, 0.1, 0.5, 1.0])
 def test_all_at_once_is_one_by_one(monkeypatch, threshold):
     """Boxes inside the image, across its sides and without area."""
-    boxes = [[3.2, 5.1, 40.7, 30.9], [-9.5, -3, 20, 70.2], [60, 40, 99.5, 80], [95, 63, 96, 90], [30, 9, 30, 9]]
+    boxes = [[8.2, 6.1, 85.7, 56.9], [-9.5, -3, 20, 70.2], [60, 40, 99.5, 80], [95, 63, 96, 90], [30, 9, 30, 9]]
     roi_masks = torch.rand(len(boxes), 14, 14, generator=torch.Generator().manual_seed(0))
+    roi_masks[0] = 1  # half a cell beyond its box there is .5 left
     inputs = roi_masks, torch.tensor(boxes), HEIGHT, WIDTH, threshold
     assert HEIGHT * WIDTH <= masks.SMALL_IMAGE
     at_once = paste_binary_masks(*inputs)

@@ -142,19 +142,27 @@ def memory_growth(form: Callable[[], Any], device: str = 'cpu') -> tuple[Any, fl
         before = torch.cuda.memory_allocated()
         return form(), (torch.cuda.max_memory_allocated() - before) / 2**20
     libc = ctypes.CDLL(None)
+    if not hasattr(libc, 'mallopt'):
+        return form(), None
     try:
         # what is freed goes back to the system at once, so that the peak is that of what is in use
         libc.mallopt(M_MMAP_THRESHOLD, 2**16)
         libc.malloc_trim(0)
-        Path('/proc/self/clear_refs').write_text('5')  # what was the peak is forgotten
-    except (AttributeError, OSError):
-        return form(), None
-    before = _status('VmRSS:')
-    try:
-        return form(), peak_memory() - before
+        known = _forget_peak()
+        before = _status('VmRSS:') if known else 0.0
+        return form(), peak_memory() - before if known else None
     finally:
         libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # as far as glibc itself raises them in time
         libc.mallopt(M_TRIM_THRESHOLD, 2**26)
+
+
+def _forget_peak() -> bool:
+    """Let the peak begin anew; False where that is not possible."""
+    try:
+        Path('/proc/self/clear_refs').write_text('5')
+    except OSError:
+        return False
+    return True
 
 
 def peak_memory() -> float:

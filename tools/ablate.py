@@ -111,9 +111,11 @@ def ablate(args: argparse.Namespace) -> None:
     from maskprop.evaluation.results_io import check_writable
 
     studies = [load_study(path, args.seeds) for path in args.studies if is_study(path, len(args.studies))]
+    look_only = args.dry_run or args.list_jobs
+    if not look_only:
+        check_writable(args.out, '--out', folder=True)
     jobs = plan(studies, args.out)
     if args.reuse_demo:
-        look_only = args.dry_run or args.list_jobs
         for line in reuse_demos(args.reuse_demo, jobs, link=not look_only):
             print(f'{"would be reused" if look_only else "reused"}: {line}')
         jobs = plan(studies, args.out)  # with what is there now
@@ -133,7 +135,6 @@ def ablate(args: argparse.Namespace) -> None:
     print(format_plan(jobs, timings, args.parallel), flush=True)
     if args.dry_run:
         return
-    check_writable(args.out, '--out', folder=True)
     check_tests(jobs)
     run_jobs(jobs, lambda job, slot: launch(job, slot, args), timings, args.parallel)
     show_tables(jobs)

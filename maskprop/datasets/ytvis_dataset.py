@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,6 +14,7 @@ from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 from pycocotools import mask as coco_mask
 
+from maskprop.datasets.image_folders import is_whole_image
 from maskprop.datasets.rle import compress
 from maskprop.datasets.samplers import FrameRequest
 from maskprop.datasets.ytvis_json import Annotation, AnnotationError, GroundTruth, Video, load_ytvis, select_frames
@@ -121,10 +123,10 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
             return super().prepare_data(idx)
         except (AssertionError, cv2.error):  # mmcv's and OpenCV's, which may not say of which file
             images = self.get_data_info(idx[0] if isinstance(idx, tuple) else idx)['images']
-            for path in (image['img_path'] for image in images):
-                if cv2.imread(path) is None:
-                    raise OSError(f'{path}: not an image that can be read; the file may be damaged') from None
-            raise
+            damaged = next((i['img_path'] for i in images if not is_whole_image(Path(i['img_path']))), None)
+            if damaged is None:
+                raise
+            raise OSError(f'{damaged}: not an image that can be read; the file may be damaged') from None
 
     def _set_classes(self, gt: GroundTruth) -> None:
         categories = sorted(gt['categories'], key=lambda category: category['id'])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
@@ -93,16 +94,16 @@ def _kind(part: dict, name: str) -> Any:
     return kind if name in [getattr(base, '__name__', None) for base in bases] else None
 
 
-def _registered(kind: str | None = None) -> dict[str, Any]:
+def _registered(kind: str | None = None) -> Mapping[str, Any]:
     """All that a config can name, or of a registry of this name."""
     from mmdet import registry as mmdet_registry
 
-    found: dict[str, Any] = {}
+    found = []
     for registry in vars(mmdet_registry).values():
         while isinstance(registry, Registry) and kind in (None, registry.name):
-            found = {**registry.module_dict, **found}
+            found.append(registry.module_dict)
             registry = registry.parent
-    return found
+    return ChainMap(*found)
 
 
 def _arguments(kind: Any) -> list[str]:

@@ -186,12 +186,10 @@ def _check_stream(runner: Runner, dataset: Any) -> None:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if not hasattr(model, 'start_video'):
         return
-    try:
+    with explain_build_errors(runner.cfg, values=True):
         model.start_video()
         if hasattr(model, 'check_classes'):
             model.check_classes(dataset.metainfo['classes'])
-    except ValueError as error:
-        raise ConfigError(f'config {runner.cfg.filename}: {error}') from error
 
 
 def _check_metrics(loop: ValLoop | TestLoop) -> None:

@@ -186,7 +186,8 @@ class _VideoLoop:
             if len(inputs) != 1 or inputs.shape[1] != 1:
                 raise ValueError(
                     f'videos are processed one frame at a time, but a batch has {len(inputs)} samples of '
-                    f'{inputs.shape[1]} frames: set batch_size=1 in {self.mode}_dataloader'
+                    f"{inputs.shape[1]} frames: set sampler=dict(type='VideoFrameSampler') in "
+                    f'{self.mode}_dataloader'
                 )
             meta = samples[0][0].metainfo
             if self._video is None:

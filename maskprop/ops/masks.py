@@ -46,13 +46,13 @@ def paste_binary_masks(
         N compressed RLEs, ``{'size': [height, width], 'counts': str}``.
     """
     # on the CPU, where RLE is made: on a GPU each mask would wait for it several times
-    roi_masks, boxes = roi_masks.cpu(), _non_degenerate(boxes).cpu()
+    roi_masks, boxes = roi_masks.cpu(), boxes.cpu()
     # below a half, more than a box's own pixels would be foreground: of a border half a mask's cell wide
     if height * width <= SMALL_IMAGE and threshold >= 0.5:
         binary = paste_soft_masks(roi_masks, boxes, height, width) >= threshold
         return [encode_mask(mask) for mask in binary.numpy()]
     encoded = []
-    for roi_mask, box in zip(roi_masks[:, None, None], boxes[:, None], strict=True):
+    for roi_mask, box in zip(roi_masks[:, None, None], _non_degenerate(boxes)[:, None], strict=True):
         mask = np.zeros((height, width), dtype=np.uint8, order='F')
         pasted, (rows, columns) = _do_paste_mask(roi_mask, box, height, width, skip_empty=True)
         if pasted.numel():

@@ -163,6 +163,13 @@ def test_a_test_set_without_annotations_is_refused_before_training(tool, study, 
     assert not in_process
 
 
+def test_an_output_folder_that_cannot_be_written_is_refused_first(tool, study, tmp_path, in_process):
+    (tmp_path / 'out').write_text('a file')
+    with pytest.raises(OSError, match='--out .*out: cannot be written there'):
+        tool.ablate(tool.parse_args([str(study), '--out', str(tmp_path / 'out')]))
+    assert not in_process
+
+
 @pytest.mark.skipif(sys.platform != 'linux', reason='prctl is of Linux')
 def test_a_training_ends_with_its_job(tmp_path):
     started = tmp_path / 'pid'

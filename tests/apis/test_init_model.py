@@ -130,3 +130,12 @@ def test_a_malicious_checkpoint_runs_nothing(tmp_path):
 def test_a_gpu_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match='device cuda:1: torch finds no GPU here'):
         init_model(Config(), None, 'cuda:1')
+
+
+def test_a_device_or_an_argument_that_there_is_not_is_named():
+    with pytest.raises(ConfigError, match='device gpu: Expected one of cpu, cuda'):
+        init_model(Config(), None, 'gpu')
+    cfg = _config(2, metainfo=dict(classes=['cat', 'dog']))
+    message = "model.bbox_hed: TwoLayers has no such argument; did you mean 'bbox_head'"
+    with pytest.raises(ConfigError, match=message):
+        init_model(cfg, None, 'cpu', {'model.bbox_hed': 3})

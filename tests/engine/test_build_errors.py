@@ -136,6 +136,21 @@ def test_tools_say_it_in_one_line(tmp_path, option, message, capsys, monkeypatch
     assert last.startswith('train.py: error: ') and message in last
 
 
+def test_a_test_s_keys_too(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['tools/test.py'])
+    root = write_tiny_ytvis(tmp_path / 'set', videos=1)
+    (tmp_path / 'weights.pth').touch()
+    options = [
+        f'test_dataloader.dataset.data_root={root}/',
+        f'test_evaluator.ann_file={root}/annotations/val.json',
+    ]
+    words = [str(MASKPROP), str(tmp_path / 'weights.pth'), '--work-dir', str(tmp_path / 'run')]
+    words += ['--cfg-options', *options, 'model.propagation_head.dilation=3']
+    with pytest.raises(SystemExit):
+        cli.run(cli.test, cli.test_parser().parse_args(words))
+    assert 'model.propagation_head.dilation: MaskPropagationHead has no' in capsys.readouterr().err
+
+
 def test_an_option_that_changes_nothing_is_told(cfg, capsys):
     cfg.max_epochs = 12
     merge_options(cfg, {'max_epochs': 3, 'train_cfg.max_epochs': 3})

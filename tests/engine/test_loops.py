@@ -100,6 +100,10 @@ def test_times_of_the_stages_are_logged(root, tmp_path):
     [
         (dict(test_dataloader__batch_size=2), 'test_dataloader.batch_size=2: expected 1'),
         (
+            dict(test_dataloader__sampler=dict(type='DefaultSampler', _delete_=True)),
+            'a batch has 1 samples of 6 frames: .*VideoFrameSampler.* in test_dataloader',
+        ),
+        (
             dict(test_dataloader__sampler=dict(type='ShuffledFrames')),
             'video 1: 1 of its 6 frames came, then one of video 2 came. .*VideoFrameSampler in test_dataloader',
         ),

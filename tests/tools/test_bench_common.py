@@ -32,3 +32,8 @@ def test_memory_growth_is_that_of_the_call_alone():
     if grown is None:
         pytest.skip('this system does not say how memory grows')
     assert grown == pytest.approx(36, abs=2)
+
+
+def test_memory_that_is_not_known_is_not_made_up(monkeypatch):
+    monkeypatch.setattr(common, '_forget_peak', lambda: False)
+    assert common.memory_growth(lambda: 7) == (7, None) and common.mebibytes(None) == ''

@@ -8,8 +8,8 @@ import torch
 
 from maskprop.apis.views import load_views
 from maskprop.datasets.listed_frames import ListedFrames
-from maskprop.models.detectors.features import View
-from maskprop.models.detectors.frame_detector import detect
+from maskprop.tracking.features import View
+from maskprop.models.frame_detector import detect
 from maskprop.ops.masks import paste_binary_masks
 
 

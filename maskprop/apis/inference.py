@@ -21,7 +21,7 @@ from maskprop.visualization.overlay import draw_instances
 from maskprop.visualization.video_writer import VideoWriter
 
 if TYPE_CHECKING:
-    from maskprop.tracking.results import FrameResult
+    from maskprop.tracking.video_instances import FrameResult
 
 RESULTS_NAME, VIDEO_NAME = 'results.json', 'overlay.mp4'
 

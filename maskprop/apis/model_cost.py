@@ -17,10 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from maskprop.models.detectors.features import pair_features
-from maskprop.models.detectors.frame_detector import predict_roi_masks, semantic_feature
-from maskprop.models.detectors.video_mask_rcnn import VideoMaskRCNN
-from maskprop.models.heads.mask_propagation_head import FrameCode
+from maskprop.tracking.features import pair_features
+from maskprop.models.frame_detector import predict_roi_masks, semantic_feature
+from maskprop.models.video_mask_rcnn import VideoMaskRCNN
+from maskprop.methods.maskprop.mask_propagation_head import FrameCode
 
 #: What of a model is counted apart: heading, and where the modules are.
 PARTS = {

@@ -17,19 +17,19 @@ from torchvision.ops import box_iou
 
 from maskprop.apis.views import load_views
 from maskprop.evaluation import METRIC_NAMES, GroundTruth, evaluate_video_ap
-from maskprop.models.detectors.duplicates import group_duplicates
-from maskprop.models.detectors.frame_detector import Detections, detect, predict_roi_masks, semantic_feature
-from maskprop.models.detectors.view_frames import (
+from maskprop.models.duplicates import group_duplicates
+from maskprop.models.frame_detector import Detections, detect, predict_roi_masks, semantic_feature
+from maskprop.models.view_frames import (
     FIELDS,
     frame_from_detections,
     frame_from_instances,
     network_boxes,
 )
-from maskprop.tracking.stream import Frame
+from maskprop.tracking.video_stream import Frame
 
 if TYPE_CHECKING:
-    from maskprop.models.detectors.features import View
-    from maskprop.tracking.stream import VideoStream
+    from maskprop.tracking.features import View
+    from maskprop.tracking.video_stream import VideoStream
 
 Results = list[dict]
 

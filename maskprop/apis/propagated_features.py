@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from maskprop.apis.views import load_views
-from maskprop.models.heads.mask_propagation_head import FrameCode, MaskPropagationHead
-from maskprop.ops.propagation import propagate_features
-from maskprop.tracking.stream import Frame
+from maskprop.methods.maskprop.mask_propagation_head import FrameCode, MaskPropagationHead
+from maskprop.methods.maskprop.propagation import propagate_features
+from maskprop.tracking.video_stream import Frame
 
 
 class PropagatedFeatures(NamedTuple):

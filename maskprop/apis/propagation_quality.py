@@ -10,7 +10,7 @@ import pycocotools.mask as mask_utils
 import torch
 
 from maskprop.apis.views import load_views
-from maskprop.datasets.synthetic.report import move_mask
+from maskprop.apis.synthetic_report import move_mask
 from maskprop.ops.masks import encode_mask
 
 METHODS = ('propagated', 'copied', 'shifted')

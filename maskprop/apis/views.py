@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from mmengine.dataset import pseudo_collate
 
-from maskprop.models.detectors.features import View
+from maskprop.tracking.features import View
 
 
 def load_views(

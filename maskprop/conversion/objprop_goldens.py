@@ -16,14 +16,14 @@ from torch import Tensor
 
 from maskprop.conversion.objprop_reference import convert_state_dict
 from maskprop.engine.checkpoint import CheckpointError
-from maskprop.models.heads.inter_frame_attention_head import InterFrameAttentionHead, find_objects
-from maskprop.models.heads.track_embed_head import TrackEmbedHead
-from maskprop.ops.inter_frame_attention import object_maps, spatial_weight
-from maskprop.ops.track_matching import match_logits, match_scores, pairwise_box_iou, update_memory
-from maskprop.tracking.history_filler import HistoryFiller
-from maskprop.tracking.mask_track_linker import MaskTrackLinker
-from maskprop.tracking.results import FrameResult
-from maskprop.tracking.stream import Frame
+from maskprop.methods.objprop.inter_frame_attention_head import InterFrameAttentionHead, find_objects
+from maskprop.methods.masktrack_rcnn.track_embed_head import TrackEmbedHead
+from maskprop.methods.objprop.inter_frame_attention import object_maps, spatial_weight
+from maskprop.methods.masktrack_rcnn.track_matching import match_logits, match_scores, pairwise_box_iou, update_memory
+from maskprop.methods.objprop.history_filler import HistoryFiller
+from maskprop.methods.masktrack_rcnn.mask_track_linker import MaskTrackLinker
+from maskprop.tracking.video_instances import FrameResult
+from maskprop.tracking.video_stream import Frame
 
 SIGMA, STRIDE = 8.0, 8  # cells, pixels: the released code's
 LEVELS = (2, 3, 4, 5)

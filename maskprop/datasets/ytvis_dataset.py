@@ -18,7 +18,7 @@ from maskprop.datasets.image_folders import is_whole_image
 from maskprop.datasets.rle import compress
 from maskprop.datasets.samplers import FrameRequest
 from maskprop.datasets.ytvis_json import Annotation, AnnotationError, GroundTruth, Video, load_ytvis, select_frames
-from maskprop.engine.random_state import seeded
+from maskprop.utils.random_state import seeded
 
 
 @DATASETS.register_module()

@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from maskprop.engine.checkpoint import CheckpointError
-from maskprop.engine.random_state import get_random_state, seed_all, set_random_state
+from maskprop.utils.random_state import get_random_state, seed_all, set_random_state
 
 
 @HOOKS.register_module()

@@ -21,7 +21,7 @@ from maskprop.engine.changed_setup import ChangedSetupHook
 from maskprop.engine.checks import videos_of
 from maskprop.engine.config import ConfigError
 from maskprop.engine.fsdp import whole_parameters
-from maskprop.engine.random_state import preserve_random_state, seed_all, seeded
+from maskprop.utils.random_state import preserve_random_state, seed_all, seeded
 from maskprop.engine.timing import StageClock
 
 

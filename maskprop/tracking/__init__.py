@@ -1,14 +1,14 @@
 """From clip-level tracks to video-level instances; importing this registers the linkers and propagators."""
 
-from maskprop.tracking.baselines import BoxIoULinker, CopyPropagator, MaskIoULinker
-from maskprop.tracking.clip_linker import ClipLinker
+from maskprop.methods.tracking_by_detection.baselines import BoxIoULinker, CopyPropagator, MaskIoULinker
+from maskprop.methods.maskprop.clip_linker import ClipLinker
 from maskprop.tracking.file_detections import FileDetections
-from maskprop.tracking.flow_estimators import DISFlow, RAFTFlow
-from maskprop.tracking.flow_propagator import FlowPropagator
-from maskprop.tracking.mask_track_linker import MaskTrackLinker
-from maskprop.tracking.mmdet_tracker_linker import MMDetTrackerLinker
-from maskprop.tracking.results import FrameResult, VideoInstances
-from maskprop.tracking.stream import Frame, VideoStream
+from maskprop.methods.flow.flow_estimators import DISFlow, RAFTFlow
+from maskprop.methods.flow.flow_propagator import FlowPropagator
+from maskprop.methods.masktrack_rcnn.mask_track_linker import MaskTrackLinker
+from maskprop.methods.tracking_by_detection.mmdet_tracker_linker import MMDetTrackerLinker
+from maskprop.tracking.video_instances import FrameResult, VideoInstances
+from maskprop.tracking.video_stream import Frame, VideoStream
 
 __all__ = [
     'BoxIoULinker',

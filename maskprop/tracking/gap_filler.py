@@ -10,8 +10,8 @@ from torch import Tensor
 from maskprop.ops.soft_iou import pairwise_soft_iou
 
 if TYPE_CHECKING:
-    from maskprop.tracking.results import FrameResult, VideoInstances
-    from maskprop.tracking.stream import Frame
+    from maskprop.tracking.video_instances import FrameResult, VideoInstances
+    from maskprop.tracking.video_stream import Frame
 
 
 class GapFiller:

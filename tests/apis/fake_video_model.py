@@ -15,7 +15,7 @@ install_torchvision_kernels()
 
 from mmdet.models.data_preprocessors import TrackDataPreprocessor  # noqa: E402
 
-from maskprop.tracking.results import FrameResult, VideoInstances  # noqa: E402
+from maskprop.tracking.video_instances import FrameResult, VideoInstances  # noqa: E402
 
 PIPELINE = [
     dict(

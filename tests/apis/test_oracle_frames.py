@@ -11,8 +11,8 @@ from pycocotools import mask as mask_utils
 from maskprop.apis import oracle
 from maskprop.apis.oracle import oracle_frames
 from maskprop.apis.views import load_views
-from maskprop.models.detectors.frame_detector import Detections, predict_roi_masks
-from maskprop.models.detectors.view_frames import frame_code, frame_from_detections
+from maskprop.models.frame_detector import Detections, predict_roi_masks
+from maskprop.models.view_frames import frame_code, frame_from_detections
 from tests.apis.oracle_set import make, rectangle, write_oracle_set
 from tests.models.builders import HEIGHT, WIDTH, build_model, view_of
 

@@ -17,7 +17,7 @@ maskprop.register_all()
 from maskprop.apis.propagated_features import channel_activations, propagated_features  # noqa: E402
 from maskprop.apis.views import load_views  # noqa: E402
 from maskprop.engine import cli  # noqa: E402
-from maskprop.models.heads.mask_propagation_head import FrameCode  # noqa: E402
+from maskprop.methods.maskprop.mask_propagation_head import FrameCode  # noqa: E402
 from tests.apis.oracle_set import make  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402

@@ -18,7 +18,7 @@ maskprop.register_all()
 from maskprop.engine import cli  # noqa: E402
 from maskprop.engine.checkpoint import load_checkpoint_file  # noqa: E402
 from maskprop.engine.launch import setup_distributed  # noqa: E402
-from maskprop.engine.random_state import get_random_state, seed_all, set_random_state  # noqa: E402
+from maskprop.utils.random_state import get_random_state, seed_all, set_random_state  # noqa: E402
 from tests.engine.ranks import run_ranks  # noqa: E402
 from tests.engine.steps import ITERATIONS, RANKS, step_config, uneven_set  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, STAND_IN, Killed, KillHook, tiny_config  # noqa: E402

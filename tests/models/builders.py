@@ -16,10 +16,10 @@ from mmdet.structures import DetDataSample, TrackDataSample  # noqa: E402
 from mmdet.structures.mask import BitmapMasks  # noqa: E402
 
 from maskprop.engine.checks import fit_num_classes  # noqa: E402
-from maskprop.models.detectors.features import View  # noqa: E402
-from maskprop.models.detectors.frame_detector import Detections  # noqa: E402
-from maskprop.models.detectors.view_frames import frame_from_detections  # noqa: E402
-from maskprop.tracking.stream import Frame  # noqa: E402
+from maskprop.tracking.features import View  # noqa: E402
+from maskprop.models.frame_detector import Detections  # noqa: E402
+from maskprop.models.view_frames import frame_from_detections  # noqa: E402
+from maskprop.tracking.video_stream import Frame  # noqa: E402
 
 HEIGHT, WIDTH, CLASSES = 64, 96, 3
 PROPAGATION = dict(

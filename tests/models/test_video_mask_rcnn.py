@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from maskprop.models.detectors.duplicates import group_duplicates
-from maskprop.models.detectors.frame_detector import detect, detection_loss, predict_roi_masks
-from maskprop.models.detectors.frame_pairs import match_instances, stride_masks
+from maskprop.models.duplicates import group_duplicates
+from maskprop.models.frame_detector import detect, detection_loss, predict_roi_masks
+from maskprop.models.frame_pairs import match_instances, stride_masks
 from tests.models.builders import CLASSES, HEIGHT, WIDTH, build_model, known_frame, make_batch, make_detections
 
 PAIRS = {
@@ -138,7 +138,7 @@ def test_detections_equal_mmdet(detector):
 
 def test_semantic_target_is_the_instances_classes():
     """HTC's target: each pixel the class of the smallest instance over it, or the background class."""
-    from maskprop.models.detectors.frame_detector import _with_semantic_target
+    from maskprop.models.frame_detector import _with_semantic_target
 
     model = build_model('htc')
     sample = make_batch(([1, 2], [1]))[1][0].video_data_samples[0]

@@ -76,7 +76,7 @@ def test_the_branch_and_its_parts_are_timed_against_the_detector(branch_args):
 
 
 def test_a_branch_that_is_another_function_is_refused(monkeypatch, branch_args):
-    head = sys.modules['maskprop.models.heads.mask_propagation_head']
+    head = sys.modules['maskprop.methods.maskprop.mask_propagation_head']
     monkeypatch.setattr(head, 'propagate_values', lambda *a: 1.01 * propagation.propagate_values(*a))
     with pytest.raises(BenchmarkError, match='the branch: differs'):
         propagation_branch.time_branch(branch_args)

@@ -27,7 +27,7 @@ from mmdet.structures.mask import encode_mask_results
 from models import InjectedDetections, build, mask_track_cfg, maskprop_cfg, mmdet_mask_track_cfg, share_detector
 from torch import Tensor, nn
 
-from maskprop.models.detectors.frame_detector import detect
+from maskprop.models.frame_detector import detect
 from maskprop.ops.layout import image_layout
 from maskprop.ops.masks import paste_binary_masks
 

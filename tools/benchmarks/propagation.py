@@ -39,7 +39,7 @@ from common import (
 )
 from torch import Tensor
 
-from maskprop.ops.propagation import fold_kernels, propagate_features, propagate_values
+from maskprop.methods.maskprop.propagation import fold_kernels, propagate_features, propagate_values
 
 DILATIONS = (3, 6, 12)
 TOLERANCE = 1e-5  # of the largest value

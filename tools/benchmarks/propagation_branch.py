@@ -11,13 +11,13 @@ from common import BenchmarkError, full_precision, in_turns, ratios, spread, syn
 from models import InjectedDetections, build, mask_track_cfg, maskprop_cfg, share_detector
 from torch import Tensor, nn
 
-from maskprop.models.detectors.frame_detector import detect
-from maskprop.models.heads.mask_propagation_head import FrameCode, MaskPropagationHead
-from maskprop.models.heads.stream_offsets import stream_offsets
+from maskprop.models.frame_detector import detect
+from maskprop.methods.maskprop.mask_propagation_head import FrameCode, MaskPropagationHead
+from maskprop.methods.maskprop.stream_offsets import stream_offsets
 from maskprop.ops.layout import image_layout
 from maskprop.ops.masks import paste_binary_masks
-from maskprop.ops.propagation import propagate_values
-from maskprop.tracking.stream import Frame
+from maskprop.methods.maskprop.propagation import propagate_values
+from maskprop.tracking.video_stream import Frame
 
 INSTANCES, NEIGHBOURS = 8, 12
 PROPOSALS = 1000  # the paper's; MaskTrack R-CNN has 200

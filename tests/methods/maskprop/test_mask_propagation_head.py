@@ -1,0 +1,193 @@
+"""The propagation branch: fast against literal, the paper's consequences, degenerate inputs."""
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+
+from maskprop.models import MaskPropagationHead
+from maskprop.models.heads import stream_offsets
+from maskprop.methods.maskprop.mask_propagation_head import FrameCode
+from maskprop.tracking.video_stream import Frame
+
+init_default_scope('mmdet')
+CHANNELS, HEIGHT, WIDTH = 8, 10, 12
+VARIANTS = [
+    dict(normalizer='instances'),
+    dict(normalizer='instances+background'),
+    dict(normalizer='sigmoid', mask_channel=True),
+    dict(normalizer='instances+background', match_channels=3, mask_channel=True, copy_gain=8.0),
+]
+
+
+def make_head(**kwargs):
+    torch.manual_seed(0)
+    head = MaskPropagationHead(
+        in_channels=CHANNELS, channels=CHANNELS, offset_channels=6, dilations=(1, 3), feat_level=0, **kwargs
+    )
+    head.init_weights()
+    return head
+
+
+def random_offsets(head, scale=0.3):
+    """Offset predictors are initialised at zero; move them away."""
+    for conv in head.offset_convs:
+        torch.nn.init.normal_(conv.weight, std=scale)
+        torch.nn.init.uniform_(conv.bias, -2, 2)
+    return head
+
+
+def make_feats(frames=3):
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(frames, CHANNELS, HEIGHT, WIDTH, generator=generator, requires_grad=True)
+
+
+def run(head, feats, masks, literal):
+    code = head.encode([feats], keep_features=True)
+    return head(code.frame(0), code, masks, literal=literal)
+
+
+@pytest.mark.parametrize('offsets', ['zero', 'random'])
+@pytest.mark.parametrize('variant', VARIANTS, ids=str)
+def test_fast_equals_literal(variant, offsets):
+    head = make_head(**variant)
+    if offsets == 'random':
+        random_offsets(head)
+    feats, masks = make_feats(), torch.rand(3, HEIGHT, WIDTH).requires_grad_()
+    results = {}
+    for literal in (True, False):
+        out = run(head, feats, masks, literal)
+        cotangent = torch.rand(out.shape, generator=torch.Generator().manual_seed(2))
+        inputs = dict(head.named_parameters()) | dict(feats=feats, masks=masks)
+        grads = torch.autograd.grad((out * cotangent).sum(), list(inputs.values()))
+        results[literal] = out, dict(zip(inputs, grads, strict=True))
+    torch.testing.assert_close(results[False][0], results[True][0], atol=2e-6, rtol=1e-5)
+    for name, expected in results[True][1].items():
+        scale = max(float(expected.abs().max()), 1e-2)  # a gradient that cancels is noise
+        error = (results[False][1][name] - expected).abs().max() / scale
+        assert error < 1e-4, f'gradient of {name} differs by {error:.1e} of its largest value'
+
+
+def test_letter_gives_a_single_instance_no_gradient_and_background_does():
+    for normalizer, expected in (('instances', True), ('instances+background', False)):
+        head = random_offsets(make_head(normalizer=normalizer))
+        out = run(head, make_feats(), torch.rand(1, HEIGHT, WIDTH), literal=False)
+        (grad,) = torch.autograd.grad(out.sum(), head.deform_weights)
+        assert bool((grad == 0).all()) is expected
+
+
+def test_copy_init_copies():
+    """Zero offsets and central taps: the masks come out where they were."""
+    for match_channels in (None, 4):
+        head = make_head(
+            normalizer='instances+background', mask_channel=True, copy_gain=10.0, match_channels=match_channels
+        )
+        masks = torch.zeros(2, HEIGHT, WIDTH)
+        masks[0, 2:5, 2:6] = 1
+        masks[1, 6:9, 5:11] = 1
+        out = run(head, 0.1 * make_feats(), masks, literal=False)
+        assert (((out > 0.5) == masks.bool()).float().mean()) > 0.97
+
+
+def test_weights_are_sane_before_init_weights():
+    """A model that is built and not initialised must not compute with whatever the memory held."""
+    filler = [torch.full((2, CHANNELS, CHANNELS, 3, 3), float('nan')) for _ in range(50)]
+    del filler  # freed blocks of the same size, full of NaN
+    for _ in range(20):
+        head = MaskPropagationHead(in_channels=CHANNELS, channels=CHANNELS, dilations=(1, 3))
+        bound = (CHANNELS * 9) ** -0.5
+        assert head.deform_weights.abs().max() <= bound
+
+
+def test_probabilities_share_a_cell():
+    """Under both softmaxes the instances' probabilities of a cell sum to at most 1."""
+    for normalizer in ('instances', 'instances+background'):
+        head = random_offsets(make_head(normalizer=normalizer))
+        out = run(head, make_feats(), torch.rand(4, HEIGHT, WIDTH), literal=False)
+        assert out.sum(1).max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize('variant', VARIANTS, ids=str)
+def test_no_instance_reaches_every_parameter(variant):
+    head = make_head(**variant)
+    feats = make_feats(2)
+    code = head.encode([feats])
+    masks, targets = torch.zeros(0, HEIGHT, WIDTH), torch.zeros(2, 0, HEIGHT, WIDTH)
+    loss = head.loss(code.frame(0), code, masks, targets)
+    assert loss == 0
+    grads = torch.autograd.grad(loss, list(head.parameters()), allow_unused=True)
+    missing = [n for (n, _), g in zip(head.named_parameters(), grads, strict=True) if g is None]
+    assert not missing, f'unused parameters would stall DDP: {missing}'
+
+
+def test_absent_instance_has_no_loss_unless_penalised():
+    feats, masks = make_feats(2), torch.rand(1, HEIGHT, WIDTH)
+    targets = torch.zeros(2, 1, HEIGHT, WIDTH)
+    for weight, expected in ((0.0, False), (1.0, True)):
+        head = random_offsets(make_head(normalizer='sigmoid', absent_weight=weight))
+        code = head.encode([feats])
+        assert bool(head.loss(code.frame(0), code, masks, targets) > 0) is expected
+
+
+@pytest.mark.parametrize('normalizer', ['instances', 'instances+background', 'sigmoid'])
+@pytest.mark.parametrize('kind', ['one', 'none', 'empty mask', 'padding'])
+def test_degenerate_instances_under_autocast(normalizer, kind):
+    head = random_offsets(make_head(normalizer=normalizer, mask_channel=True))
+    masks = torch.zeros(0 if kind == 'none' else 1, HEIGHT, WIDTH)
+    if kind == 'one':
+        masks[0, 2:5, 2:5] = 0.9
+    if kind == 'padding':
+        masks[0, -1, -1] = 1
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        code = head.encode([make_feats(2)])
+        targets = (masks > 0.5).float().expand(2, -1, -1, -1)
+        loss = head.loss(code.frame(0), code, masks, targets)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
+
+
+def make_frames(head, count, instances=2):
+    feats = torch.rand(count, CHANNELS, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(3))
+    blank = dict(boxes=None, rles=[], size=(0, 0), map_size=(0, 0))
+    return [
+        Frame(
+            code=head.encode([f[None]]),
+            masks=torch.rand(n, HEIGHT, WIDTH),
+            class_scores=[{0: 1.0}] * n,
+            **blank,
+        )
+        for f, n in zip(feats, [instances] * (count - 2) + [0, instances], strict=True)
+    ]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('streams, at_once', [(1, 1), (2, 1), (1, 2), (1, 5)])
+def test_stream_equals_forward(streams, at_once, monkeypatch):
+    """Clips of a stream, whose blocks serve both orders of two frames, also where several streams share frames."""
+    monkeypatch.setattr(stream_offsets, 'CELLS_AT_ONCE', at_once * HEIGHT * WIDTH)
+    head, radius = random_offsets(make_head(normalizer='sigmoid')), 2
+    head.block_conv.bias.normal_()
+    frames = make_frames(head, 8)
+    convolved = []
+    monkeypatch.setattr(
+        head, 'linear_block', lambda x: convolved.append(len(x)) or type(head).linear_block(head, x)
+    )
+    for centre, source in enumerate(frames):
+        clip = frames[max(centre - radius, 0) : centre + radius + 1]
+        expected = head(source.code, FrameCode.as_targets([f.code for f in clip]), source.masks)
+        del convolved[:]
+        for _ in range(streams):
+            found = head.propagate(source, clip)
+            torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
+        if streams == 1 and 2 <= centre < 6:  # the pairs with later frames, and one frame's block of its own
+            assert sum(convolved) == radius + 1
+    assert sum(isinstance(key, int) for f in frames for key in f.memo) <= 2 * streams  # of those at the end alone
+
+
+def test_bad_keys_say_what_to_do():
+    with pytest.raises(ValueError, match='instances\\+background'):
+        make_head(normalizer='softmax')
+    with pytest.raises(ValueError, match='mask_channel'):
+        make_head(copy_gain=5.0)
+    with pytest.raises(ValueError, match='match_channels'):
+        MaskPropagationHead(in_channels=8, channels=4)

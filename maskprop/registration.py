@@ -17,6 +17,7 @@ import maskprop.engine.compile_hook  # noqa: E402, F401
 import maskprop.engine.hooks  # noqa: E402, F401
 import maskprop.engine.loops  # noqa: E402, F401
 import maskprop.evaluation.metric  # noqa: E402, F401
+import maskprop.methods  # noqa: E402, F401
 import maskprop.models  # noqa: E402, F401
 import maskprop.tracking  # noqa: E402, F401
 import maskprop.visualization.hook  # noqa: E402, F401

@@ -108,7 +108,7 @@ def ablate(args: argparse.Namespace) -> None:
     from maskprop.ablation.study import load_study
     from maskprop.ablation.timings import Timings, format_plan
     from maskprop.ablation.work import Workers, check_tests
-    from maskprop.evaluation.results_io import check_writable
+    from maskprop.utils.files import check_writable
 
     studies = [load_study(path, args.seeds) for path in args.studies if is_study(path, len(args.studies))]
     look_only = args.dry_run or args.list_jobs

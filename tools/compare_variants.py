@@ -83,7 +83,7 @@ def _cell(row: dict, key: str) -> str:
 def compare(args: argparse.Namespace) -> None:
     """Do as the arguments say."""
     from maskprop.engine.config import ConfigError, load_config
-    from maskprop.evaluation.results_io import check_writable, write_json
+    from maskprop.utils.files import check_writable, write_json
 
     cfg = load_config(args.config, args.cfg_options)
     if not cfg.get('variants'):

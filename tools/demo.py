@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maskprop.engine.launch import child_environment
-from maskprop.evaluation.results_io import write_json
+from maskprop.utils.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -33,7 +33,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def write_detections(args: argparse.Namespace) -> int:
     """Do as ``args`` say; the number of detections written."""
     from maskprop.engine.config import ConfigError, load_config
-    from maskprop.evaluation.results_io import ResultsWriter, check_writable
+    from maskprop.evaluation.results_io import ResultsWriter
+    from maskprop.utils.files import check_writable
 
     cfg = load_config(args.config, args.cfg_options)
     if not Path(args.checkpoint).is_file():

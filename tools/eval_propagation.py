@@ -32,7 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def evaluate(args: argparse.Namespace) -> None:
     """Do as the arguments say."""
     from maskprop.engine.config import load_config
-    from maskprop.evaluation.results_io import check_writable, write_json
+    from maskprop.utils.files import check_writable, write_json
 
     cfg = load_config(args.config, args.cfg_options)
     if not Path(args.checkpoint).is_file():

@@ -14,8 +14,8 @@ import sys
 import warnings
 
 from maskprop.evaluation import EvalInputError, load_ground_truth, read_results, score_results
-from maskprop.evaluation.results_io import check_writable, write_json
 from maskprop.evaluation.stability import MIN_SCORE
+from maskprop.utils.files import check_writable, write_json
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -15,9 +15,9 @@ import sys
 import time
 from pathlib import Path
 
+from maskprop.apis.synthetic_report import describe_set, format_report
 from maskprop.datasets.synthetic.paste import PastedClips, PasteSettings
 from maskprop.datasets.synthetic.procedural import ProceduralClips
-from maskprop.apis.synthetic_report import describe_set, format_report
 from maskprop.datasets.synthetic.scene import SceneSettings
 from maskprop.datasets.synthetic.source_videos import find_annotation_file
 from maskprop.datasets.synthetic.writer import write_set

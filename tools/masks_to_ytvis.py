@@ -17,8 +17,8 @@ from pathlib import Path
 from maskprop.datasets.mask_folders import annotations_from_masks
 from maskprop.engine import cli
 from maskprop.engine.config import ConfigError
-from maskprop.evaluation.results_io import replace_when_done
 from maskprop.evaluation.validation import load_json
+from maskprop.utils.files import replace_when_done
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
 def count(args: argparse.Namespace) -> None:
     """Do as the arguments say."""
     from maskprop.engine.config import load_config
-    from maskprop.evaluation.results_io import check_writable, replace_when_done
+    from maskprop.utils.files import check_writable, replace_when_done
 
     missing = [path for path in args.configs if not Path(path).is_file()]
     if missing:
@@ -52,7 +52,7 @@ def count(args: argparse.Namespace) -> None:
 
     from maskprop.apis.model_cost import model_cost
     from maskprop.apis.model_cost_tables import cost_tables
-    from maskprop.engine.checks import fit_num_classes
+    from maskprop.engine.num_classes import fit_num_classes
 
     costs = {}
     for path in args.configs:

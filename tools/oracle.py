@@ -36,7 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def study(args: argparse.Namespace) -> list[dict]:
     """Run the study as ``args`` say; the rows."""
     from maskprop.engine.config import ConfigError, check_config_file, load_config
-    from maskprop.evaluation.results_io import check_writable, write_json
+    from maskprop.utils.files import check_writable, write_json
 
     check_config_file(args.config)
     if not Path(args.checkpoint).is_file():

@@ -41,7 +41,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def plot(args: argparse.Namespace) -> None:
     """Do as ``args`` say."""
     from maskprop.engine.config import ConfigError, load_config
-    from maskprop.evaluation.results_io import check_writable
+    from maskprop.utils.files import check_writable
 
     cfg = load_config(args.config, args.cfg_options)
     if not Path(args.checkpoint).is_file():

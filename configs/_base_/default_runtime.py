@@ -22,5 +22,6 @@ visualizer = dict(type='Visualizer', vis_backends=vis_backends, name='visualizer
 visualization = dict(min_score=0.3, max_videos=None)  # of tools/test.py --show-dir
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'
+work_dir = 'work_dirs/runner'  # of mmengine's Runner alone; the tools take work_dirs/CONFIG_NAME
 load_from = None
 resume = False

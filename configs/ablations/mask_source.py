@@ -11,7 +11,7 @@ study = dict(
         dict(name='predicted', train=dict(name='propagation')),
         dict(
             name='ground truth',
-            train=dict(name='true_masks', options={'model.mask_source': 'ground_truth'}),
+            train=dict(name='true_masks', options={'model.propagation_head.mask_source': 'ground_truth'}),
         ),
     ],
 )

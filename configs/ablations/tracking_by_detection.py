@@ -3,7 +3,7 @@
 Run:  python tools/ablate.py configs/ablations/tracking_by_detection.py
 
 Only DeepSORT's appearance net is trained. No row fills missed frames. What the trackers do:
-docs/tracking_by_detection.md.
+docs/methods/tracking_by_detection.md.
 """
 
 _base_ = ['../tracking_by_detection/trackers_tiny_synthetic.py']

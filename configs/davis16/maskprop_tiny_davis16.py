@@ -14,6 +14,7 @@ _base_ = ['../demo/maskprop_tiny_synthetic.py']
 data_root = '../shared/davis16_vis/'
 ann_file = 'annotations/all.json'
 train_range, test_range = (0.0, 0.6), (0.7, 1.0)
+model = dict(num_classes=8)
 
 train_pipeline = [
     dict(type='SampleFramePair', max_gap=12),

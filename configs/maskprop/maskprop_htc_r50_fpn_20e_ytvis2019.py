@@ -12,3 +12,5 @@ _base_ = [
     '../_base_/schedules/maskprop_20e.py',
     '../_base_/default_runtime.py',
 ]
+
+model = dict(num_classes=_base_.num_classes)

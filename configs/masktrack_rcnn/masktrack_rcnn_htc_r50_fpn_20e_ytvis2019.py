@@ -14,7 +14,7 @@ from mmengine.hub import get_config
 track_head = get_config(
     'mmdet::masktrack_rcnn/masktrack-rcnn_mask-rcnn_r50_fpn_8xb1-12e_youtubevis2019.py'
 ).model.track_head
-track_head.embed_head.type = 'TrackEmbedHead'
+track_head.type, track_head.embed_head.type = 'TrackHead', 'TrackEmbedHead'
 model = dict(
     propagation_head=None,
     track_head=track_head,

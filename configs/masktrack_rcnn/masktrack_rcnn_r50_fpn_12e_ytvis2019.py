@@ -5,7 +5,7 @@ Run:  python tools/train.py configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_yt
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
 640x360, flips, 12 epochs of SGD at .005 for 24 pairs (ObjProp, "Training"). Validates by video AP on mini-val and
-writes a submission for the validation set. How it is implemented: docs/masktrack_rcnn.md.
+writes a submission for the validation set. How it is implemented: docs/methods/masktrack_rcnn.md.
 """
 
 _base_ = [
@@ -13,6 +13,8 @@ _base_ = [
     '../_base_/datasets/youtube_vis_2019.py',
     '../_base_/default_runtime.py',
 ]
+
+model = dict(num_classes=_base_.num_classes)
 
 train_pipeline = [
     dict(type='SampleFramePair', max_gap=None, with_objects=True),  # uniform over all others with an object

@@ -8,7 +8,7 @@ Run:  python tools/train.py configs/objprop/objprop_r50_fpn_12e_ytvis2019.py --a
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
 MASKTRACK_RCNN.pth is a checkpoint of configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py, as for the
-released code; without load_from training starts from COCO, as the paper has it. Step by step: docs/objprop.md.
+released code; without load_from training starts from COCO, as the paper has it. Step by step: docs/methods/objprop.md.
 """
 
 # data, schedule (640x360, flips, SGD .005 for 24 pairs, 12 epochs, steps at 8 and 11), detector and tracker

@@ -6,7 +6,7 @@ Run:  python tools/train.py configs/tracking_by_detection/reid_tiny_synthetic.py
 
 The first command trains DeepSORT's appearance net. Ids are kept within a category everywhere. The demo's
 detections have scores of .3 or more, and the trackers are set to take them all; thresholds were chosen on 30
-videos of seed 0. docs/tracking_by_detection.md
+videos of seed 0. docs/methods/tracking_by_detection.md
 """
 
 _base_ = ['../demo/maskprop_tiny_synthetic.py', '../_base_/models/reid_tiny.py']

@@ -18,7 +18,7 @@ from maskprop.ablation.settings import files_key, settings_key, test_settings, t
 from maskprop.ablation.study import DEFAULT_SET, Row, Study, slug
 from maskprop.datasets.ytvis_json import frame_indices
 from maskprop.engine.config import ConfigError
-from maskprop.evaluation.results_io import write_json
+from maskprop.utils.files import write_json
 
 LEVELS = ('set', 'detector', 'heads', 'test', 'table')
 SYNTHETIC_FRAMES = 36  # a clip

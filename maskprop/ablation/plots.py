@@ -9,7 +9,7 @@ import numpy as np
 
 from maskprop.ablation.study import Study
 from maskprop.ablation.tables import RowScores, mean_and_spread
-from maskprop.evaluation.results_io import replace_when_done
+from maskprop.utils.files import replace_when_done
 
 PLOTTED = ('AP', 'AP75')
 

@@ -32,7 +32,7 @@ def training_settings(cfg: Config, own_data: bool = False) -> dict[str, Any]:
         own_data: the data set is the config's own, so that its place counts; else it is a setting of its own.
     """
     settings = _plain({key: cfg[key] for key in TRAINING if key in cfg})
-    for key in TEST_ONLY:
+    for key in (*TEST_ONLY, 'num_classes'):  # the data's, in a test too
         settings['model'].pop(key, None)
     ((settings['model'].get('detector') or {}).get('test_cfg') or {}).pop('rcnn', None)
     (settings['train_dataloader'].get('sampler') or {}).pop('seed', None)
@@ -44,7 +44,7 @@ def training_settings(cfg: Config, own_data: bool = False) -> dict[str, Any]:
 def test_settings(cfg: Config, own_data: bool = False) -> dict[str, Any]:
     """What a test depends on, beside the weights; ``own_data`` as in :func:`training_settings`."""
     settings = _plain({key: cfg[key] for key in (*TEST, *['test_evaluator'] * own_data) if key in cfg})
-    for key in ('train_cfg', 'frozen'):
+    for key in ('train_cfg', 'frozen', 'num_classes'):
         settings['model'].pop(key, None)
     settings['test_dataloader'].pop('batch_size', None)
     return settings if own_data else _without(settings, 'data_root')

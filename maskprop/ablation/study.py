@@ -23,7 +23,8 @@ class Training:
 
     Attributes:
         name: of its folder.
-        options: config keys that it changes, ``{'model.mask_source': 'ground_truth'}``; its test has them too.
+        options: config keys that it changes, ``{'model.propagation_head.mask_source': 'ground_truth'}``; its test
+            has them too.
         start: weights it begins with: the ``'detector'`` alone, heads anew, or the whole ``'model'``.
     """
 

@@ -14,7 +14,7 @@ from maskprop.ablation.jobs import LEVELS, Job
 from maskprop.ablation.study import Row, slug
 from maskprop.ablation.timings import format_seconds
 from maskprop.evaluation import VideoAPResult, evaluate_video_ap, load_ground_truth, paired_bootstrap, read_results
-from maskprop.evaluation.results_io import replace_when_done
+from maskprop.utils.files import replace_when_done
 
 METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from maskprop.ablation.jobs import LEVELS, Job
-from maskprop.evaluation.results_io import write_json
+from maskprop.utils.files import write_json
 
 # seconds a unit, with two cores: a video made, an optimizer step on two processes, a tested frame and row, a row
 DEFAULTS = dict(set=0.11, detector=0.44, heads=0.25, test=0.02, table=1.0)

@@ -4,6 +4,7 @@ from maskprop.apis.frames import VideoError
 from maskprop.apis.inference import infer_video_to_folder, inference_video, stream_results
 from maskprop.apis.model import init_model
 from maskprop.apis.session import VideoSession
+from maskprop.engine.runs import test, train
 
 __all__ = [
     'VideoError',
@@ -12,4 +13,6 @@ __all__ = [
     'inference_video',
     'init_model',
     'stream_results',
+    'test',
+    'train',
 ]

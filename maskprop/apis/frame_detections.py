@@ -8,9 +8,7 @@ import torch
 
 from maskprop.apis.views import load_views
 from maskprop.datasets.listed_frames import ListedFrames
-from maskprop.tracking.features import View
-from maskprop.models.frame_detector import detect
-from maskprop.ops.masks import paste_binary_masks
+from maskprop.structures import View
 
 
 def detect_frames(
@@ -48,12 +46,11 @@ def detect_frames(
 @torch.no_grad()
 def frame_detections(model: torch.nn.Module, view: View, refined: bool = False) -> list[dict]:
     """The records of one frame, with the class index as ``category_id``."""
-    found = detect(model.detector, view.feats, [view.meta])[0]
+    found = model.frame_detector.detect(view.feats, [view.meta])[0]
     scale = found.boxes.new_tensor(view.meta['scale_factor']).repeat(2)
     height, width = view.meta['ori_shape'][:2]
     if refined:
-        masks, windows = model.refinement_head.refine(view.image, found.boxes, found.roi_masks)
-        rles = paste_binary_masks(masks, windows / scale, height, width, model.mask_threshold)
+        rles = model.refinement_head.encode(view, found).values
     else:
         rles = model.paste_masks(found.roi_masks, found.boxes / scale, height, width)
     columns = zip((found.boxes / scale).tolist(), found.labels.tolist(), found.scores.tolist(), rles, strict=True)

@@ -16,12 +16,13 @@ from tqdm import tqdm
 
 from maskprop.apis.frames import FrameSource, open_frames
 from maskprop.apis.session import VideoSession, image_loader_options
-from maskprop.evaluation.results_io import check_writable, write_results
+from maskprop.evaluation.results_io import write_results
+from maskprop.utils.files import check_writable
 from maskprop.visualization.overlay import draw_instances
 from maskprop.visualization.video_writer import VideoWriter
 
 if TYPE_CHECKING:
-    from maskprop.tracking.video_instances import FrameResult
+    from maskprop.structures import FrameResult
 
 RESULTS_NAME, VIDEO_NAME = 'results.json', 'overlay.mp4'
 
@@ -84,7 +85,7 @@ def infer_video_to_folder(
         the number of records in ``results.json``.
 
     Raises:
-        OSError: as :func:`~maskprop.evaluation.results_io.check_writable`, before the first frame.
+        OSError: as :func:`~maskprop.utils.files.check_writable`, before the first frame.
         FileNotFoundError, TypeError, VideoError: as :func:`inference_video`.
     """
     out_dir = Path(out_dir)

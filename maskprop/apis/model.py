@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from torch import nn
 
 import maskprop
 from maskprop.engine.build_errors import explain_build_errors
-from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file
-from maskprop.engine.config import ConfigError, load_config, merge_options
+from maskprop.engine.checkpoint import load_checkpoint_file, load_weights
+from maskprop.engine.config import ConfigError, load_config
 
 
 def init_model(
@@ -55,9 +54,9 @@ def init_model(
     # After register_all, which installs the kernels that mmdet needs.
     from mmdet.registry import MODELS
 
-    from maskprop.engine.checks import fit_num_classes
+    from maskprop.engine.num_classes import fit_num_classes
 
-    cfg = _load(config, cfg_options)
+    cfg = load_config(config, cfg_options)
     loaded = None if checkpoint is None else load_checkpoint_file(checkpoint)
     meta = find_dataset_meta(cfg, loaded)
     fit_num_classes(cfg.model, len(meta['classes']), str(checkpoint or 'the config'))
@@ -70,34 +69,6 @@ def init_model(
     model.dataset_meta = meta
     model.cfg = cfg
     return model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).eval()
-
-
-def _load(config: str | Path | Config, options: dict | None) -> Config:
-    if not isinstance(config, Config):
-        return load_config(str(config), options)
-    cfg = deepcopy(config)  # it is changed below; the caller's stays
-    merge_options(cfg, options)
-    return cfg
-
-
-def load_weights(model: nn.Module, checkpoint: Mapping[str, Any], name: str) -> None:
-    """Loads a checkpoint's weights; every weight of the model must be there, in its shape.
-
-    Raises:
-        CheckpointError: one isn't. mmengine would go on with random weights in its place.
-    """
-    weights = checkpoint.get('state_dict', checkpoint)
-    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-    advice = 'Use the config that it was trained with (its text is in the checkpoint, under meta/cfg)'
-    try:
-        missing = model.load_state_dict(weights, strict=False).missing_keys
-    except RuntimeError as error:  # other shapes
-        shapes = '; '.join(line.strip(' .\t') for line in str(error).splitlines()[1:4])
-        raise CheckpointError(f'checkpoint {name} does not fit the model: {shapes}. {advice}') from None
-    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
-    if missing:
-        listed = ', '.join(missing[:5]) + (f' and {len(missing) - 5} more' if len(missing) > 5 else '')
-        raise CheckpointError(f'checkpoint {name} does not fit the model: it lacks {listed}. {advice}')
 
 
 def require_same_classes(model: nn.Module, dataset: Any) -> None:

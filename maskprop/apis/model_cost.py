@@ -17,10 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from maskprop.tracking.features import pair_features
+from maskprop.methods.maskprop.frame_code import FrameCode
 from maskprop.models.frame_detector import predict_roi_masks, semantic_feature
+from maskprop.models.frame_pairs import pair_features
 from maskprop.models.video_mask_rcnn import VideoMaskRCNN
-from maskprop.methods.maskprop.mask_propagation_head import FrameCode
 
 #: What of a model is counted apart: heading, and where the modules are.
 PARTS = {
@@ -207,18 +207,19 @@ def _count_frame(model: VideoMaskRCNN, image: Tensor, instances: int, counter: _
     boxes = image.new_empty(instances, 4)
     labels = torch.empty(instances, dtype=torch.long, device='meta')
     run('mask heads', predict_roi_masks, detector, feats, [boxes], [labels], semantic)
-    if model.propagation_head is not None:
+    heads = model.heads
+    if 'propagation_head' in heads:
         run('propagation', _propagate, model, feats, image.shape[-2:], instances)
-    if model.refinement_head is not None:
+    if 'refinement_head' in heads:
         side = model.refinement_head.patch_size
         for start in range(0, instances, model.refinement_head.chunk):
             patches = image.new_empty(min(model.refinement_head.chunk, instances - start), 3, side, side)
             run('refinement', model.refinement_head, patches, patches[:, 0])
-    if model.track_head is not None:
+    if 'track_head' in heads:
         roi_feats, counts = run('tracking', model.track_head.extract_roi_feats, feats, [boxes])
         run('tracking', model.track_head.embed_head.extract_feat, roi_feats, counts)
-    if model.attention_head is not None:
-        run('attention', model.attention_head.encode, feats)
+    if 'attention_head' in heads:
+        run('attention', model.attention_head.encode_features, feats)
     return flops
 
 
@@ -243,8 +244,8 @@ def _box_heads(detector: nn.Module, feats: tuple[Tensor, ...], semantic: Tensor 
 def _propagate(model: VideoMaskRCNN, feats: tuple[Tensor, ...], shape: tuple[int, int], instances: int) -> Tensor:
     """The frame's code, and its clip: the frame itself and ``clip_radius`` frames on either side."""
     head = model.propagation_head
-    code = head.encode(feats)
-    targets = FrameCode.as_targets([code] * (2 * model.stream_cfg['clip_radius'] + 1))
+    code = head.encode_features(feats)
+    targets = FrameCode.as_targets([code] * (2 * model.stream.clip_radius + 1))
     masks = feats[0].new_empty(instances, *(side // head.stride for side in shape))
     return head(code, targets, masks)
 

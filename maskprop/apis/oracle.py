@@ -18,17 +18,11 @@ from torchvision.ops import box_iou
 from maskprop.apis.views import load_views
 from maskprop.evaluation import METRIC_NAMES, GroundTruth, evaluate_video_ap
 from maskprop.models.duplicates import group_duplicates
-from maskprop.models.frame_detector import Detections, detect, predict_roi_masks, semantic_feature
-from maskprop.models.view_frames import (
-    FIELDS,
-    frame_from_detections,
-    frame_from_instances,
-    network_boxes,
-)
-from maskprop.tracking.video_stream import Frame
+from maskprop.models.view_frames import network_boxes
+from maskprop.structures import Frame, PerInstance
 
 if TYPE_CHECKING:
-    from maskprop.tracking.features import View
+    from maskprop.structures import View
     from maskprop.tracking.video_stream import VideoStream
 
 Results = list[dict]
@@ -68,6 +62,7 @@ class OracleLinker:
     """
 
     needs_clips = False
+    needs = ()
 
     def __init__(self, ids: Sequence[Sequence[int]]) -> None:
         self.ids = ids
@@ -145,44 +140,43 @@ def oracle_frames(
     view: View,
     instances: list[dict],
     box_threshold: float = 0.5,
-    needs: Collection[str] = FIELDS,
+    needs: Collection[str] | None = None,
 ) -> dict[str, Frame]:
     """One frame as each row has it, from one backbone and detector pass.
 
     Args:
         model: a ``VideoMaskRCNN`` in evaluation mode.
         view: the frame's features, image and meta.
-        instances: the frame's annotations without crowds, see :func:`frame_from_instances`.
+        instances: the frame's annotations without crowds, see ``FrameEncoder.from_instances``.
         box_threshold: a detection takes a ground-truth box from this IoU on.
-        needs: fields of the frames to fill, as in ``model.encode``.
+        needs: codes of the frames, as in ``model.encode``.
     """
-    feats = view.feats
+    feats, detector, encoder = view.feats, model.frame_detector, model.frame_encoder
+    found = detector.detect(feats, [view.meta])[0]
+    truth = encoder.from_instances(view, instances, needs=needs)
     # codes of the whole frame don't depend on the boxes: they are made once, with the truth
-    own = {'embeds', 'refined'} & set(needs)
-    semantic = semantic_feature(model.detector, feats)
-    found = detect(model.detector, feats, [view.meta])[0]
+    shared = {name: code for name, code in truth.codes.items() if not isinstance(code, PerInstance)}
+    own = set(model.heads if needs is None else needs) - set(shared)
 
     def frame_at(boxes: Tensor, scores: Tensor, labels: Tensor, groups: Tensor) -> Frame:
-        roi_masks = predict_roi_masks(model.detector, feats, [boxes], [labels], semantic)[0]
-        return frame_from_detections(model, view, Detections(boxes, scores, labels, roi_masks), groups, own)
+        roi_masks = detector.masks_at(feats, [boxes], [labels])[0]
+        moved = found._replace(boxes=boxes, scores=scores, labels=labels, roi_masks=roi_masks)
+        return encoder.from_detections(view, moved, groups, own)
 
     true_boxes = network_boxes(instances, view.meta, found.boxes.device)
     boxes, targets = take_boxes(found.boxes, true_boxes, box_threshold)
     groups = group_duplicates(_apart(boxes, targets), found.scores, model.merge_iou)
     labels = found.labels.new_tensor([i['bbox_label'] for i in instances])
     unmerged = torch.arange(len(instances), device=labels.device)
-    truth = frame_from_instances(model, view, instances, needs=needs)
     frames = {
-        'model': frame_from_detections(model, view, found, needs=own),
+        'model': encoder.from_detections(view, found, needs=own),
         'box': frame_at(boxes, found.scores, found.labels, groups),
         'class': frame_at(true_boxes, found.scores.new_ones(len(instances)), labels, unmerged),
         'mask': truth,
         'track': truth,
     }
-    shared = dict(code=truth.code, attention_code=truth.attention_code)
-    if 'image' in needs:
-        shared['image'] = model.to_rgb(view.image)
-    return {name: replace(frame, **shared) for name, frame in frames.items()}
+    image = view.rgb(model.data_preprocessor) if 'image' in (needs or ()) else None
+    return {name: replace(frame, codes={**frame.codes, **shared}, image=image) for name, frame in frames.items()}
 
 
 def take_boxes(boxes: Tensor, true_boxes: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor]:

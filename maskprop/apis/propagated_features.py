@@ -11,7 +11,7 @@ from torch import Tensor
 from maskprop.apis.views import load_views
 from maskprop.methods.maskprop.mask_propagation_head import FrameCode, MaskPropagationHead
 from maskprop.methods.maskprop.propagation import propagate_features
-from maskprop.tracking.video_stream import Frame
+from maskprop.structures import Frame
 
 
 class PropagatedFeatures(NamedTuple):
@@ -51,21 +51,21 @@ def propagated_features(
     Raises:
         ValueError: the model has no propagation head, or the head no such channel.
     """
-    head = model.propagation_head
+    head = model.heads.get('propagation_head')
     if not isinstance(head, MaskPropagationHead):
         raise ValueError('the model has no MaskPropagationHead, so nothing is propagated by features')
     channels = head.deform_weights.shape[1]
     if channel is not None and not 0 <= channel < channels:
         raise ValueError(f'channel {channel}: the propagation head has channels 0 to {channels - 1}')
     length = dataset.get_len_per_video(video)
-    radius = model.stream_cfg['clip_radius']
+    radius = model.stream.clip_radius
     clip = range(max(frame - radius, 0), min(frame + radius + 1, length))
     window = 0 if model.aggregator is None else model.aggregator.window
     needed = range(max(clip.start - window, 0), min(clip.stop + window, length))
     codes = []
     for index, view in load_views(model, dataset, video, needed):
         if index in clip:
-            codes.append(head.encode(view.feats, keep_features=index == frame))
+            codes.append(head.encode_features(view.feats, keep_features=index == frame))
         if index == frame:
             found = _best(model.encode(view), max_instances)
     source = codes[frame - clip.start]

@@ -9,8 +9,8 @@ import numpy as np
 import pycocotools.mask as mask_utils
 import torch
 
-from maskprop.apis.views import load_views
 from maskprop.apis.synthetic_report import move_mask
+from maskprop.apis.views import load_views
 from maskprop.ops.masks import encode_mask
 
 METHODS = ('propagated', 'copied', 'shifted')
@@ -39,7 +39,7 @@ def propagation_quality(
         from either frame are left out; a gap that no instance spans is missing.
     """
     scores: dict[str, dict[int, list[float]]] = {name: defaultdict(list) for name in METHODS}
-    needs = {'image' if getattr(model.propagator, 'needs_images', False) else 'code'}
+    needs = getattr(model.propagator, 'needs', ())
     for video in range(len(dataset)):
         images = dataset.get_data_info(video)['images']
         frames = [

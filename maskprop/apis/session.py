@@ -16,7 +16,7 @@ from torch import nn
 from maskprop.apis.frames import VideoError, check_frame
 
 if TYPE_CHECKING:
-    from maskprop.tracking.video_instances import FrameResult
+    from maskprop.structures import FrameResult
 
 
 class VideoSession:
@@ -24,8 +24,8 @@ class VideoSession:
 
     Results are those of ``tools/test.py`` on the same frames. Raw frames are not kept: the objects'
     encoded masks go to a temporary file once there are many (see
-    :class:`~maskprop.tracking.video_instances.VideoInstances`), so a long video needs no more memory than a short one if
-    its results are taken from :meth:`iter_results`. One session is one video; make a new one for the next.
+    :class:`~maskprop.tracking.video_instances.VideoInstances`), so a long video needs no more memory than a short
+    one if its results are taken from :meth:`iter_results`. One session is one video; make a new one for the next.
 
     Args:
         model: from :func:`~maskprop.apis.init_model`; in eval mode. Anything else with ``cfg``,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from mmengine.dataset import pseudo_collate
 
-from maskprop.tracking.features import View
+from maskprop.structures import View
 
 
 def load_views(

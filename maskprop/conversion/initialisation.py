@@ -80,7 +80,7 @@ def model_shapes(config: str, options: dict | None = None, num_classes: int | No
     # After register_all, which installs the kernels that mmdet needs.
     from mmdet.registry import MODELS
 
-    from maskprop.engine.checks import fit_num_classes
+    from maskprop.engine.num_classes import fit_num_classes
 
     cfg = load_config(config, options)
     source = '--num-classes'

@@ -16,14 +16,18 @@ from torch import Tensor
 
 from maskprop.conversion.objprop_reference import convert_state_dict
 from maskprop.engine.checkpoint import CheckpointError
-from maskprop.methods.objprop.inter_frame_attention_head import InterFrameAttentionHead, find_objects
-from maskprop.methods.masktrack_rcnn.track_embed_head import TrackEmbedHead
-from maskprop.methods.objprop.inter_frame_attention import object_maps, spatial_weight
-from maskprop.methods.masktrack_rcnn.track_matching import match_logits, match_scores, pairwise_box_iou, update_memory
-from maskprop.methods.objprop.history_filler import HistoryFiller
 from maskprop.methods.masktrack_rcnn.mask_track_linker import MaskTrackLinker
-from maskprop.tracking.video_instances import FrameResult
-from maskprop.tracking.video_stream import Frame
+from maskprop.methods.masktrack_rcnn.track_embed_head import TrackEmbedHead
+from maskprop.methods.masktrack_rcnn.track_matching import (
+    match_logits,
+    match_scores,
+    pairwise_box_iou,
+    update_memory,
+)
+from maskprop.methods.objprop.history_filler import HistoryFiller
+from maskprop.methods.objprop.inter_frame_attention import object_maps, spatial_weight
+from maskprop.methods.objprop.inter_frame_attention_head import InterFrameAttentionHead, find_objects
+from maskprop.structures import Frame, FrameResult, PerInstance
 
 SIGMA, STRIDE = 8.0, 8  # cells, pixels: the released code's
 LEVELS = (2, 3, 4, 5)
@@ -77,7 +81,7 @@ def recompute_attention(case: Arrays, state: Mapping[str, Any]) -> dict[str, Ten
     """
     feats = levels(case, 'cur'), levels(case, 'ref')
     head = build_attention_head(state)
-    current, reference = (head.encode(f) for f in feats)
+    current, reference = (head.encode_features(f) for f in feats)
     boxes = case['ref_boxes'].split(case['num_ref_boxes'].tolist())
     objects, background = head.propagate_boxes(current, reference, boxes)
     attention_logits = head.attention_logits(objects, background)
@@ -109,7 +113,7 @@ def _losses(
     """Both losses, which masks enter the second one, and the attention's accuracy in percent."""
     size = tuple(case['pad_shape'].tolist())
     samples = _current_samples(case, size), _reference_samples(case)
-    losses = head.loss(current, reference, *samples, size)
+    losses = head.pair_losses(current, reference, *samples, size)
     found = find_objects(*samples, size, 'cpu')
     targets = object_maps(found.boxes, *size, stride=1)
     first_rows = F.pad(case['num_gt'].cumsum(0), (1, 0))[found.images]
@@ -154,10 +158,10 @@ def recompute_prediction(case: Arrays, state: Mapping[str, Any]) -> dict[str, Te
     found = {}
     for name, row in ROW_FORMS.items():
         head = build_attention_head(state, row)
-        current, reference = (head.encode(f) for f in feats)
+        current, reference = (head.encode_features(f) for f in feats)
         objects, background = head.propagate_boxes(current, reference, boxes, weighted=True)
         logits = [
-            head.propagate(current[b], reference[b : b + 1], boxes[b : b + 1], labels[b : b + 1])
+            head.propagate_objects(current[b], reference[b : b + 1], boxes[b : b + 1], labels[b : b + 1])
             for b in range(len(boxes))
         ]
         found[f'spatial_weight_{name}'] = spatial_weight(*current.shape[-2:], SIGMA, row)
@@ -196,9 +200,9 @@ def _sequence_frame(
     """A frame of the fill sequence and the result that holds its detections."""
     rows = case['seq_det'][case['seq_det'][:, 0] == index]
     with torch.no_grad():
-        code = head.encode([level[index : index + 1] for level in feats])[0]
+        code = head.encode_features([level[index : index + 1] for level in feats])[0]
     size = tuple(side * head.stride for side in code.shape[-2:])
-    frame = _detected_frame(rows[:, 2:7], rows[:, 7].long(), size=size, attention_code=code)
+    frame = _detected_frame(rows[:, 2:7], rows[:, 7].long(), size=size, attention_head=code)
     result = FrameResult(index)
     for track_id, scores, rle in zip(rows[:, 1].tolist(), frame.class_scores, frame.rles, strict=True):
         ((label, score),) = scores.items()
@@ -206,18 +210,17 @@ def _sequence_frame(
     return frame, result
 
 
-def _detected_frame(boxes: Tensor, labels: Tensor, size: tuple[int, int] = (1, 1), **codes: Tensor) -> Frame:
+def _detected_frame(boxes: Tensor, labels: Tensor, size: tuple[int, int] = (1, 1), **codes: Any) -> Frame:
     """A frame with the detections of (N, 5) boxes and scores; their masks, which nothing here needs, are empty."""
     rle = mask_utils.encode(np.zeros(size, dtype=np.uint8, order='F'))
     return Frame(
-        code=None,
         masks=torch.zeros(len(boxes), 1, 1),
         boxes=boxes[:, :4],
         class_scores=[{label: score} for label, score in zip(labels.tolist(), boxes[:, 4].tolist(), strict=True)],
         rles=[rle] * len(boxes),
         size=size,
         map_size=size,
-        **codes,
+        codes=codes,
     )
 
 
@@ -265,8 +268,8 @@ def _matching(case: Arrays, embeds: Tensor, ref_embeds: Tensor, logits: Tensor) 
     boxes, labels = case['match_det_bboxes'], case['match_det_labels']
     known_boxes, known_labels = case['match_prev_bboxes'], case['match_prev_labels']
     linker = MaskTrackLinker(losers='duplicate')
-    linker.link(_detected_frame(known_boxes, known_labels, embeds=ref_embeds))
-    ids = linker.link(_detected_frame(boxes, labels, embeds=embeds))
+    linker.link(_detected_frame(known_boxes, known_labels, track_head=PerInstance(ref_embeds)))
+    ids = linker.link(_detected_frame(boxes, labels, track_head=PerInstance(embeds)))
     objects = [-1 if track_id is None else track_id - 1 for track_id in ids]
     ious = pairwise_box_iou(boxes[:, :4], known_boxes[:, :4], legacy=True)
     same = (labels[:, None] == known_labels).float()

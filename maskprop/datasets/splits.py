@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from maskprop.datasets.ytvis_json import AnnotationError, GroundTruth, load_ytvis
-from maskprop.evaluation.results_io import replace_when_done
+from maskprop.utils.files import replace_when_done
 
 
 def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTruth, GroundTruth]:

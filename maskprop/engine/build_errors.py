@@ -107,8 +107,8 @@ def _registered(kind: str | None = None) -> Mapping[str, Any]:
 
 
 def _arguments(kind: Any) -> list[str]:
-    """Names of its arguments, those that it hands on to its base classes too."""
-    names: list[str] = []
+    """Names of its arguments, those that it hands on to its base classes, or to its ``FORWARDS``, too."""
+    names: list[str] = _arguments(kind.FORWARDS) if hasattr(kind, 'FORWARDS') else []
     for function in [vars(base).get('__init__') for base in kind.__mro__] if inspect.isclass(kind) else [kind]:
         if function is None or function is object.__init__:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,14 @@ from mmengine.config import Config
 
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine.config import ConfigError
-
-HEADS = ('bbox_head', 'mask_head', 'attention_head')
+from maskprop.engine.num_classes import fit_num_classes
 
 
 def check_datasets(cfg: Config, splits: tuple[str, ...]) -> dict[str, Any]:
     """Build the data set of each split, look for its frames, and fit the model's ``num_classes``.
 
     Args:
-        cfg: the config; ``num_classes`` of the heads in ``HEADS`` is filled in where it is missing.
+        cfg: the config; ``num_classes`` of the heads is filled in where it is missing.
         splits: of 'train', 'val', 'test'; the first one's classes are the model's. Those without a data loader
             in the config are passed over.
 
@@ -126,6 +125,23 @@ def videos_of(dataset: Any) -> dict[int, tuple[tuple[int, int], int]]:
     }
 
 
+def check_num_classes(model: Any, dataset: Any, key: str) -> None:
+    """See that a model has as many classes as a data set; for Runners that were started without the tools' checks.
+
+    Args:
+        model: may lack ``num_classes``. dataset: may lack ``metainfo``. key: of the data set in the config.
+
+    Raises:
+        ConfigError: it has another number.
+    """
+    wanted, classes = getattr(model, 'num_classes', None), getattr(dataset, 'metainfo', {}).get('classes')
+    if wanted is not None and classes is not None and len(classes) != wanted:
+        raise ConfigError(
+            f'model.num_classes is {wanted}, but {key} ({describe(dataset)}) has {len(classes)}: set '
+            f'model.num_classes={len(classes)}'
+        )
+
+
 def check_metrics(metrics: Iterable[Any], dataset: Any) -> None:
     """See that the metrics can evaluate results of the data set; those that cannot tell are passed over.
 
@@ -136,47 +152,6 @@ def check_metrics(metrics: Iterable[Any], dataset: Any) -> None:
     videos = videos_of(dataset) if checks else {}
     for check in checks:
         check(videos)
-
-
-def fit_num_classes(model_cfg: dict, num_classes: int, source: str = 'the data set') -> None:
-    """Fill in or check ``num_classes`` of every head in ``HEADS`` of a model config, in place.
-
-    HTC has lists of three heads; all are visited. A ``semantic_head`` needs one more class, for the
-    background, or as many stuff classes as it likes.
-
-    Args:
-        model_cfg: the model's config.
-        num_classes: of the data set.
-        source: says in errors where ``num_classes`` comes from.
-
-    Raises:
-        ConfigError: a head has another number of classes.
-    """
-    for key, head in _heads(model_cfg, 'model'):
-        semantic = key.split('.')[-1].startswith('semantic_head')
-        wanted = num_classes + semantic
-        found = head.get('num_classes')
-        if found is None:
-            head['num_classes'] = wanted
-        elif found < wanted if semantic else found != wanted:
-            raise ConfigError(
-                f'{key}.num_classes is {found}, but {source} has {num_classes} classes: set it to {wanted}, or '
-                'to None, and it is taken from the data set'
-            )
-
-
-def _heads(node: Any, path: str) -> Iterator[tuple[str, dict]]:
-    if isinstance(node, dict):
-        for name, value in node.items():
-            if name in (*HEADS, 'semantic_head'):
-                entries = value if isinstance(value, list | tuple) else [value]
-                for i, head in enumerate(entries):
-                    if isinstance(head, dict) and 'type' in head:
-                        yield f'{path}.{name}' + (f'[{i}]' if isinstance(value, list | tuple) else ''), head
-            yield from _heads(value, f'{path}.{name}')
-    elif isinstance(node, list | tuple):
-        for i, value in enumerate(node):
-            yield from _heads(value, f'{path}[{i}]')
 
 
 def describe(dataset: Any) -> str:

@@ -1,25 +1,21 @@
-"""What tools/train.py and tools/test.py do."""
+"""The command line of the tools: arguments that they share, and errors that end in one line."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
-from mmengine.runner import FlexibleRunner, Runner, TestLoop, ValLoop
+from mmengine.config import DictAction
+from mmengine.runner import FlexibleRunner, Runner
 
-import maskprop
 from maskprop.datasets.ytvis_json import AnnotationError
-from maskprop.engine.build_errors import explain_build_errors
+from maskprop.engine import runs
 from maskprop.engine.checkpoint import CheckpointError
-from maskprop.engine.config import ConfigError, check_config_file, load_config, prepare_testing, prepare_training
-from maskprop.engine.launch import LAUNCHERS, LaunchError, setup_distributed
-from maskprop.evaluation.results_io import check_writable, write_json
+from maskprop.engine.config import ConfigError
+from maskprop.engine.launch import LAUNCHERS, LaunchError
 from maskprop.evaluation.validation import EvalInputError
 
 USER_ERRORS = (
@@ -74,7 +70,8 @@ def train_parser(description: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--resume',
         nargs='?',
-        const='auto',
+        const=True,
+        default=False,
         metavar='CHECKPOINT',
         help='go on from CHECKPOINT, or without one from the last in the work folder (if any)',
     )
@@ -110,93 +107,17 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def train(args: argparse.Namespace) -> Runner | FlexibleRunner:
-    """Train as ``args`` (of :func:`train_parser`) say. Returns the Runner, after training."""
-    cfg = _start(args, 'train')
-    prepare_training(cfg, args)
-    with explain_build_errors(cfg):
-        datasets = _check(cfg, ('train', 'val'))
-        runner = build_runner(cfg)
-        if 'val' in datasets:
-            _check_stream(runner, datasets['val'])
-            _check_metrics(runner.val_loop)
-        with explain_build_errors(cfg, values=True):
-            _ = runner.train_loop  # built by this
-        runner.train()
-    return runner
-
-
-def build_runner(cfg: Config) -> Runner | FlexibleRunner:
-    """The Runner of a config: mmengine's FlexibleRunner where it has a ``strategy``.
-
-    Raises:
-        ConfigError: a value of the config is refused by what it is for.
-    """
-    with explain_build_errors(cfg, values=True):
-        if not cfg.get('strategy'):
-            return Runner.from_cfg(cfg)
-        runner = FlexibleRunner.from_cfg(cfg)
-        runner.model = runner.strategy.build_model(runner.model)  # now, as Runner does
-        return runner
+    """:func:`~maskprop.engine.runs.train` as ``args`` (of :func:`train_parser`) say."""
+    return runs.train(**_keywords(args))
 
 
 def test(args: argparse.Namespace) -> dict[str, Any]:
-    """Test as ``args`` (of :func:`test_parser`) say. Returns the metrics."""
-    cfg = _start(args, 'test')
-    prepare_testing(cfg, args)
-    cfg.pop('strategy', None)  # each process tests whole videos, with a whole model
-    with explain_build_errors(cfg):
-        datasets = _check(cfg, ('test',))
-        runner = build_runner(cfg)
-        _check_stream(runner, datasets['test'])
-        _check_metrics(runner.test_loop)
-        metrics = runner.test()
-    if args.metrics and is_main_process():
-        write_json(args.metrics, {**metrics, **_per_category(runner)})
-        runner.logger.info(f'metrics written to {args.metrics}')
-    return metrics
+    """:func:`~maskprop.engine.runs.test` as ``args`` (of :func:`test_parser`) say."""
+    return runs.test(**_keywords(args))
 
 
-def _per_category(runner: Runner) -> dict[str, Any]:
-    """The metric's whole result, with AP by category, as tools/eval_results.py writes it."""
-    results = [getattr(metric, 'last_result', None) for metric in runner.test_evaluator.metrics]
-    return next((result.to_dict() for result in results if result is not None), {})
-
-
-def _start(args: argparse.Namespace, split: str) -> Config:
-    check_config_file(args.config)  # before the seconds that the imports take
-    maskprop.register_all()
-    cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    missing = [key for key in ('model', f'{split}_dataloader', f'{split}_cfg') if not cfg.get(key)]
-    if missing:
-        raise ConfigError(f'config {args.config}: {", ".join(missing)} is not set')
-    check_writable(cfg.work_dir, 'work_dir', folder=True)
-    setup_distributed(args.launcher, cfg)
-    return cfg
-
-
-def _check(cfg: Config, splits: Sequence[str]) -> dict[str, Any]:
-    # Imported here: mmdet must not be imported before register_all.
-    from maskprop.engine.checks import check_datasets
-
-    return check_datasets(cfg, tuple(splits))
-
-
-def _check_stream(runner: Runner, dataset: Any) -> None:
-    """Find out now, not at the first validation, if linker, propagator or detections can't be used."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    if not hasattr(model, 'start_video'):
-        return
-    with explain_build_errors(runner.cfg, values=True):
-        model.start_video()
-        if hasattr(model, 'check_classes'):
-            model.check_classes(dataset.metainfo['classes'])
-
-
-def _check_metrics(loop: ValLoop | TestLoop) -> None:
-    """Find out now if the metrics, which are built with the loop, don't fit the data set."""
-    from maskprop.engine.checks import check_metrics
-
-    check_metrics(loop.evaluator.metrics, loop.dataloader.dataset)
+def _keywords(args: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(args).items() if name != 'local_rank'}
 
 
 def print_progress(done: int, total: int) -> None:

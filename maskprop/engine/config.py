@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from argparse import Namespace
+from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -14,8 +15,9 @@ from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
 from maskprop.engine.checkpoint import CheckpointError
-from maskprop.evaluation.results_io import check_writable
+from maskprop.utils.files import check_writable
 
+RUNNER_WORK_DIR = 'work_dirs/runner'  # of default_runtime.py: mmengine's Runner refuses to do without
 # keys that a config need not have: arguments of the runners, and what they and this project read beside
 OPTIONAL_KEYS = {
     *inspect.signature(Runner).parameters,
@@ -29,30 +31,47 @@ class ConfigError(ValueError):
     """A config that cannot work; the message names the key, what was found and what to change."""
 
 
-def check_config_file(path: str) -> None:
+class Outputs(NamedTuple):
+    """Files and folder that a test writes, by the names of the options of tools/test.py; None: not written."""
+
+    out: str | Path | None = None
+    submission: str | Path | None = None
+    metrics: str | Path | None = None
+    show_dir: str | Path | None = None
+
+
+def check_config_file(path: str | Path) -> None:
     """Raises ConfigError if there is no such file."""
     if not Path(path).is_file():
         raise ConfigError(f'config {path}: no such file. The configs are in the folder configs/')
 
 
-def load_config(path: str, options: dict | None = None, work_dir: str | None = None) -> Config:
-    """Read a config file.
+def load_config(
+    config: str | Path | Config, options: dict | None = None, work_dir: str | Path | None = None
+) -> Config:
+    """Read a config file, or copy a config.
 
     Args:
-        path: of the config.
+        config: its path, or a config.
         options: ``--cfg-options``, merged into it.
-        work_dir: default: the config's ``work_dir``, else ``work_dirs/<name of the config>``.
+        work_dir: default: the config's ``work_dir``, if it has one of its own, else
+            ``work_dirs/<name of the config>``.
 
     Raises:
         ConfigError: no such file, or it is no config; an option's key is none of the config's.
     """
-    check_config_file(path)
-    try:
-        cfg = Config.fromfile(path)
-    except Exception as error:  # a config is Python: anything may be wrong in it
-        raise ConfigError(f'config {path}: cannot be read: {type(error).__name__}: {error}') from error
+    if isinstance(config, Config):
+        cfg = deepcopy(config)
+    else:
+        check_config_file(config)
+        try:
+            cfg = Config.fromfile(str(config))
+        except Exception as error:  # a config is Python: anything may be wrong in it
+            raise ConfigError(f'config {config}: cannot be read: {type(error).__name__}: {error}') from error
     merge_options(cfg, options)
-    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(path).stem)
+    name = Path(cfg.filename).stem if cfg.filename else 'config'
+    own = None if cfg.get('work_dir') == RUNNER_WORK_DIR else cfg.get('work_dir')
+    cfg.work_dir = str(work_dir or own or Path('work_dirs') / name)
     return cfg
 
 
@@ -83,14 +102,21 @@ def merge_options(cfg: Config, options: dict | None) -> None:
         raise ConfigError(f'--cfg-options {" ".join(options)}: does not fit the config: {error}') from error
 
 
-def prepare_training(cfg: Config, args: Namespace) -> None:
-    """Apply the arguments of tools/train.py to ``cfg``."""
-    if args.seed is not None:
-        cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
+def prepare_training(
+    cfg: Config,
+    *,
+    resume: bool | str | Path = False,
+    auto_scale_lr: bool = False,
+    seed: int | None = None,
+    amp: bool = False,
+) -> None:
+    """Apply the arguments of :func:`maskprop.engine.runs.train` to ``cfg``."""
+    if seed is not None:
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
         cfg.train_dataloader.sampler.pop('seed', None)  # then it is the Runner's
-    if args.amp:
+    if amp:
         _enable_amp(cfg)
-    if args.auto_scale_lr:
+    if auto_scale_lr:
         scale = cfg.get('auto_scale_lr') or {}
         if 'base_batch_size' not in scale:
             raise ConfigError(
@@ -98,8 +124,8 @@ def prepare_training(cfg: Config, args: Namespace) -> None:
                 'size over all processes that the learning rate of the config is meant for'
             )
         cfg.auto_scale_lr = {**scale, 'enable': True}
-    if args.resume:
-        _resume(cfg, args.resume)
+    if resume:
+        _resume(cfg, resume)
     elif is_main_process() and (found := _checkpoints(cfg.work_dir)):
         print(
             f'warning: {cfg.work_dir} has checkpoints of an earlier training ({found[-1].name} the latest), which '
@@ -116,47 +142,50 @@ def prepare_training(cfg: Config, args: Namespace) -> None:
     cfg.custom_hooks = hooks
 
 
-def prepare_testing(cfg: Config, args: Namespace) -> None:
-    """Apply the arguments of tools/test.py to ``cfg``."""
-    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+def prepare_testing(cfg: Config, checkpoint: str | Path, outputs: Outputs, *, amp: bool = False) -> None:
+    """Apply the arguments of :func:`maskprop.engine.runs.test` to ``cfg``."""
+    checkpoint = str(checkpoint)
+    if '://' not in checkpoint and not Path(checkpoint).is_file():
         raise FileNotFoundError(
-            f'checkpoint {args.checkpoint}: no such file. Train one by: python tools/train.py {args.config}'
+            f'checkpoint {checkpoint}: no such file. Train one by: python tools/train.py {cfg.filename}'
         )
-    cfg.load_from, cfg.resume = args.checkpoint, False
+    cfg.load_from, cfg.resume = checkpoint, False
     hooks = [*(cfg.get('custom_hooks') or []), dict(type='CheckpointFitHook')]
-    if args.show_dir:
-        hooks.append(dict(cfg.get('visualization', {}), type='VideoVisualizationHook', out_dir=args.show_dir))
+    if outputs.show_dir:
+        hooks.append(
+            dict(cfg.get('visualization', {}), type='VideoVisualizationHook', out_dir=str(outputs.show_dir))
+        )
     cfg.custom_hooks = hooks
-    if args.amp:
+    if amp:
         cfg.test_cfg.fp16 = True
-    _set_outputs(cfg, args)
+    _set_outputs(cfg, outputs)
 
 
-def _set_outputs(cfg: Config, args: Namespace) -> None:
+def _set_outputs(cfg: Config, outputs: Outputs) -> None:
     """Tell the metric which files to write, and make sure that they can be."""
     for option, suffix in (('out', '.json'), ('submission', '.zip'), ('metrics', '.json')):
-        path = getattr(args, option)
+        path = getattr(outputs, option)
         if path is not None:
             if Path(path).suffix != suffix:
                 raise ConfigError(f'--{option} {path}: expected a file name that ends in {suffix}')
             check_writable(path, f'--{option}')
-    if args.show_dir:
-        check_writable(args.show_dir, '--show-dir', folder=True)
+    if outputs.show_dir:
+        check_writable(outputs.show_dir, '--show-dir', folder=True)
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     metric = next((e for e in evaluators if e.get('type') == 'YTVISMetric'), None)
     if metric is None:
-        if args.out or args.submission or args.metrics:
-            raise ConfigError(f'config {args.config}: test_evaluator has no YTVISMetric, which writes the files')
+        if outputs.out or outputs.submission or outputs.metrics:
+            raise ConfigError(f'config {cfg.filename}: test_evaluator has no YTVISMetric, which writes the files')
         return
-    if args.metrics and metric.get('format_only'):
+    if outputs.metrics and metric.get('format_only'):
         raise ConfigError(
-            f'--metrics {args.metrics}: test_evaluator.format_only is set, for a set without annotations, so '
+            f'--metrics {outputs.metrics}: test_evaluator.format_only is set, for a set without annotations, so '
             'there are no metrics. Leave --metrics out'
         )
-    if args.out:
-        metric.outfile_prefix = str(Path(args.out).with_suffix(''))
-    if args.submission:
-        metric.submission = args.submission
+    if outputs.out:
+        metric.outfile_prefix = str(Path(outputs.out).with_suffix(''))
+    if outputs.submission:
+        metric.submission = str(outputs.submission)
     if metric.get('format_only') and not (metric.get('outfile_prefix') or metric.get('submission')):
         # beside the run's logs, so that no other model's or set's files are written over
         metric.outfile_prefix, metric.submission = f'{cfg.work_dir}/results', f'{cfg.work_dir}/submission.zip'
@@ -189,9 +218,9 @@ def _check_frozen(cfg: Config) -> None:
             )
 
 
-def _resume(cfg: Config, resume: str) -> None:
-    """``resume``: a checkpoint, or 'auto' for the last one in the work folder, if there is one."""
-    if resume == 'auto':
+def _resume(cfg: Config, resume: bool | str | Path) -> None:
+    """``resume``: a checkpoint, or True for the last one in the work folder, if there is one."""
+    if resume is True:
         # Found here and not by mmengine, which would resume from the initial weights (load_from) instead.
         found = find_last_checkpoint(cfg.work_dir)
         if found is None and (others := _checkpoints(cfg.work_dir)):
@@ -205,7 +234,7 @@ def _resume(cfg: Config, resume: str) -> None:
         resume = str(found)
     elif not Path(resume).is_file():
         raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
-    cfg.load_from, cfg.resume = resume, True
+    cfg.load_from, cfg.resume = str(resume), True
 
 
 def _checkpoints(work_dir: str | Path) -> list[Path]:

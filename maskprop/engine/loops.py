@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import torch
 from mmengine.dist import get_rank
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import ReduceOnPlateauParamScheduler, _ParamScheduler
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner, TestLoop, ValLoop
 from mmengine.runner.amp import autocast
@@ -17,12 +20,83 @@ from torch.utils.data import BatchSampler
 
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine import checkpoint as _  # noqa: F401  (checkpoints load safely wherever these loops run)
-from maskprop.engine.changed_setup import ChangedSetupHook
-from maskprop.engine.checks import videos_of
+from maskprop.engine.checks import check_num_classes, videos_of
 from maskprop.engine.config import ConfigError
 from maskprop.engine.fsdp import whole_parameters
-from maskprop.utils.random_state import preserve_random_state, seed_all, seeded
 from maskprop.engine.timing import StageClock
+from maskprop.utils.random_state import preserve_random_state, seed_all, seeded
+
+
+class ChangedSetupHook(Hook):
+    """Keeps what a step and an epoch are, and on ``--resume`` leaves out rates of a checkpoint with others.
+
+    mmengine loads learning rates and schedules over those of the config, also where the rate was just scaled to
+    another batch (``--auto-scale-lr``) or an epoch has another number of iterations now. Here they stay those of
+    the config; :meth:`catch_up` then brings them to where the training is. Momentum and the like are loaded.
+    """
+
+    priority = 'VERY_HIGH'
+    KEYS = ('iters_per_epoch', 'accumulative_counts')  # in the message hub, hence in checkpoints
+
+    def __init__(self) -> None:
+        self._changed = False
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if not runner._resume or 'optimizer' not in checkpoint:  # weights only
+            return
+        kept = (checkpoint.get('message_hub') or {}).get('runtime_info') or {}
+        now = dict(zip(self.KEYS, self._setup(runner), strict=True))
+        self._changed = any(int(kept.get(key, now[key])) != now[key] for key in self.KEYS)
+        if not self._changed:
+            return
+        groups = runner.optim_wrapper.optimizer.param_groups
+        before = checkpoint['optimizer']['param_groups']
+        for saved, fresh in zip(before, groups, strict=False):  # whether they are as many is seen when they load
+            saved.update((key, value) for key, value in fresh.items() if key != 'params')
+        checkpoint['param_schedulers'] = [scheduler.state_dict() for scheduler in _schedulers(runner)]
+
+    def keep(self, runner: Runner) -> None:
+        """From now on checkpoints say what a step and an epoch are."""
+        for key, value in zip(self.KEYS, self._setup(runner), strict=True):
+            runner.message_hub.update_info(key, value)
+
+    def catch_up(self, runner: Runner, epochs: int, iterations: int) -> None:
+        """Bring the rates to where they would be now, had the training had this setup from its start.
+
+        Args:
+            epochs: that are done.
+            iterations: that are done, those of the epochs among them.
+        """
+        if not self._changed:
+            return
+        # counted anew: losses are divided by the iterations of a step, which may be fewer in the last
+        runner.optim_wrapper.initialize_count_status(runner.model, iterations, runner.max_iters)
+        length = len(runner.train_dataloader)
+        schedulers = [s for s in _schedulers(runner) if not isinstance(s, ReduceOnPlateauParamScheduler)]
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # the optimizer has made no step yet
+            for iteration in range(1, iterations + 1):  # in the order of ParamSchedulerHook
+                _step(s for s in schedulers if not s.by_epoch)
+                if iteration % length == 0 and iteration <= epochs * length:
+                    _step(s for s in schedulers if s.by_epoch)
+        runner.logger.warning(
+            'A step or an epoch is not what it was when the checkpoint was saved (processes, batch size, '
+            "accumulation or data set): learning rates and schedules are this config's, at "
+            f'{runner.optim_wrapper.optimizer.param_groups[0]["lr"]:.3g} now.'
+        )
+
+    @staticmethod
+    def _setup(runner: Runner) -> tuple[Any, ...]:
+        return len(runner.train_dataloader), runner.optim_wrapper._accumulative_counts
+
+
+def _schedulers(runner: Runner) -> list[_ParamScheduler]:
+    return list(runner.param_schedulers or [])
+
+
+def _step(schedulers: Iterable[_ParamScheduler]) -> None:
+    for scheduler in schedulers:
+        scheduler.step()
 
 
 @LOOPS.register_module()
@@ -51,6 +125,7 @@ class VideoTrainLoop(EpochBasedTrainLoop):
                 'the training set gives no batch: it has no frames, or fewer than one batch for each process '
                 'with drop_last=True. Lower batch_size or set drop_last=False'
             )
+        check_num_classes(_unwrapped(self.runner), self.dataloader.dataset, 'train_dataloader.dataset')
         hub = self.runner.message_hub
         sampler = self.dataloader.sampler
         if self.runner.seed != self._first_seed == getattr(sampler, 'seed', None):
@@ -115,6 +190,11 @@ class VideoTrainLoop(EpochBasedTrainLoop):
         return islice(batches, start, None)
 
 
+def _unwrapped(runner: Runner) -> Any:
+    """The model, out of a wrapper for several processes."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
 @dataclass
 class _OpenVideo:
     """The video whose frames are arriving."""
@@ -151,6 +231,7 @@ class _VideoLoop:
         Returns:
             The evaluator's metrics. :attr:`clock` has the time of each stage.
         """
+        check_num_classes(_unwrapped(self.runner), self.dataloader.dataset, f'{self.mode}_dataloader.dataset')
         self._video: _OpenVideo | None = None
         self._listed = videos_of(self.dataloader.dataset)
         self.clock = StageClock()
@@ -179,7 +260,7 @@ class _VideoLoop:
         return frames
 
     def _process_frame(self, batch: dict) -> dict | None:
-        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        model = _unwrapped(self.runner)
         with self.clock('model'), autocast(enabled=self.fp16):
             data = model.data_preprocessor(batch, False)
             inputs, samples = data['inputs'], data['data_samples']

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
-import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,46 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from maskprop.utils.files import replace_when_done
+
 from .progress import announce_reading
 from .validation import EvalInputError, fail, load_json
-
-
-@contextlib.contextmanager
-def replace_when_done(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to; it becomes ``path`` at the end, or goes on an error."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.{threading.get_ident()}.tmp')
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_writable(path: str | Path, option: str, folder: bool = False) -> None:
-    """See before long work that a file can be written at ``path``, or files in the folder ``path``.
-
-    Missing folders are made; no file is left behind, and none is changed.
-
-    Raises:
-        OSError: It can't; the message names ``option``.
-    """
-    path = Path(path)
-    if not folder and path.is_dir():
-        raise IsADirectoryError(f'{option} {path}: is a folder; give the name of a file')
-    try:
-        target = path if folder else path.parent
-        target.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=target).close()
-    except OSError as error:
-        raise OSError(f'{option} {path}: cannot be written there ({error.strerror})') from None
-
-
-def write_json(path: str | Path, data: Any) -> None:
-    """Write any JSON data, whole or not at all; floats keep full precision."""
-    with replace_when_done(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=1) + '\n', encoding='utf-8')
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from maskprop.models.frame_detector import Detections
+from maskprop.structures import Detections
 
 
 def group_duplicates(boxes: Tensor, scores: Tensor, iou_threshold: float | None) -> Tensor:

@@ -1,29 +1,150 @@
-"""Training samples of two frames: what the heads that join frames make of their annotations."""
+"""Training samples of two frames: their features, and what heads ask of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
 
 import torch
-from mmdet.models.tracking_heads import RoITrackHead
-from mmdet.structures import DetDataSample, TrackDataSample
-from mmengine.structures import InstanceData
-from torch import Tensor
+from mmdet.structures import DetDataSample
+from torch import Tensor, nn
 
-from maskprop.models.frame_detector import predict_gt_masks
+from maskprop.ops.layout import image_layout
 from maskprop.ops.masks import downsample_masks, paste_soft_masks
-
-if TYPE_CHECKING:
-    from mmdet.models.detectors import TwoStageDetector
-
-    from maskprop.methods.maskprop.mask_propagation_head import FrameCode, MaskPropagationHead
+from maskprop.structures import FrameDetector
 
 
-def stride_masks(sample: DetDataSample, stride: int, device: torch.device) -> Tensor:
-    """Ground-truth masks of a frame at a stride, (N, H, W) float of 0 and 1."""
-    masks = sample.gt_instances.masks
-    return downsample_masks(masks.to_tensor(torch.bool, device), stride)
+def pair_features(
+    detector: nn.Module, aggregator: nn.Module | None, inputs: Tensor
+) -> tuple[tuple[Tensor, ...], int]:
+    """FPN features of the frames that training samples have losses on.
+
+    Args:
+        detector: with ``backbone`` and ``neck``.
+        aggregator: with ``num_support`` K, or None.
+        inputs: (B, F, 3, H, W) float; with an aggregator F is 2 + 2 K: t, t + delta, K support frames of t, K of
+            t + delta.
+
+    Returns:
+        levels, each (B n, C, H_l, W_l), frames of a sample side by side; n, the frames of a sample among them: F,
+        or 2 with an aggregator.
+    """
+    batch, frames = inputs.shape[:2]
+    images = image_layout(inputs.flatten(0, 1))
+    if aggregator is None:
+        return detector.extract_feat(images), frames
+    count = aggregator.num_support
+    if frames != 2 + 2 * count:
+        raise ValueError(
+            f'the aggregator takes pairs of frames with {count} support frames each, {2 + 2 * count} in all, but '
+            f'samples have {frames}: set num_support={count} in SampleFramePair'
+        )
+    levels = [level.unflatten(0, (batch, frames)) for level in detector.backbone(images)]
+    aggregated = []
+    for i in (0, 1):
+        near = [i, *range(2 + i * count, 2 + (i + 1) * count)]
+        supports = tuple(level[:, near] if n in aggregator.levels else None for n, level in enumerate(levels))
+        aggregated.append(aggregator.aggregate(tuple(level[:, i] for level in levels), supports, own=0))
+    pairs = tuple(torch.stack(both, 1).flatten(0, 1) for both in zip(*aggregated, strict=True))
+    return detector.neck(pairs), 2
+
+
+class FramePairs:
+    """A batch of samples as heads see it in training; see :class:`~maskprop.structures.protocols.FramePairs`.
+
+    Args:
+        detector: of the frames.
+        feats: levels of the FPN, each (F B, C, H_l, W_l), the frames of a sample side by side.
+        samples: F B samples with ``gt_instances``, likewise.
+        images: (B, 3, H, W) float, the key frames, normalised and padded.
+        proposals: of the key frames, where they are known; else they are made when they are asked for.
+
+    A model without a head that joins frames may be trained on samples of another number of frames than two: then
+    :attr:`others` and :meth:`matched_masks` have no meaning.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: FrameDetector,
+        feats: tuple[Tensor, ...],
+        samples: Sequence[DetDataSample],
+        images: Tensor,
+        proposals: list[Tensor] | None = None,
+    ) -> None:
+        self.feats = feats
+        self.samples = samples
+        self.images = images
+        self._detector = detector
+        self._frames = len(samples) // len(images)
+        self._made: dict[Hashable, list[Tensor]] = {}
+        if proposals is not None:
+            self.proposals = proposals
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """(height, width) of the padded input in pixels."""
+        return tuple(self.images.shape[-2:])
+
+    @cached_property
+    def key_feats(self) -> tuple[Tensor, ...]:
+        """Levels of the key frames, each (B, C, H_l, W_l)."""
+        return tuple(level[:: self._frames] for level in self.feats)
+
+    @property
+    def keys(self) -> Sequence[DetDataSample]:
+        """B samples of the key frames."""
+        return self.samples[:: self._frames]
+
+    @property
+    def others(self) -> Sequence[DetDataSample]:
+        """B samples of the other frames."""
+        return self.samples[1 :: self._frames]
+
+    @cached_property
+    def proposals(self) -> list[Tensor]:
+        """The detector's proposals of the key frames: B tensors (P, 4) float in pixels of the network's input."""
+        return self._detector.propose(self.key_feats, [sample.metainfo for sample in self.keys])
+
+    def masks_at(self, boxes: Sequence[Tensor]) -> list[Tensor]:
+        """Soft masks of the key frames' objects at given boxes: B tensors (N_b, 4) to B tensors (N_b, m, m)."""
+        return self._detector.masks_at(self.key_feats, boxes, [sample.gt_instances.labels for sample in self.keys])
+
+    def true_masks(self, stride: int) -> list[Tensor]:
+        """Ground-truth masks of all frames at a stride, each (N_f, H, W) float of 0 and 1."""
+        return self._once(
+            ('true', stride),
+            lambda: [
+                downsample_masks(sample.gt_instances.masks.to_tensor(torch.bool, self.images.device), stride)
+                for sample in self.samples
+            ],
+        )
+
+    def matched_masks(self, stride: int) -> list[Tensor]:
+        """Masks of the key frames' objects in the other frames, B tensors (N_b, H, W); 0 where absent."""
+        masks = self.true_masks(stride)[1 :: self._frames]
+        return self._once(
+            ('matched', stride),
+            lambda: [match_instances(*pair) for pair in zip(self.keys, self.others, masks, strict=True)],
+        )
+
+    def predicted_masks(self, stride: int, detach: bool = True) -> list[Tensor]:
+        """The detector's soft masks at the key frames' ground-truth boxes, B tensors (N_b, H, W) in [0, 1]."""
+        boxes = [sample.gt_instances.bboxes for sample in self.keys]
+        height, width = (side // stride for side in self.input_shape)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not detach):
+            roi_masks = self._once(('predicted', detach), lambda: self.masks_at(boxes))
+            return self._once(
+                ('pasted', stride, detach),
+                lambda: [
+                    paste_soft_masks(m, b / stride, height, width) for m, b in zip(roi_masks, boxes, strict=True)
+                ],
+            )
+
+    def _once(self, name: Hashable, make: Callable[[], list[Tensor]]) -> list[Tensor]:
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
 
 def match_instances(key: DetDataSample, other: DetDataSample, other_masks: Tensor) -> Tensor:
@@ -35,81 +156,3 @@ def match_instances(key: DetDataSample, other: DetDataSample, other_masks: Tenso
         if i in rows:
             matched[row] = other_masks[rows[i]]
     return matched
-
-
-def predict_stride_masks(
-    detector: TwoStageDetector,
-    feats: tuple[Tensor, ...],
-    samples: Sequence[DetDataSample],
-    stride: int,
-    input_shape: tuple[int, int],
-) -> list[Tensor]:
-    """The mask head's soft masks at the ground-truth boxes, at a stride.
-
-    Args:
-        detector: any two-stage instance-segmentation detector.
-        feats: levels of the FPN, each (B, C, H_l, W_l).
-        samples: B samples with ``gt_instances``.
-        stride: cell size in pixels.
-        input_shape: (height, width) of the padded input in pixels.
-
-    Returns:
-        B tensors (N_b, H, W) float32 in [0, 1].
-    """
-    boxes = [sample.gt_instances.bboxes for sample in samples]
-    roi_masks = predict_gt_masks(detector, feats, boxes, samples)
-    height, width = (side // stride for side in input_shape)
-    return [paste_soft_masks(m, b / stride, height, width) for m, b in zip(roi_masks, boxes, strict=True)]
-
-
-def propagation_loss(
-    head: MaskPropagationHead,
-    codes: FrameCode,
-    samples: Sequence[DetDataSample],
-    sources: Sequence[Tensor] | None = None,
-) -> Tensor:
-    """L_prop, mean over the B pairs; both frames of a pair are targets of its key frame.
-
-    Args:
-        head: the propagation branch.
-        codes: of 2 B frames, every key frame followed by its other frame.
-        samples: 2 B samples with ``gt_instances``, likewise.
-        sources: B tensors (N_b, H, W) float in [0, 1], the key frames' masks that are propagated; ``None``: the
-            ground truth.
-
-    Returns:
-        scalar.
-    """
-    keys, others = samples[::2], samples[1::2]
-    device = codes.match.device
-    key_masks = [stride_masks(sample, head.stride, device) for sample in keys]
-    other_masks = [stride_masks(sample, head.stride, device) for sample in others]
-    sources = key_masks if sources is None else sources
-    losses = []
-    for i, (source, key, other) in enumerate(zip(sources, keys, others, strict=True)):
-        targets = torch.stack([key_masks[i], match_instances(key, other, other_masks[i])])
-        losses.append(head.loss(codes.frame(2 * i), codes.frames(2 * i, 2 * i + 2), source, targets))
-    return torch.stack(losses).mean()
-
-
-def track_loss(
-    track_head: RoITrackHead,
-    feats: tuple[Tensor, ...],
-    proposals: Sequence[Tensor],
-    samples: Sequence[DetDataSample],
-) -> dict[str, Tensor]:
-    """The track head's losses: proposals of the key frames against the objects of the other ones.
-
-    Args:
-        track_head: mmdet's.
-        feats: levels of the FPN, each (2 B, C, H_l, W_l), every key frame followed by its other frame.
-        proposals: B tensors (P, 4) float, of the key frames, in input pixels.
-        samples: 2 B samples with ``gt_instances``.
-    """
-    tracks = []
-    for key, other in zip(samples[::2], samples[1::2], strict=True):
-        track = TrackDataSample(metainfo=dict(key_frames_inds=[0], ref_frames_inds=[1]))
-        track.video_data_samples = [key, other]
-        tracks.append(track)
-    keys, others = ([level[start::2] for level in feats] for start in (0, 1))
-    return track_head.loss(keys, others, [InstanceData(priors=boxes) for boxes in proposals], tracks)

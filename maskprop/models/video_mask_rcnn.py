@@ -1,169 +1,126 @@
-"""Video Mask R-CNN: a two-stage detector with optional heads that join its frames.
-
-The heads: mask propagation (MaskProp, Section 4.1), mask refinement (Section 4.4), track embeddings (MaskTrack
-R-CNN), inter-frame attention (ObjProp, Section 2.2). All share one backbone and detector pass of a frame.
-"""
+"""Video Mask R-CNN: a detector of single frames, heads that join its frames, and how a video is streamed."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
 from mmdet.models.mot import BaseMOTModel
 from mmdet.registry import MODELS, TASK_UTILS
-from mmdet.structures import DetDataSample, TrackDataSample
+from mmdet.structures import TrackDataSample
 from torch import Tensor
 
-from maskprop.tracking.features import FeatureStream, View, pair_features
-from maskprop.models.frame_detector import (
-    detect,
-    detection_loss,
-    mask_threshold,
-    predict_gt_masks,
-    propose,
-)
-from maskprop.models.frame_pairs import predict_stride_masks, propagation_loss, track_loss
-from maskprop.models.view_frames import FIELDS, frame_from_detections, frame_from_instances
-from maskprop.methods.masktrack_rcnn.legacy_paste import paste_legacy_masks
-from maskprop.ops.masks import paste_binary_masks
-from maskprop.methods.objprop.history_filler import HistoryFiller
-from maskprop.tracking.video_stream import Frame, VideoStream
-
-PARTS = ('detector', 'aggregator', 'propagation_head', 'refinement_head', 'track_head', 'attention_head')
-PAIR_HEADS = ('propagation_head', 'track_head', 'attention_head')  # they train on pairs of frames
-MASK_SOURCES = ('predicted', 'ground_truth')
-MASK_PASTES = {'exact': paste_binary_masks, 'legacy': paste_legacy_masks}
+from maskprop.engine.num_classes import fill_num_classes
+from maskprop.models import model_parts
+from maskprop.models.frame_detector import TwoStageFrameDetector
+from maskprop.models.frame_pairs import FramePairs, pair_features
+from maskprop.models.view_frames import DEFAULT_STRIDE, FrameEncoder
+from maskprop.structures import Frame, FrameDetector, Propagator, VideoHead, View
+from maskprop.tracking.features import FeatureStream
+from maskprop.tracking.video_stream import StreamOptions, VideoStream
 
 
 @MODELS.register_module()
 class VideoMaskRCNN(BaseMOTModel):
-    """A two-stage instance-segmentation detector with optional heads that join its frames.
+    """A detector of single frames with heads that join its frames; all share one backbone and detector pass.
 
     Trained on pairs of frames; the losses of detector and heads are summed. Tested on a stream, see
     :meth:`start_video`.
 
     Args:
-        detector: config of any mmdet two-stage instance-segmentation detector.
+        detector: config of any mmdet two-stage instance-segmentation detector, or of a
+            :class:`~maskprop.structures.protocols.FrameDetector` with ``backbone`` and ``neck``.
         aggregator: config of what makes a frame's backbone features of those of its neighbours too (STSN), before
             the neck.
-        propagation_head: config of MaskProp's mask propagation branch.
-        refinement_head: config of the high-resolution refinement of the detections' masks (Section 4.4). Only the
-            final masks are refined, not those that are propagated or filled.
-        track_head: config of MaskTrack R-CNN's track head, mmdet's ``RoITrackHead`` with an embed head.
-        attention_head: config of ObjProp's inter-frame attention head.
-        propagator: config of what takes the branch's place at test (a baseline); ``None``: the branch.
         detections: config of detections that are read in place of the detector's at test; see
             :class:`~maskprop.tracking.file_detections.FileDetections`.
-        linker: config of the linker that gives clip tracks their video-level ids.
-        mask_source: which instance masks training propagates: ``'predicted'`` by the mask head at the
-            ground-truth boxes, as imperfect as at test, or ``'ground_truth'``.
-        detach_masks: no gradient from the branch into the mask head.
+        num_classes: of every head that has ``num_classes=None``. The tools take it from the data set.
         detect_on: the detection losses see the ``'key'`` frame of a pair (the letter) or ``'both'`` frames.
-        frozen: names of the parts that are not trained and stay in evaluation mode, of ``'detector'`` and the
-            heads' keys; a frozen part has no loss.
-        clip_radius: T; clips have 2 T + 1 frames.
+        frozen: names of the parts that are not trained and stay in evaluation mode, of ``'detector'``,
+            ``'aggregator'`` and the heads' keys; a frozen part has no loss.
         merge_iou: detections of one frame whose boxes overlap above this IoU are one instance with several class
             scores: the best-scored one's mask is propagated and linked once. Otherwise they would share one
             object's mass under the softmax. ``None`` never merges (the letter).
-        output_mask: the final mask at t is the ``'detection'``'s or the ``'propagated'`` one at offset 0.
         mask_paste: masks go into the image at the ``'exact'`` box, or in whole pixels (``'legacy'``, mmdet 1.x).
-        fill: fill frames in which the detector missed an object from its id's clips (not in the paper).
-        history_fill: keyword arguments of a :class:`~maskprop.methods.objprop.history_filler.HistoryFiller`, which
-            fills missed objects with the attention head, online; ``None``: no such filling.
-        score_rule: an id's scores, see :class:`~maskprop.tracking.video_instances.VideoInstances`.
-        min_frames: ids that are present in fewer frames are left out of the result.
-        backbone_batch: at test so many frames go through backbone and neck at once. On a GPU more than one is
-            faster; results come out up to ``backbone_batch - 1`` frames later.
+        **options: heads, and keys of :class:`~maskprop.tracking.video_stream.StreamOptions`, which say how a
+            video is streamed. A head is the config of a :class:`~maskprop.structures.protocols.VideoHead` under a
+            key that ends in ``_head``, in the order in which they are trained. Those under three keys have a role
+            at test: ``propagation_head`` propagates the masks of clips, unless there is a ``propagator``; the
+            final masks are those of ``refinement_head`` (``refine``); ``history_fill`` asks ``attention_head`` for
+            its filler. The code of any other is for the linker or propagator that ``needs`` it.
 
     Raises:
-        ValueError: a key has a value that it cannot have, ``history_fill`` is set without an attention head, or
-            ``frozen`` names a part that the model lacks or leaves the aggregator without a loss.
+        ValueError, TypeError: a key is unknown or has a value that it cannot have, or a part needs one that the
+            model lacks.
     """
+
+    FORWARDS = StreamOptions  # whose arguments this class takes too
 
     def __init__(
         self,
         *,
         detector: dict,
         aggregator: dict | None = None,
-        propagation_head: dict | None = None,
-        refinement_head: dict | None = None,
-        track_head: dict | None = None,
-        attention_head: dict | None = None,
-        propagator: dict | None = None,
         detections: dict | None = None,
-        linker: dict | None = None,
-        mask_source: str = 'predicted',
-        detach_masks: bool = True,
+        num_classes: int | None = None,
         detect_on: str = 'key',
         frozen: Sequence[str] = (),
-        clip_radius: int = 6,
         merge_iou: float | None = 0.7,
-        output_mask: str = 'detection',
         mask_paste: str = 'exact',
-        fill: bool = False,
-        history_fill: dict | None = None,
-        score_rule: str = 'with_category',
-        min_frames: int = 1,
-        backbone_batch: int = 1,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        _check_options(mask_source, detect_on, mask_paste, backbone_batch)
-        self.backbone_batch = backbone_batch
+        if detect_on not in ('key', 'both'):
+            raise ValueError(f"detect_on={detect_on!r} is unknown; choose 'key' or 'both'")
+        heads, self.stream = model_parts.split_options(options)
+        fill_num_classes(dict(detector=detector, **heads), num_classes)
+        self.num_classes = num_classes
         self.detector = MODELS.build(detector)
         self.aggregator = MODELS.build(aggregator) if aggregator else None
-        self.propagation_head = MODELS.build(propagation_head) if propagation_head else None
-        self.refinement_head = MODELS.build(refinement_head) if refinement_head else None
-        self.track_head = MODELS.build(track_head) if track_head else None
-        self.attention_head = MODELS.build(attention_head) if attention_head else None
-        self._propagator = TASK_UTILS.build(propagator) if propagator else None
+        for name, head in model_parts.build_heads(heads).items():
+            self.add_module(name, head)
+        self._head_names = tuple(heads)
+        self._propagator = TASK_UTILS.build(self.stream.propagator) if self.stream.propagator else None
         self._detections = TASK_UTILS.build(detections) if detections else None
-        self.linker_cfg = linker or dict(type='ClipLinker')
-        self.mask_source = mask_source
-        self.detach_masks = detach_masks
         self.detect_on = detect_on
         self.merge_iou = merge_iou
-        self.mask_threshold = mask_threshold(self.detector)
-        self.paste_masks = partial(MASK_PASTES[mask_paste], threshold=self.mask_threshold)
-        self.history_fill = history_fill
-        if history_fill is not None:
-            self._history_filler(history_fill)  # a bad key is found now, not after an epoch
-        self.stream_cfg = dict(
-            clip_radius=clip_radius,
-            fill=fill,
-            output_mask=output_mask,
-            refine=self.refinement_head is not None,
-            score_rule=score_rule,
-            min_frames=min_frames,
-        )
-        self._freeze(frozen)
+        self.mask_threshold = self.frame_detector.mask_threshold
+        self.paste_masks = model_parts.mask_paste(mask_paste, self.mask_threshold)
+        model_parts.history_filler(self.heads, self.stream.history_fill)  # finds a bad key now, not after an epoch
+        model_parts.check_frozen(frozen, self.heads, self.aggregator is not None)
+        self.frozen = tuple(frozen)
+        self.freeze_module(self.frozen)
 
     @property
-    def propagator(self) -> Any:
-        """What propagates masks at test: the one given, else the branch; None without either."""
-        return self.propagation_head if self._propagator is None else self._propagator
+    def heads(self) -> dict[str, VideoHead]:
+        """The heads by their keys."""
+        return {name: getattr(self, name) for name in self._head_names}
+
+    @property
+    def frame_detector(self) -> FrameDetector:
+        """The detector as the model calls it."""
+        given = isinstance(self.detector, FrameDetector)
+        return self.detector if given else TwoStageFrameDetector(self.detector)
+
+    @property
+    def frame_encoder(self) -> FrameEncoder:
+        """What makes frames of views."""
+        stride = getattr(self.heads.get('propagation_head'), 'stride', DEFAULT_STRIDE)
+        return FrameEncoder(self.heads, self.paste_masks, self.merge_iou, stride)
+
+    @property
+    def propagator(self) -> Propagator | None:
+        """What propagates masks at test: the one given, else the propagation head; None without either."""
+        return self.heads.get('propagation_head') if self._propagator is None else self._propagator
 
     @property
     def reads_detections(self) -> bool:
         """Whether the detections of a test come from a file."""
         return self._detections is not None
-
-    def _freeze(self, names: Sequence[str]) -> None:
-        parts = [name for name in PARTS if getattr(self, name) is not None]
-        unknown = [name for name in names if name not in parts]
-        if isinstance(names, str) or unknown:
-            raise ValueError(f'frozen={names!r}: expected a list of parts that the model has, of {parts}')
-        self.frozen = tuple(names)
-        self.freeze_module(self.frozen)
-        if self._trains('aggregator') and not any(map(self._trains, ('detector', *PAIR_HEADS))):
-            raise ValueError(
-                f'frozen={self.frozen} leaves the aggregator without a loss: freeze it too, or train one of '
-                f'{("detector", *PAIR_HEADS)}'
-            )
 
     def train(self, mode: bool = True) -> VideoMaskRCNN:
         """Training mode, in which frozen parts stay in evaluation mode."""
@@ -172,9 +129,7 @@ class VideoMaskRCNN(BaseMOTModel):
             getattr(self, name).eval()
         return self
 
-    # -- training
-
-    def loss(self, inputs: Tensor, data_samples: list[TrackDataSample], **kwargs) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, data_samples: list[TrackDataSample], **kwargs: Any) -> dict[str, Tensor]:
         """Losses of a batch of frame pairs.
 
         Args:
@@ -184,150 +139,76 @@ class VideoMaskRCNN(BaseMOTModel):
                 ``instances_ids``).
 
         Returns:
-            named losses of the parts that are not frozen; ``loss_prop`` is the propagation branch's (Eq. 2).
+            named losses of the parts that are not frozen.
 
         Raises:
             ValueError: samples have other numbers of frames than the heads or the aggregator train on.
         """
         feats, frames = pair_features(self.detector, self.aggregator, inputs)
-        if frames != 2 and any(getattr(self, name) is not None for name in PAIR_HEADS):
-            names = [name for name in PAIR_HEADS if getattr(self, name) is not None]
+        if frames != 2 and (names := model_parts.pair_heads(self.heads)):
             raise ValueError(f'{", ".join(names)} trains on pairs of frames, but samples have {frames}')
         # frames of a sample are neighbours: index b * frames + f
         samples = [sample for track in data_samples for sample in track.video_data_samples[:frames]]
-        losses = {}
-        proposals = None
+        losses, proposals = {}, None
         if 'detector' not in self.frozen:
             step = 1 if self.detect_on == 'both' else frames
-            losses, found = detection_loss(self.detector, tuple(level[::step] for level in feats), samples[::step])
+            losses, found = self.frame_detector.loss(tuple(level[::step] for level in feats), samples[::step])
             proposals = found[:: frames // step]
-        key_feats, keys = tuple(level[::frames] for level in feats), samples[::frames]
-        if self._trains('propagation_head'):
-            losses['loss_prop'] = self._propagation_loss(feats, samples, inputs.shape[-2:])
-        if self._trains('refinement_head'):
-            losses.update(self._refinement_loss(key_feats, keys, inputs[:, 0]))
-        if self._trains('track_head'):
-            if proposals is None:
-                proposals = propose(self.detector, key_feats, [sample.metainfo for sample in keys])
-            losses.update(track_loss(self.track_head, feats, proposals, samples))
-        if self._trains('attention_head'):
-            codes = self.attention_head.encode(feats)
-            losses.update(
-                self.attention_head.loss(codes[::2], codes[1::2], keys, samples[1::2], tuple(inputs.shape[-2:]))
-            )
+        pairs = FramePairs(
+            detector=self.frame_detector, feats=feats, samples=samples, images=inputs[:, 0], proposals=proposals
+        )
+        for name, head in self.heads.items():
+            if name not in self.frozen:
+                losses.update(head.loss(pairs))
         return losses
 
-    def _trains(self, part: str) -> bool:
-        return getattr(self, part) is not None and part not in self.frozen
-
-    def _propagation_loss(
-        self, feats: tuple[Tensor, ...], samples: list[DetDataSample], input_shape: tuple[int, int]
-    ) -> Tensor:
-        """L_prop, mean over the images of the batch; both t and t + delta go through the branch."""
-        head, sources = self.propagation_head, None
-        codes = head.encode(feats)
-        if self.mask_source == 'predicted':
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detach_masks):
-                key_feats = tuple(level[::2] for level in feats)
-                sources = predict_stride_masks(self.detector, key_feats, samples[::2], head.stride, input_shape)
-        return propagation_loss(head, codes, samples, sources)
-
-    def _refinement_loss(
-        self, feats: tuple[Tensor, ...], keys: list[DetDataSample], images: Tensor
-    ) -> dict[str, Tensor]:
-        """The refinement's losses, on the model's own masks at jittered ground-truth boxes."""
-        boxes = [self.refinement_head.jitter(s.gt_instances.bboxes, s.metainfo['img_shape']) for s in keys]
-        with torch.no_grad():
-            roi_masks = predict_gt_masks(self.detector, feats, boxes, keys)
-        masks = [sample.gt_instances.masks.to_tensor(torch.bool, images.device) for sample in keys]
-        return self.refinement_head.loss(images, boxes, roi_masks, masks)
-
-    # -- test
-
-    def start_video(self, linker: dict | None = None, propagator: dict | None = None, **overrides) -> VideoStream:
+    def start_video(self, **overrides: Any) -> VideoStream:
         """A new video: a stream that takes its frames one by one and holds all of the video's state.
 
         Args:
-            linker: config of a linker in place of the model's.
-            propagator: config of a propagator in place of the model's.
-            **overrides: of ``clip_radius``, ``fill``, ``output_mask``, ``refine``, ``history_fill``,
-                ``score_rule``, ``min_frames``.
+            **overrides: of :class:`~maskprop.tracking.video_stream.StreamOptions`; a linker or propagator of None
+                is the model's own.
 
         Raises:
-            ValueError: the linker or an override needs a head that the model lacks, or they do not go together
-                (:class:`~maskprop.tracking.video_stream.VideoStream`).
+            ValueError: a part needs a head that the model lacks, or the parts do not go together.
         """
-        linker = TASK_UTILS.build(linker or self.linker_cfg)
-        if getattr(linker, 'needs_embeds', False) and self.track_head is None:
-            raise ValueError(f'{type(linker).__name__} compares track embeddings, but the model has no track_head')
-        if overrides.get('refine') and self.refinement_head is None:
-            raise ValueError('refine=True needs a refinement_head, and the model has none')
-        history_fill = overrides.pop('history_fill', self.history_fill)
-        return VideoStream(
-            model=self,
-            linker=linker,
-            propagator=TASK_UTILS.build(propagator) if propagator else self.propagator,
-            history_filler=None if history_fill is None else self._history_filler(history_fill),
-            **{**self.stream_cfg, **overrides},
-        )
-
-    def _history_filler(self, options: dict) -> HistoryFiller:
-        if self.attention_head is None:
-            raise ValueError('history_fill needs an attention_head, and the model has none')
-        return HistoryFiller(self.attention_head, **options)
+        own = {key for key in ('linker', 'propagator') if overrides.get(key) is None}
+        options = replace(self.stream, **{key: overrides[key] for key in overrides.keys() - own})
+        propagator = self.propagator if 'propagator' in own else TASK_UTILS.build(options.propagator)
+        return model_parts.start_stream(self, self.heads, options, propagator)
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raise ValueError if detections are read from a file and are of other classes than a data set's."""
-        found = list(self._detections.classes) if self.reads_detections else list(classes)
-        if found != list(classes):
-            raise ValueError(
-                f'model.detections: the classes of {self._detections.file} are {found}, by its ann_file, but the '
-                f'data set has {list(classes)}: give both the same annotation file'
-            )
+        if self.reads_detections:
+            self._detections.check_classes(classes)
 
     def start_features(self) -> FeatureStream:
         """The features of a new video, for :meth:`encode`; a stream has its own."""
-        return FeatureStream(self.detector, self.aggregator, self.backbone_batch)
+        return FeatureStream(self.detector, self.aggregator, self.stream.backbone_batch)
 
     @torch.no_grad()
-    def encode(self, view: View, *, needs: Collection[str] = FIELDS, instances: list[dict] | None = None) -> Frame:
+    def encode(
+        self, view: View, *, needs: Collection[str] | None = None, instances: list[dict] | None = None
+    ) -> Frame:
         """Everything that a stream keeps of a frame: its codes, detections, soft stride masks and final masks.
 
         Args:
             view: of :meth:`start_features`.
-            needs: fields of the frame to fill, of ``'code'``, ``'embeds'``, ``'attention_code'``, ``'refined'``,
-                each of a head, and ``'image'``.
-            instances: annotations that take the place of the detections; see
-                :func:`~maskprop.models.view_frames.frame_from_instances`.
+            needs: keys of the heads whose codes are wanted, and ``'image'``; ``None``: all codes, no image.
+            instances: annotations that take the place of the detections; see :meth:`FrameEncoder.from_instances`.
         """
+        encoder = self.frame_encoder
         if instances is not None:
-            frame = frame_from_instances(self, view, instances, needs=needs)
+            frame = encoder.from_instances(view, instances, needs=needs)
         elif self.reads_detections:
-            found = self._detections.instances(view.meta)
-            frame = frame_from_instances(self, view, found, self.merge_iou, needs)
+            frame = encoder.from_instances(view, self._detections.instances(view.meta), self.merge_iou, needs)
         else:
-            found = detect(self.detector, view.feats, [view.meta])[0]
-            frame = frame_from_detections(self, view, found, needs=needs)
-        return replace(frame, image=self.to_rgb(view.image)) if 'image' in needs else frame
+            found = self.frame_detector.detect(view.feats, [view.meta])[0]
+            frame = encoder.from_detections(view, found, needs=needs)
+        return replace(frame, image=view.rgb(self.data_preprocessor)) if 'image' in (needs or ()) else frame
 
-    def to_rgb(self, image: Tensor) -> Tensor:
-        """(3, H, W) uint8 on the CPU, RGB, of a (1, 3, H, W) normalised image."""
-        preprocessor, image = self.data_preprocessor, image.float()
-        if preprocessor._enable_normalize:
-            image = image * preprocessor.std + preprocessor.mean
-        image = image[0].round().clamp(0, 255).byte().cpu()
-        return image if preprocessor._channel_conversion else image.flip(0)  # files are read as BGR
-
-    def predict(self, inputs: Tensor, data_samples: list[TrackDataSample], **kwargs) -> list:
-        """Whole videos in one call.
-
-        Args:
-            inputs: (B, F, 3, H, W) float, normalised: all F frames of B videos.
-            data_samples: B samples of F frames with their metas.
-
-        Returns:
-            B :class:`~maskprop.tracking.video_instances.VideoInstances`.
-        """
+    def predict(self, inputs: Tensor, data_samples: list[TrackDataSample], **kwargs: Any) -> list:
+        """Whole videos in one call: (B, F, 3, H, W) and B samples of F frames to B ``VideoInstances``."""
         videos = []
         for images, sample in zip(inputs, data_samples, strict=True):
             stream = self.start_video()
@@ -335,15 +216,3 @@ class VideoMaskRCNN(BaseMOTModel):
             stream.finish()
             videos.append(stream.video_instances())
         return videos
-
-
-def _check_options(mask_source: str, detect_on: str, mask_paste: str, backbone_batch: int) -> None:
-    """Raise ValueError unless each is one of the values that it can have."""
-    if mask_source not in MASK_SOURCES:
-        raise ValueError(f'mask_source={mask_source!r} is unknown; choose one of {MASK_SOURCES}')
-    if detect_on not in ('key', 'both'):
-        raise ValueError(f"detect_on={detect_on!r} is unknown; choose 'key' or 'both'")
-    if mask_paste not in MASK_PASTES:
-        raise ValueError(f'mask_paste={mask_paste!r} is unknown; choose one of {tuple(MASK_PASTES)}')
-    if backbone_batch < 1:
-        raise ValueError(f'backbone_batch={backbone_batch}: expected 1 or more')

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 import pycocotools.mask as mask_utils
 import torch
@@ -11,138 +11,116 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskprop.models.duplicates import class_scores, group_duplicates
-from maskprop.tracking.features import View
-from maskprop.models.frame_detector import Detections
-from maskprop.ops.masks import downsample_masks, paste_binary_masks, paste_soft_masks
-from maskprop.tracking.video_stream import Frame
+from maskprop.ops.masks import downsample_masks, paste_soft_masks
+from maskprop.structures import Detections, Frame, VideoHead, View
 
-if TYPE_CHECKING:
-    from maskprop.models.video_mask_rcnn import VideoMaskRCNN
-
-DEFAULT_STRIDE = 8  # pixels, of the soft masks when there is no branch
-FIELDS = ('code', 'embeds', 'attention_code', 'refined')  # of a Frame, each made by a head
+PasteMasks = Callable[[Tensor, Tensor, int, int], list[dict]]  # RoI masks, boxes, height, width -> RLEs
+DEFAULT_STRIDE = 8  # pixels, of the soft masks when nothing propagates by a stride of its own
 
 
-def frame_code(
-    model: VideoMaskRCNN, feats: tuple[Tensor, ...], boxes: Tensor, needs: Collection[str] = FIELDS
-) -> dict[str, Any]:
-    """What the heads need of a frame: ``code``, ``embeds`` and ``attention_code`` of a :class:`Frame`.
+@dataclass(frozen=True)
+class FrameEncoder:
+    """Makes the :class:`~maskprop.structures.frame.Frame` of a view.
 
     Args:
-        model: whose heads they are.
-        feats: levels of the FPN, each (1, C, H_l, W_l).
-        boxes: (N, 4) float, of the instances, in pixels of the network's input.
-        needs: which of ``FIELDS`` are wanted.
-
-    Returns:
-        the three fields; None for those that nothing needs or that the model has no head for.
+        heads: by their keys; each adds a code.
+        paste_masks: (N, m, m) RoI masks, (N, 4) boxes in pixels of the video, height, width to N RLEs.
+        merge_iou: detections whose boxes overlap above this are one with several class scores; None: never.
+        stride: pixels of the network's input per cell of the soft masks.
     """
-    code = dict.fromkeys(FIELDS[:3])
-    if 'code' in needs and model.propagation_head is not None:
-        code['code'] = model.propagation_head.encode(feats)
-    if 'embeds' in needs and model.track_head is not None:
-        roi_feats, counts = model.track_head.extract_roi_feats(feats, [boxes])
-        code['embeds'] = model.track_head.embed_head.extract_feat(roi_feats, counts)[0].float().cpu()
-    if 'attention_code' in needs and model.attention_head is not None:
-        code['attention_code'] = model.attention_head.encode(feats)[0]
-    return code
 
+    heads: Mapping[str, VideoHead]
+    paste_masks: PasteMasks
+    merge_iou: float | None
+    stride: int = DEFAULT_STRIDE
 
-def frame_from_detections(
-    model: VideoMaskRCNN,
-    view: View,
-    detections: Detections,
-    groups: Tensor | None = None,
-    needs: Collection[str] = FIELDS,
-) -> Frame:
-    """The frame with what the detector found.
+    def from_detections(
+        self,
+        view: View,
+        detections: Detections,
+        groups: Tensor | None = None,
+        needs: Collection[str] | None = None,
+    ) -> Frame:
+        """The frame with what the detector found.
 
-    Args:
-        model: whose heads encode it.
-        view: the frame's features, image and meta.
-        detections: N of them.
-        groups: (N,) long, which detection stands for each one, as ``group_duplicates`` gives it; ``None``: by the
-            model's ``merge_iou``.
-        needs: see :func:`frame_code`.
-    """
-    scale = detections.boxes.new_tensor(view.meta['scale_factor']).repeat(2)  # (w, h, w, h)
-    height, width = view.meta['ori_shape'][:2]
-    if groups is None:
-        groups = group_duplicates(detections.boxes / scale, detections.scores, model.merge_iou)
-    kept = groups.unique()
-    roi_masks, boxes = detections.roi_masks[kept], detections.boxes[kept]
-    stride = mask_stride(model)
-    refined = None
-    if 'refined' in needs and model.refinement_head is not None:
-        masks, windows = model.refinement_head.refine(view.image, boxes, roi_masks)
-        refined = paste_binary_masks(masks, windows / scale, height, width, model.mask_threshold)
-    return Frame(
-        **frame_code(model, view.feats, boxes, needs),
-        masks=paste_soft_masks(roi_masks, boxes / stride, *(side // stride for side in view.shape)),
-        boxes=(boxes / scale).cpu(),
-        class_scores=class_scores(detections, groups, kept),
-        rles=model.paste_masks(roi_masks, boxes / scale, height, width),
-        refined=refined,
-        **_sizes(view, stride),
-    )
+        Args:
+            view: the frame's features, image and meta.
+            detections: N of them.
+            groups: (N,) long, which detection stands for each one, as ``group_duplicates`` gives it; ``None``: by
+                ``merge_iou``.
+            needs: keys of the heads whose codes are wanted; ``None``: all.
+        """
+        scale = detections.boxes.new_tensor(view.meta['scale_factor']).repeat(2)  # (w, h, w, h)
+        if groups is None:
+            groups = group_duplicates(detections.boxes / scale, detections.scores, self.merge_iou)
+        kept = groups.unique()
+        found = detections.select(kept)
+        boxes = found.boxes / scale
+        return Frame(
+            masks=paste_soft_masks(found.roi_masks, found.boxes / self.stride, *self._cells(view)),
+            boxes=boxes.cpu(),
+            class_scores=class_scores(detections, groups, kept),
+            rles=self.paste_masks(found.roi_masks, boxes, *view.meta['ori_shape'][:2]),
+            codes=self._codes(view, found, needs),
+            **self._sizes(view),
+        )
 
+    def from_instances(
+        self,
+        view: View,
+        instances: list[dict],
+        merge_iou: float | None = None,
+        needs: Collection[str] | None = None,
+    ) -> Frame:
+        """The frame with instances that are known: annotations, or detections of another model.
 
-def frame_from_instances(
-    model: VideoMaskRCNN,
-    view: View,
-    instances: list[dict],
-    merge_iou: float | None = None,
-    needs: Collection[str] = FIELDS,
-) -> Frame:
-    """The frame with instances that are known: annotations, or detections of another model.
+        Args:
+            view: the frame's features, image and meta.
+            instances: dicts of ``bbox`` (x1, y1, x2, y2), ``bbox_label``, ``mask`` (RLE), in pixels of the video,
+                and ``score`` (default 1).
+            merge_iou: in place of the encoder's own.
+            needs: keys of the heads whose codes are wanted; ``None``: all.
+        """
+        device = view.image.device
+        found = Detections(
+            boxes=network_boxes(instances, view.meta, device),
+            scores=torch.tensor([float(i.get('score', 1)) for i in instances], device=device),
+            labels=torch.tensor([int(i['bbox_label']) for i in instances], dtype=torch.long, device=device),
+            roi_masks=None,
+        )
+        groups = group_duplicates(found.boxes, found.scores, merge_iou)
+        kept = groups.unique()
+        instances = [instances[row] for row in kept.tolist()]
+        return Frame(
+            masks=_stride_masks(instances, view, self.stride),
+            boxes=_video_boxes(instances),
+            class_scores=class_scores(found, groups, kept),
+            rles=[_as_text(i['mask']) for i in instances],
+            codes=self._codes(view, found.select(kept), needs),
+            **self._sizes(view),
+        )
 
-    Args:
-        model: with or without heads.
-        view: the frame's features, image and meta.
-        instances: dicts of ``bbox`` (x1, y1, x2, y2), ``bbox_label``, ``mask`` (RLE), in pixels of the video, and
-            ``score`` (default 1).
-        merge_iou: instances whose boxes overlap above this are one with several class scores; None: never.
-        needs: see :func:`frame_code`.
-    """
-    device = view.image.device
-    found = Detections(
-        boxes=network_boxes(instances, view.meta, device),
-        scores=torch.tensor([float(i.get('score', 1)) for i in instances], device=device),
-        labels=torch.tensor([int(i['bbox_label']) for i in instances], dtype=torch.long, device=device),
-        roi_masks=None,
-    )
-    groups = group_duplicates(found.boxes, found.scores, merge_iou)
-    kept = groups.unique()
-    instances = [instances[row] for row in kept.tolist()]
-    stride = mask_stride(model)
-    return Frame(
-        **frame_code(model, view.feats, found.boxes[kept], needs),
-        masks=_stride_masks(instances, view, stride),
-        boxes=_video_boxes(instances),
-        class_scores=class_scores(found, groups, kept),
-        rles=[_as_text(i['mask']) for i in instances],
-        **_sizes(view, stride),
-    )
+    def _codes(self, view: View, instances: Detections, needs: Collection[str] | None) -> dict:
+        wanted = (name for name in self.heads if needs is None or name in needs)
+        codes = {name: self.heads[name].encode(view, instances) for name in wanted}
+        return {name: code for name, code in codes.items() if code is not None}
+
+    def _cells(self, view: View) -> tuple[int, int]:
+        height, width = view.shape
+        return height // self.stride, width // self.stride
+
+    def _sizes(self, view: View) -> dict[str, tuple]:
+        scale = view.meta['scale_factor'][::-1]  # (h, w)
+        return dict(
+            size=tuple(view.meta['ori_shape'][:2]),
+            map_size=tuple(n * self.stride / s for n, s in zip(self._cells(view), scale, strict=True)),
+        )
 
 
 def network_boxes(instances: list[dict], meta: dict, device: torch.device | str) -> Tensor:
     """Boxes of a frame's instances in pixels of the network's input, (N, 4) float."""
     boxes = _video_boxes(instances).to(device)
     return boxes * boxes.new_tensor(meta['scale_factor']).repeat(2)
-
-
-def mask_stride(model: VideoMaskRCNN) -> int:
-    """Pixels of the network's input per cell of the soft masks."""
-    return DEFAULT_STRIDE if model.propagation_head is None else model.propagation_head.stride
-
-
-def _sizes(view: View, stride: int) -> dict[str, tuple]:
-    cells = [side // stride for side in view.shape]
-    scale = view.meta['scale_factor'][::-1]  # (h, w)
-    return dict(
-        size=tuple(view.meta['ori_shape'][:2]),
-        map_size=tuple(n * stride / s for n, s in zip(cells, scale, strict=True)),
-    )
 
 
 def _stride_masks(instances: list[dict], view: View, stride: int) -> Tensor:

@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskprop.ops.layout import image_layout
-
-if TYPE_CHECKING:
-    from mmdet.models.detectors import TwoStageDetector
-    from torch import nn
-
-
-class View(NamedTuple):
-    """A frame as the network sees it.
-
-    Attributes:
-        feats: levels of the FPN, each (1, C, H_l, W_l).
-        image: (1, 3, H, W) float, normalised and padded.
-        meta: ``img_shape``, ``ori_shape`` (height, width), ``scale_factor`` (width, height), and what the data set
-            tells of the frame.
-    """
-
-    feats: tuple[Tensor, ...]
-    image: Tensor
-    meta: dict
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width) of the network's input."""
-        return tuple(self.image.shape[-2:])
+from maskprop.structures import View
 
 
 class FeatureStream:
@@ -49,7 +25,7 @@ class FeatureStream:
             later. A GPU is faster with several.
     """
 
-    def __init__(self, detector: TwoStageDetector, aggregator: nn.Module | None = None, batch: int = 1) -> None:
+    def __init__(self, detector: nn.Module, aggregator: nn.Module | None = None, batch: int = 1) -> None:
         self._detector = detector
         self._aggregator = aggregator
         self._batch = batch
@@ -113,38 +89,3 @@ class FeatureStream:
         return View(
             self._detector.neck(self._aggregator.aggregate(levels, supports, own=frame - first)), image, meta
         )
-
-
-def pair_features(
-    detector: TwoStageDetector, aggregator: nn.Module | None, inputs: Tensor
-) -> tuple[tuple[Tensor, ...], int]:
-    """FPN features of the frames that training samples have losses on.
-
-    Args:
-        detector: with ``backbone`` and ``neck``.
-        aggregator: with ``num_support`` K, or None.
-        inputs: (B, F, 3, H, W) float; with an aggregator F is 2 + 2 K: t, t + delta, K support frames of t, K of
-            t + delta.
-
-    Returns:
-        levels, each (B n, C, H_l, W_l), frames of a sample side by side; n, the frames of a sample among them: F,
-        or 2 with an aggregator.
-    """
-    batch, frames = inputs.shape[:2]
-    images = image_layout(inputs.flatten(0, 1))
-    if aggregator is None:
-        return detector.extract_feat(images), frames
-    count = aggregator.num_support
-    if frames != 2 + 2 * count:
-        raise ValueError(
-            f'the aggregator takes pairs of frames with {count} support frames each, {2 + 2 * count} in all, but '
-            f'samples have {frames}: set num_support={count} in SampleFramePair'
-        )
-    levels = [level.unflatten(0, (batch, frames)) for level in detector.backbone(images)]
-    aggregated = []
-    for i in (0, 1):
-        near = [i, *range(2 + i * count, 2 + (i + 1) * count)]
-        supports = tuple(level[:, near] if n in aggregator.levels else None for n, level in enumerate(levels))
-        aggregated.append(aggregator.aggregate(tuple(level[:, i] for level in levels), supports, own=0))
-    pairs = tuple(torch.stack(both, 1).flatten(0, 1) for both in zip(*aggregated, strict=True))
-    return detector.neck(pairs), 2

@@ -112,6 +112,14 @@ class FileDetections:
             records = self._read_ytvis(results, frame_stride, frame_range)
         self._found = self._keep(records)
 
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Raise ValueError unless a data set has the same classes."""
+        if list(self.classes) != list(classes):
+            raise ValueError(
+                f'model.detections: the classes of {self.file} are {list(self.classes)}, by its ann_file, but the '
+                f'data set has {list(classes)}: give both the same annotation file'
+            )
+
     def instances(self, meta: dict) -> list[dict]:
         """The detections of a frame, in the order of the file.
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from maskprop.ops.soft_iou import pairwise_soft_iou
-
-if TYPE_CHECKING:
-    from maskprop.tracking.video_instances import FrameResult, VideoInstances
-    from maskprop.tracking.video_stream import Frame
+from maskprop.structures import Frame, FrameResult
+from maskprop.tracking.video_instances import VideoInstances
 
 
 class GapFiller:

@@ -1,4 +1,4 @@
-"""What comes out of a video: results per frame, and instances over the whole video."""
+"""The instances of a whole video: their masks, class scores and results."""
 
 from __future__ import annotations
 
@@ -7,43 +7,13 @@ import tempfile
 import weakref
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
+
+from maskprop.structures import FrameResult
 
 SCORE_RULES = ('all', 'with_category', 'majority')
 SPOOL_BYTES = 2**24  # of a video's encoded masks that are held in memory; more go to a temporary file
-
-
-@dataclass
-class FrameResult:
-    """The final instances of one frame.
-
-    Attributes:
-        frame_index: 0-based position in the video.
-        ids: video-level ids, from 1.
-        labels: class index of each instance, by its best-scored detection; of a filled one as the filler says: the
-            id's best class, or (:class:`~maskprop.methods.objprop.history_filler.HistoryFiller`) its latest label.
-        scores: detection scores in [0, 1]; of a filled one, the id's mean score of that class so far, or its mean
-            score in the history.
-        masks: compressed RLEs at the video's own size.
-        filled: True where the mask was propagated because the detector missed the object.
-    """
-
-    frame_index: int
-    ids: list[int] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    masks: list[dict] = field(default_factory=list)
-    filled: list[bool] = field(default_factory=list)
-
-    def add(self, track_id: int, label: int, score: float, mask: dict, filled: bool = False) -> None:
-        """Append one instance."""
-        self.ids.append(track_id)
-        self.labels.append(label)
-        self.scores.append(score)
-        self.masks.append(mask)
-        self.filled.append(filled)
 
 
 class VideoInstances:
@@ -91,6 +61,29 @@ class VideoInstances:
         for track_id, row in best.items():
             place = self._masks.append(result.masks[row])
             self._tracks[track_id].append(result.frame_index, place, result.labels[row], result.scores[row])
+
+    def rename(self, final_ids: Mapping[int, int]) -> None:
+        """Give ids their final names; those that get the same one are joined. No mask is read.
+
+        Joined tracks are in the order of their frames, and of a frame that several of them are in, the best-scored
+        mask is kept. Class scores of their clips are added up.
+
+        Args:
+            final_ids: the final id of each provisional one; those left out keep theirs.
+        """
+        groups: dict[int, list[_Track]] = defaultdict(list)
+        for track_id, track in self._tracks.items():
+            groups[final_ids.get(track_id, track_id)].append(track)
+        sums: dict[int, dict[int, list]] = defaultdict(dict)
+        clips: dict[int, int] = defaultdict(int)
+        for track_id, by_label in self._sums.items():
+            final_id = final_ids.get(track_id, track_id)
+            clips[final_id] += self._clips[track_id]
+            for label, (total, count) in by_label.items():
+                before, earlier = sums[final_id].get(label, (0.0, 0))
+                sums[final_id][label] = [before + total, earlier + count]
+        self._tracks = {final_id: _join(tracks) for final_id, tracks in groups.items()}
+        self._sums, self._clips = sums, clips
 
     def score(self, track_id: int, label: int) -> float:
         """The id's score for a class, by its clips so far."""
@@ -154,6 +147,19 @@ class _Track:
     def append(self, frame: int, place: int, label: int, score: float) -> None:
         for column, value in zip(self.__slots__, (frame, place, label, score), strict=True):
             getattr(self, column).append(value)
+
+
+def _join(tracks: Sequence[_Track]) -> _Track:
+    """One track of several, in the order of frames; of a frame that several are in, the row of highest score."""
+    best: dict[int, tuple[int, int, float]] = {}  # frame -> place, label, score
+    for track in tracks:
+        for frame, *row in zip(*(getattr(track, column) for column in track.__slots__), strict=True):
+            if frame not in best or row[-1] > best[frame][-1]:
+                best[frame] = tuple(row)
+    joined = _Track()
+    for frame in sorted(best):
+        joined.append(frame, *best[frame])
+    return joined
 
 
 class _MaskFile:

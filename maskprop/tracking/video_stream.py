@@ -3,84 +3,78 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from maskprop.ops.masks import paste_binary_masks
-from maskprop.methods.maskprop.clip_linker import ClipTracks
+from maskprop.structures import (
+    ClipTracks,
+    Frame,
+    FrameFiller,
+    FrameResult,
+    Linker,
+    Propagator,
+    View,
+)
+from maskprop.tracking.features import FeatureStream
 from maskprop.tracking.gap_filler import GapFiller
-from maskprop.tracking.video_instances import FrameResult, VideoInstances
-
-if TYPE_CHECKING:
-    from maskprop.tracking.features import View
-    from maskprop.models.video_mask_rcnn import VideoMaskRCNN
-    from maskprop.methods.objprop.history_filler import HistoryFiller
+from maskprop.tracking.video_instances import VideoInstances
 
 OUTPUT_MASKS = ('detection', 'propagated')
 
 
-@dataclass
-class Frame:
-    """What a stream keeps of a frame: N instances on a map of H x W cells.
+class FrameModel(Protocol):
+    """What a :class:`VideoStream` asks of a model."""
+
+    def start_features(self) -> FeatureStream:
+        """The features of a new video."""
+
+    def encode(self, view: View, *, needs: Collection[str]) -> Frame:
+        """The frame of a view, with the codes that are needed."""
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How a video is streamed: keys of a model's config, and what ``model.start_video`` takes.
 
     Attributes:
-        code: what the propagation head needs of it; None without one, or if nothing needs it.
-        masks: (N, H, W) float, soft masks at the propagation stride.
-        boxes: (N, 4) float on the CPU, (x1, y1, x2, y2) in pixels of the video.
-        class_scores: N dicts ``{label: score}``, every class that the detector saw there.
-        rles: N final masks of the detector.
-        size: (height, width) of the video in pixels.
-        map_size: (height, width) of the map in pixels of the video, padding included.
-        embeds: (N, E) float on the CPU, the track head's embeddings, not normalised; None likewise.
-        attention_code: (C, h, w), what the attention head needs of it; None likewise.
-        refined: N final masks, refined; None without a refinement head.
-        image: (3, H, W) uint8 RGB on the CPU, pixels of the network's input, padding included; None unless a part
-            of the stream needs it.
-        memo: what a propagator keeps with the frame for its later clips.
+        linker: config of the linker that gives video-level ids.
+        propagator: config of what takes the propagation head's place at test (a baseline); ``None``: the head.
+        clip_radius: T; clips have 2 T + 1 frames.
+        fill: fill frames in which the detector missed an object from its id's clips (not in the paper).
+        output_mask: the final mask at t is the ``'detection'``'s or the ``'propagated'`` one at offset 0.
+        refine: the final masks are the refinement head's; ``None``: where the model has one. Only final masks are
+            refined, not those that are propagated or filled.
+        history_fill: keyword arguments of the filler that the attention head makes, which fills missed objects
+            online (:class:`~maskprop.methods.objprop.history_filler.HistoryFiller`); ``None``: no such filling.
+        score_rule: an id's scores, see :class:`~maskprop.tracking.video_instances.VideoInstances`.
+        min_frames: ids that are present in fewer frames are left out of the result.
+        backbone_batch: so many frames go through backbone and neck at once. On a GPU more than one is faster;
+            results come out up to ``backbone_batch - 1`` frames later.
+
+    Raises:
+        ValueError: ``backbone_batch`` is below 1.
     """
 
-    code: Any
-    masks: Tensor
-    boxes: Tensor
-    class_scores: list[dict[int, float]]
-    rles: list[dict]
-    size: tuple[int, int]
-    map_size: tuple[float, float]
-    embeds: Tensor | None = None
-    attention_code: Tensor | None = None
-    refined: list[dict] | None = None
-    image: Tensor | None = None
-    memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    linker: dict | None = None
+    propagator: dict | None = None
+    clip_radius: int = 6
+    fill: bool = False
+    output_mask: str = 'detection'
+    refine: bool | None = None
+    history_fill: dict | None = None
+    score_rule: str = 'with_category'
+    min_frames: int = 1
+    backbone_batch: int = 1
 
-    def __len__(self) -> int:
-        return len(self.class_scores)
-
-    @property
-    def labels(self) -> list[int]:
-        """N class indices, the best-scored one of each instance."""
-        return [max(scores, key=scores.get) for scores in self.class_scores]
-
-    def select(self, rows: Sequence[int]) -> Frame:
-        """The same frame with these of its instances."""
-        index = torch.tensor(rows, dtype=torch.long)
-        return replace(
-            self,
-            masks=self.masks[index.to(self.masks.device)],
-            boxes=self.boxes[index],
-            class_scores=[self.class_scores[row] for row in rows],
-            rles=[self.rles[row] for row in rows],
-            embeds=None if self.embeds is None else self.embeds[index],
-            refined=None if self.refined is None else [self.refined[row] for row in rows],
-        )
-
-    def paste(self, maps: Tensor, threshold: float = 0.5) -> list[dict]:
-        """RLEs at the video's size of (N, H, W) soft maps of the network's whole input, at any stride."""
-        box = torch.tensor([[0, 0, self.map_size[1], self.map_size[0]]], device=maps.device)
-        return paste_binary_masks(maps, box.expand(len(maps), 4), *self.size, threshold=threshold)
+    def __post_init__(self) -> None:
+        if self.linker is None:
+            object.__setattr__(self, 'linker', dict(type='ClipLinker'))
+        if self.backbone_batch < 1:
+            raise ValueError(f'backbone_batch={self.backbone_batch}: expected 1 or more')
 
 
 class VideoStream:
@@ -91,32 +85,34 @@ class VideoStream:
 
     Args:
         model: gives the frames' features (``start_features``) and encodes them (``encode``).
-        linker: gives ids, one linker per video.
-        propagator: ``propagate(source, targets)`` gives (S, N, H, W) soft masks.
+        linker: gives ids, one linker per video. If it has a ``finish``, its ids are provisional until the video
+            ends (:class:`~maskprop.structures.protocols.Linker`): the frames' results say so, and
+            :meth:`video_instances` has the final ones.
+        propagator: ``propagate(source, targets)`` gives (S, N, H, W) soft masks; for linkers that link clips.
         clip_radius: T.
         fill: fill missed frames from the clips that carry the id.
         output_mask: the final mask is the ``'detection'``'s or the ``'propagated'`` one at offset 0.
-        refine: take the refined masks of the detections, where there are any.
-        history_filler: fills a frame right after linking, from the frames before it:
-            ``step(frame, result)``; for linkers that need no clips.
+        refined: the key of ``Frame.codes`` whose masks are final in place of the detector's, where there are any.
+        history_filler: fills a frame right after linking, from the frames before it; for linkers that need no
+            clips.
         score_rule, min_frames: see :class:`~maskprop.tracking.video_instances.VideoInstances`.
 
     Raises:
         ValueError: ``output_mask`` or ``score_rule`` is unknown, ``clip_radius`` is below 0, or linker,
-            propagator, ``fill``, ``output_mask``, ``refine`` and ``history_filler`` do not go together.
+            propagator, ``fill``, ``output_mask``, ``refined`` and ``history_filler`` do not go together.
     """
 
     def __init__(
         self,
         *,
-        model: VideoMaskRCNN,
-        linker: Any,
-        propagator: Any,
+        model: FrameModel,
+        linker: Linker,
+        propagator: Propagator | None,
         clip_radius: int = 6,
         fill: bool = False,
         output_mask: str = 'detection',
-        refine: bool = False,
-        history_filler: HistoryFiller | None = None,
+        refined: str | None = None,
+        history_filler: FrameFiller | None = None,
         score_rule: str = 'with_category',
         min_frames: int = 1,
     ) -> None:
@@ -128,7 +124,7 @@ class VideoStream:
             raise ValueError(
                 f'{type(linker).__name__} links clip tracks, but the model has no propagation_head or propagator'
             )
-        if refine and output_mask == 'propagated':
+        if refined and output_mask == 'propagated':
             raise ValueError('refine=True refines the masks of detections, but output_mask is "propagated"')
         if not linker.needs_clips and (fill or output_mask == 'propagated'):
             raise ValueError(
@@ -145,7 +141,7 @@ class VideoStream:
         self.propagator = propagator
         self.radius = clip_radius if linker.needs_clips else 0
         self.output_mask = output_mask
-        self.refine = refine
+        self.refined = refined
         self.filler = GapFiller() if fill else None
         self.history_filler = history_filler
         self.instances = VideoInstances(score_rule, min_frames)
@@ -155,6 +151,7 @@ class VideoStream:
         self._seen = 0  # frames taken
         self._centre = 0  # the next clip's centre
         self._finished = False
+        self._provisional = hasattr(linker, 'finish')
 
     def step(self, image: Tensor, meta: dict) -> list[FrameResult]:
         """Take the next frame.
@@ -196,6 +193,8 @@ class VideoStream:
             results += self._process_clip()
         while self._pending:
             results.append(self._finalize())
+        if self._provisional and not self._finished:
+            self.instances.rename(self.linker.finish())
         self._finished = True
         return results
 
@@ -217,17 +216,11 @@ class VideoStream:
         return [r for view in views for r in self.push(self.model.encode(view, needs=self.needs))]
 
     def _needs(self) -> set[str]:
-        """Fields of a :class:`Frame` that a part of this stream looks at, beside those that all have."""
-        clips = self.linker.needs_clips
-        parts = (self.linker, self.propagator) if clips else (self.linker,)
-        wanted = dict(
-            code=clips and getattr(self.propagator, 'needs_code', True),
-            embeds=getattr(self.linker, 'needs_embeds', False),
-            attention_code=self.history_filler is not None,
-            refined=self.refine,
-            image=any(getattr(part, 'needs_images', False) for part in parts),
-        )
-        return {name for name, needed in wanted.items() if needed}
+        """Codes of a :class:`Frame`, and its ``'image'``, that a part of this stream looks at."""
+        propagator = self.propagator if self.linker.needs_clips else None
+        parts = [part for part in (self.linker, propagator, self.history_filler) if part is not None]
+        wanted = {name for part in parts for name in getattr(part, 'needs', ())}
+        return wanted if self.refined is None else wanted | {self.refined}
 
     def _process_clip(self) -> list[FrameResult]:
         """Propagate, link and score the clip centred at the next frame."""
@@ -241,10 +234,10 @@ class VideoStream:
         else:
             masks = None
             frame, ids = _drop_losers(frame, self.linker.link(frame))
-        result = FrameResult(self._centre)
+        result = FrameResult(self._centre, provisional=self._provisional)
         rles = frame.rles if self.output_mask == 'detection' else frame.paste(masks[self._centre - first])
-        if self.refine and frame.refined is not None:
-            rles = frame.refined
+        if self.refined in frame.codes:
+            rles = frame.codes[self.refined].values
         for track_id, label, scores, rle in zip(ids, frame.labels, frame.class_scores, rles, strict=True):
             result.add(track_id, label, scores[label], rle)
             self.instances.add_scores(track_id, scores)

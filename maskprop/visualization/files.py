@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maskprop.evaluation.results_io import replace_when_done
+from maskprop.utils.files import replace_when_done
 
 
 def write_image(path: str | Path, image_bgr: np.ndarray) -> None:

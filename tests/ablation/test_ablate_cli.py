@@ -170,6 +170,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused_first(tool, study, t
     assert not in_process
 
 
+@pytest.mark.xdist_group('processes')
 @pytest.mark.skipif(sys.platform != 'linux', reason='prctl is of Linux')
 def test_a_training_ends_with_its_job(tmp_path):
     started = tmp_path / 'pid'
@@ -210,6 +211,7 @@ def run_tool(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.xdist_group('processes')
 def test_jobs_run_in_processes_and_failures_are_shown(tool, tmp_path):
     file = write_study(tmp_path, DEMO, [dict(name='plain')], synthetic=dict(videos=1, val_videos=1, frames=2))
     jobs = plan([load_study(file)], tmp_path / 'out')
@@ -222,6 +224,7 @@ def test_jobs_run_in_processes_and_failures_are_shown(tool, tmp_path):
         tool.launch(heads, 0, args)
 
 
+@pytest.mark.xdist_group('processes')
 def test_slurm_arrays_have_all_jobs_by_level(tmp_path):
     (tmp_path / 'sbatch').write_text(
         '#!/bin/sh\necho "$@" >> "$(dirname "$0")/calls"\nwc -l < "$(dirname "$0")/calls"\n'

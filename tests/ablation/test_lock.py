@@ -55,6 +55,7 @@ def test_lock_that_its_holder_had_not_written_is_taken(tmp_path):
         assert spent == 0
 
 
+@pytest.mark.xdist_group('processes')
 def test_lock_of_a_killed_process_is_released(tmp_path):
     code = (
         'import sys, time; from pathlib import Path; from maskprop.ablation.lock import hold_folder\n'

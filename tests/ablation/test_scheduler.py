@@ -128,7 +128,7 @@ def test_other_settings_are_done_anew_and_said(bench):
     assert any('made anew' in line and 'rows.plain.fill: false before, now true' in line for line in bench.said)
 
     bench.said.clear()
-    options = {'model.mask_source': 'ground_truth', 'train_cfg.max_epochs': 3}  # a training's
+    options = {'model.propagation_head.mask_source': 'ground_truth', 'train_cfg.max_epochs': 3}  # a training's
     done = bench.run(rows=[dict(name='true', train=dict(name='true_masks', options=options))])
     assert [name.split('_')[0] for name in done[:2]] == ['heads/true', 'heads/true'] and len(done) == 5
     assert any('train_cfg.max_epochs: 8 before, now 3' in line for line in bench.said)

@@ -17,7 +17,7 @@ from mmdet.registry import MODELS  # noqa: E402
 from maskprop.ablation.jobs import plan  # noqa: E402
 from maskprop.ablation.study import load_study  # noqa: E402
 from maskprop.ablation.tables import METRICS  # noqa: E402
-from maskprop.engine.checks import fit_num_classes  # noqa: E402
+from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
 
 FILES = sorted(file for file in Path('configs/ablations').glob('*.py') if '\nstudy = ' in file.read_text())
 HAS_LAP = importlib.util.find_spec('lap') is not None

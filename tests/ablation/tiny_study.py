@@ -16,7 +16,9 @@ ROWS = [
     dict(name='filled', variant=dict(fill=True), paper=dict(AP=46.6)),
     dict(name='short', variant=dict(clip_radius=1), train=dict(name='heads')),
     dict(name='shorter', variant=dict(clip_radius=0), train=dict(name='heads')),
-    dict(name='true', train=dict(name='true_masks', options={'model.mask_source': 'ground_truth'})),
+    dict(
+        name='true', train=dict(name='true_masks', options={'model.propagation_head.mask_source': 'ground_truth'})
+    ),
 ]
 
 

@@ -46,7 +46,7 @@ SETTINGS = dict(
     ),
     history=dict(
         model__propagation_head=None,
-        model__track_head=dict(type='RoITrackHead', roi_extractor=ROIS, embed_head=EMBED),
+        model__track_head=dict(type='TrackHead', roi_extractor=ROIS, embed_head=EMBED),
         model__attention_head=ATTENTION,
         model__linker=dict(_delete_=True, type='MaskTrackLinker'),
         model__history_fill=dict(threshold=0.1),

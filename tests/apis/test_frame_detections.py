@@ -20,6 +20,7 @@ from maskprop.apis.variants import run_variants  # noqa: E402
 from maskprop.apis.views import load_views  # noqa: E402
 from maskprop.engine import cli  # noqa: E402
 from maskprop.evaluation.results_io import write_results  # noqa: E402
+from maskprop.methods.maskprop import MaskRefinementHead  # noqa: E402
 from tests.apis.oracle_set import make  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
@@ -70,7 +71,7 @@ def test_every_part_of_a_frame_but_the_soft_masks_comes_back(own, given):
         expected, found = model.encode(view), given.encode(view)
         assert found.rles == expected.rles and found.class_scores == expected.class_scores
         torch.testing.assert_close(found.boxes, expected.boxes, rtol=0, atol=1e-5)
-        torch.testing.assert_close(found.code.values, expected.code.values)
+        torch.testing.assert_close(*(frame.codes['propagation_head'].values for frame in (found, expected)))
         bitmaps = torch.stack([torch.from_numpy(mask_utils.decode(rle)) for rle in expected.rles])
         assert bitmaps.shape[1:] == (50, 70) and found.masks.shape == expected.masks.shape
         assert set(found.masks.unique().tolist()) <= {0.0, 1.0}
@@ -111,8 +112,9 @@ def test_frames_keep_their_numbers_at_any_stride(root, own):
 def test_refined_masks(own, monkeypatch):
     """A head that fills the whole box."""
     model, dataset, frames = own
-    head = SimpleNamespace(refine=lambda image, boxes, masks: (torch.ones(len(boxes), 8, 8), boxes))
-    monkeypatch.setattr(model, 'refinement_head', head)
+    head = MaskRefinementHead(patch_size=8, channels=4)
+    monkeypatch.setattr(head, 'refine', lambda image, boxes, masks: (torch.ones(len(boxes), 8, 8), boxes))
+    monkeypatch.setattr(model, 'refinement_head', head, raising=False)
     found = list(detect_frames(model, dataset, refined=True))[0]
     for record, before in zip(found, frames[0], strict=True):
         box = mask_utils.toBbox(record['segmentation'])

@@ -10,7 +10,7 @@ import pytest
 
 from maskprop.apis import infer_video_to_folder, inference_video
 from maskprop.apis.inference import draw_frame_result
-from maskprop.tracking.video_instances import FrameResult
+from maskprop.structures import FrameResult
 from maskprop.visualization import VideoWriter, track_color
 from tests.apis.fake_video_model import ColourModel, make_video
 

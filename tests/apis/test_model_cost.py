@@ -14,7 +14,7 @@ from mmcv.ops import DeformConv2dPack  # noqa: E402
 
 from maskprop.apis.model_cost import LiveMemory, ModelCost, _Counter, count_parameters, model_cost  # noqa: E402
 from maskprop.apis.model_cost_tables import cost_tables  # noqa: E402
-from maskprop.tracking.features import pair_features  # noqa: E402
+from maskprop.models.frame_pairs import pair_features  # noqa: E402
 from tests.models.builders import build_model  # noqa: E402
 
 SIZE = (64, 96)

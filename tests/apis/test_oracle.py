@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_mask_row_has_true_masks_and_the_models_ids(root):
     """A tracker that never knows an object again gives every mask an id; filling adds nothing to the truth."""
     for name, linker in (('detector_alone', dict(type='BoxIoULinker', threshold=1.0)), ('filling', None)):
         model, dataset = make(root, name, model__min_frames=1)
-        model.linker_cfg = linker or model.linker_cfg
+        model.stream = replace(model.stream, linker=linker or model.stream.linker)
         results = oracle_results(model, dataset)
         found, ids, expected = [], set(), []
         for record in results['mask']:

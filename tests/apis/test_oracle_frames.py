@@ -11,8 +11,8 @@ from pycocotools import mask as mask_utils
 from maskprop.apis import oracle
 from maskprop.apis.oracle import oracle_frames
 from maskprop.apis.views import load_views
-from maskprop.models.frame_detector import Detections, predict_roi_masks
-from maskprop.models.view_frames import frame_code, frame_from_detections
+from maskprop.models.frame_detector import TwoStageFrameDetector
+from maskprop.structures import Detections
 from tests.apis.oracle_set import make, rectangle, write_oracle_set
 from tests.models.builders import HEIGHT, WIDTH, build_model, view_of
 
@@ -57,7 +57,7 @@ def frames_of(setting, monkeypatch, found: list[tuple], truth: list[dict], thres
     logits = model.detector.roi_head.mask_head.conv_logits
     monkeypatch.setattr(logits.weight, 'data', torch.zeros_like(logits.weight))
     monkeypatch.setattr(logits.bias, 'data', torch.full_like(logits.bias, 9.0))
-    monkeypatch.setattr(oracle, 'detect', lambda *_: [detections])
+    monkeypatch.setattr(TwoStageFrameDetector, 'detect', lambda *_: [detections])
     for name, value in attributes.items():
         monkeypatch.setattr(model, name, value)
     return oracle_frames(model, view, truth, threshold)
@@ -91,12 +91,12 @@ def test_masks_are_predicted_anew_at_the_new_boxes(setting, monkeypatch):
     view = first_view(model, dataset)
     feats, scale = view.feats, torch.tensor(view.meta['scale_factor'] * 2)
     old, new, label = torch.tensor([[10.0, 14, 30, 30]]), torch.tensor([[10.0, 10, 30, 30]]), torch.tensor([2])
-    at_old, at_new = (predict_roi_masks(model.detector, feats, [b * scale], [label])[0] for b in (old, new))
+    at_old, at_new = (model.frame_detector.masks_at(feats, [b * scale], [label])[0] for b in (old, new))
     assert (at_old - at_new).abs().max() > 1e-3
     found = Detections(old * scale, torch.tensor([0.9]), label, at_old)
-    monkeypatch.setattr(oracle, 'detect', lambda *_: [found])
+    monkeypatch.setattr(TwoStageFrameDetector, 'detect', lambda *_: [found])
     frame = oracle_frames(model, view, [truth_of((10, 10, 30, 30))])['box']
-    expected = frame_from_detections(model, view, found._replace(boxes=new * scale, roi_masks=at_new))
+    expected = model.frame_encoder.from_detections(view, found._replace(boxes=new * scale, roi_masks=at_new))
     torch.testing.assert_close(frame.masks, expected.masks, atol=1e-5, rtol=0)
 
 
@@ -141,7 +141,7 @@ def test_true_boxes_that_overlap_stay_two_instances(setting, monkeypatch):
 
 def test_rows_share_a_frames_code(setting, monkeypatch):
     frames = frames_of(setting, monkeypatch, [((1, 1, 9, 9), 0.9, 0)], [truth_of((10, 10, 30, 30))])
-    assert len({id(frame.code) for frame in frames.values()}) == 1
+    assert len({id(frame.codes['propagation_head']) for frame in frames.values()}) == 1
 
 
 @pytest.mark.parametrize('detector', ['mask_rcnn', 'htc'])
@@ -175,14 +175,17 @@ def test_ground_truth_frames_have_what_the_heads_need(root, name):
     assert frame.masks.shape == (len(instances), view.shape[0] // stride, view.shape[1] // stride)
     for row, rle in enumerate(frame.paste(frame.masks)):
         assert mask_utils.iou([rle], [instances[row]['mask']], [0]) > 0.5
-    assert (frame.code is None) == (name != 'filling')
-    assert (frame.embeds is None) == (frame.attention_code is None) == (name != 'history')
+    heads = dict(filling={'propagation_head'}, history={'track_head', 'attention_head'})
+    assert frame.codes.keys() == heads.get(name, set())
     if name == 'history':
         width, height = view.meta['scale_factor']
         boxes = torch.tensor([i['bbox'] for i in instances]) * torch.tensor([width, height, width, height])
-        expected = frame_code(model, view.feats, boxes)
-        assert torch.equal(frame.embeds, expected['embeds'])
-        assert torch.equal(frame.attention_code, expected['attention_code'])
+        head = model.track_head
+        with torch.no_grad():
+            embeds = head.embed_head.extract_feat(*head.extract_roi_feats(view.feats, [boxes]))[0]
+            code = model.attention_head.encode_features(view.feats)[0]
+        assert torch.equal(frame.codes['track_head'].values, embeds)
+        assert torch.equal(frame.codes['attention_head'], code)
 
 
 def test_rows_have_the_fields_that_are_asked_for(setting, monkeypatch):
@@ -190,12 +193,14 @@ def test_rows_have_the_fields_that_are_asked_for(setting, monkeypatch):
     model, dataset = setting
     view, truth = first_view(model, dataset), [truth_of((10, 10, 30, 30))]
     encode, calls = model.propagation_head.encode, []
-    monkeypatch.setattr(model.propagation_head, 'encode', lambda feats: calls.append(1) or encode(feats))
-    frames = oracle_frames(model, view, truth, needs={'code', 'image'})
+    monkeypatch.setattr(model.propagation_head, 'encode', lambda *args: calls.append(1) or encode(*args))
+    name = 'propagation_head'
+    frames = oracle_frames(model, view, truth, needs={name, 'image'})
     assert len(calls) == 1
-    assert all(frame.code is frames['track'].code for frame in frames.values())
+    assert all(frame.codes[name] is frames['track'].codes[name] for frame in frames.values())
     assert all(frame.image is frames['track'].image is not None for frame in frames.values())
-    assert all(frame.image is frame.code is None for frame in oracle_frames(model, view, truth, needs=()).values())
+    bare = oracle_frames(model, view, truth, needs=())
+    assert all(frame.image is None and not frame.codes for frame in bare.values())
 
 
 def test_detections_of_a_file_are_refused(setting, monkeypatch):

@@ -17,7 +17,7 @@ maskprop.register_all()
 from maskprop.apis.propagated_features import channel_activations, propagated_features  # noqa: E402
 from maskprop.apis.views import load_views  # noqa: E402
 from maskprop.engine import cli  # noqa: E402
-from maskprop.methods.maskprop.mask_propagation_head import FrameCode  # noqa: E402
+from maskprop.methods.maskprop.frame_code import FrameCode  # noqa: E402
 from tests.apis.oracle_set import make  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
@@ -54,7 +54,7 @@ def whole_video(model, dataset, frame: int):
     """Codes of all frames with their features, and the frame's instances."""
     codes = []
     for index, view in load_views(model, dataset, 0, range(FRAMES)):
-        codes.append(model.propagation_head.encode(view.feats, keep_features=True))
+        codes.append(model.propagation_head.encode_features(view.feats, keep_features=True))
         if index == frame:
             instances = model.encode(view)
     return codes, instances
@@ -71,7 +71,7 @@ def test_the_branch_makes_its_masks_of_them(setting):
     logits = torch.einsum('c,snchw->snhw', head.mask_conv.weight[0, :, 0, 0], fused) + head.mask_conv.bias
     exp = logits.exp()
     masks = exp / (exp.sum(1, keepdim=True) + 1) * torch.cat([code.attention for code in codes])
-    expected = head(frame.code, FrameCode.as_targets(codes), frame.masks)
+    expected = head(frame.codes['propagation_head'], FrameCode.as_targets(codes), frame.masks)
     torch.testing.assert_close(masks, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -113,7 +113,7 @@ def test_instances_and_complaints(setting):
     with pytest.raises(ValueError, match='channel 32: the propagation head has channels 0 to 31'):
         propagated_features(model, dataset, 0, 0, 32)
     with pytest.raises(ValueError, match='no MaskPropagationHead'):
-        propagated_features(SimpleNamespace(propagation_head=None), dataset, 0, 0)
+        propagated_features(SimpleNamespace(heads={}), dataset, 0, 0)
 
 
 @pytest.fixture(scope='module')

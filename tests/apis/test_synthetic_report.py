@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from maskprop.apis.synthetic_report import crossing_share, describe_set, motion_figures, oracle_ap
 from maskprop.datasets.synthetic.oracles import (
     Observation,
     link_by_box_iou,
@@ -12,7 +13,6 @@ from maskprop.datasets.synthetic.oracles import (
     observations_by_video,
     oracle_results,
 )
-from maskprop.apis.synthetic_report import crossing_share, describe_set, motion_figures, oracle_ap
 from maskprop.datasets.synthetic.writer import encode_track
 from maskprop.datasets.ytvis_json import decode_mask
 

@@ -96,6 +96,8 @@ def test_quality_gives_the_propagator_every_frame_between(setting, monkeypatch):
     seen, head = [], model.propagation_head
 
     class Spy:
+        needs = head.needs
+
         def propagate(self, source, targets):
             seen.append(len(targets))
             return head.propagate(source, targets)

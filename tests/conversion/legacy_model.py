@@ -11,7 +11,7 @@ maskprop.register_all()
 
 from mmdet.registry import MODELS  # noqa: E402
 
-from maskprop.engine.checks import fit_num_classes  # noqa: E402
+from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
 from tests.conversion.reference_state import BASE, CLASSES, FC, FPN  # noqa: E402
 
 OBJPROP = 'configs/objprop/objprop_r50_fpn_legacy.py'

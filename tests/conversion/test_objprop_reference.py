@@ -159,7 +159,7 @@ def test_attention_head(model, state, feats):
     x = norm(state, 'prop_head.convs.1', conv(state, 'prop_head.convs.0', x)).relu()
     x = norm(state, 'prop_head.convs.4', conv(state, 'prop_head.convs.3', x)).relu()
     x = conv(state, 'prop_head.convs.6', x)
-    torch.testing.assert_close(head.encode(feats), x, **CLOSE)
+    torch.testing.assert_close(head.encode_features(feats), x, **CLOSE)
     expected = mask_branch(state, 'prop_head.mask_convs', x)
     for layer in head.mask_convs:
         x = layer(x)

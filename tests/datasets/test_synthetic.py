@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 
+from maskprop.apis.synthetic_report import describe_set, format_report
 from maskprop.datasets.synthetic.procedural import ProceduralClips
 from maskprop.datasets.synthetic.rendering import Layer, visible_masks
-from maskprop.apis.synthetic_report import describe_set, format_report
 from maskprop.datasets.synthetic.scene import SceneSettings
 from maskprop.datasets.synthetic.shapes import CATEGORY_NAMES, OUTLINE_AREA, outline
 from maskprop.datasets.synthetic.writer import encode_track, write_set

@@ -135,7 +135,8 @@ WARNINGS = [
 
 
 def names(table: list) -> list[str]:
-    return [f'{rule}:{where}={str(value)[:30]}' for rule, where, value, _ in table]
+    texts = ['missing' if value is del_ else str(value)[:30] for _, _, value, _ in table]  # without an address
+    return [f'{rule}:{where}={text}' for (rule, where, *_), text in zip(table, texts, strict=True)]
 
 
 def test_the_tiny_set_has_no_problem(gt, write):

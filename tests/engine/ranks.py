@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import socket
@@ -10,7 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+
+from maskprop.evaluation.kernels import uses_numba
+from maskprop.evaluation.rle import decode_masks
 
 
 def run_ranks(function: Callable, *args: Any, folder: Path, ranks: int = 2, timeout: float = 240) -> None:
@@ -19,6 +24,7 @@ def run_ranks(function: Callable, *args: Any, folder: Path, ranks: int = 2, time
     Raises:
         AssertionError: one of them failed; with its traceback.
     """
+    _load_what_all_need()
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
@@ -36,6 +42,15 @@ def run_ranks(function: Callable, *args: Any, folder: Path, ranks: int = 2, time
         process.kill()
     errors = [log.read_text() for log in logs if log.exists()]
     assert not errors and not alive, '\n'.join(errors) or f'{len(alive)} processes did not end in {timeout} s'
+
+
+@functools.cache
+def _load_what_all_need() -> None:
+    """Import and compile here, once, what each process would load for itself."""
+    import setuptools  # noqa: F401  imported when mmengine describes the environment
+
+    case = ([['21']], 1, (1, 3), np.ones(1, dtype=bool))
+    decode_masks(*case, use_numba=uses_numba('auto'))
 
 
 def _run(function: Callable, args: tuple, rank: int, ranks: int, port: int, log: Path) -> None:

@@ -7,8 +7,8 @@ import maskprop
 
 maskprop.register_all()
 
-from maskprop.engine.checks import fit_num_classes  # noqa: E402
 from maskprop.engine.config import ConfigError  # noqa: E402
+from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
 
 
 def htc(bbox=(None, None, None), mask=(None, None, None), semantic=None) -> ConfigDict:

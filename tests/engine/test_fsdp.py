@@ -16,7 +16,7 @@ maskprop.register_all()
 from torch.distributed.tensor import DTensor  # noqa: E402
 
 from maskprop.apis.model import init_model  # noqa: E402
-from maskprop.engine import cli  # noqa: E402
+from maskprop.engine import cli, runs  # noqa: E402
 from maskprop.engine.checkpoint import load_checkpoint_file  # noqa: E402
 from maskprop.engine.fsdp import FSDP2Strategy  # noqa: E402
 from maskprop.engine.launch import LaunchError, setup_distributed  # noqa: E402
@@ -24,6 +24,7 @@ from tests.engine.ranks import run_ranks  # noqa: E402
 from tests.engine.steps import ITERATIONS, step_config, uneven_set  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, STAND_IN, Killed, KillHook  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group('processes')  # not beside others: they have time limits
 TOLERANCE = 1e-6
 FSDP2 = dict(type='FSDP2Strategy')
 ALL_APART = dict(type='FSDP2Strategy', units=[r'detector\.backbone\.layer\d', r'detector\.roi_head\.bbox_head'])
@@ -105,7 +106,7 @@ def test_steps_of_another_model_equal_ddp(root, tmp_path):
 def train_and_kill(path: Path, iterations: int) -> None:
     cfg = Config.fromfile(path)
     setup_distributed('pytorch', cfg)
-    runner = cli.build_runner(cfg)
+    runner = runs.build_runner(cfg)
     runner.register_hook(KillHook(iterations))
     with pytest.raises(Killed):
         runner.train()

@@ -16,8 +16,8 @@ import maskprop
 maskprop.register_all()
 
 from maskprop.datasets.ytvis_json import AnnotationError  # noqa: E402
-from maskprop.utils.random_state import get_random_state  # noqa: E402
 from maskprop.engine.timing import StageClock  # noqa: E402
+from maskprop.utils.random_state import get_random_state  # noqa: E402
 from tests.engine.tiny_config import tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 

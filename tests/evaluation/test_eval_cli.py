@@ -1,12 +1,17 @@
-"""tools/eval_results.py end to end."""
+"""tools/eval_results.py end to end: in this process, and once as a command."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from eval_cases import random_case
@@ -23,8 +28,23 @@ from maskprop.evaluation import (
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: object, prefix: tuple[str, ...] = ('tools/eval_results.py',)) -> subprocess.CompletedProcess:
-    command = [sys.executable, *prefix, *map(str, arguments)]
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    """Run the script in this process: numba's kernels are loaded once."""
+    argv = [str(ROOT / 'tools/eval_results.py'), *map(str, arguments)]
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, 'argv', argv),
+        mock.patch.object(warnings, 'formatwarning', warnings.formatwarning),  # which the script replaces
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        runpy.run_path(argv[0], run_name='__main__')
+    return subprocess.CompletedProcess(argv, end.value.code, out.getvalue(), err.getvalue())
+
+
+def run_command(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, *map(str, arguments)]
     env = {**os.environ, 'PYTHONPATH': str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=300)
 
@@ -100,7 +120,7 @@ def test_needs_neither_torch_nor_mmengine(files):
         'for name in ("torch", "mmengine", "mmdet", "mmcv", "cv2"): sys.modules[name] = None\n'
         'import runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name="__main__")'
     )
-    done = run('tools/eval_results.py', files[0], files[1], '--frame-stride', 1, prefix=('-c', code))
+    done = run_command('-c', code, 'tools/eval_results.py', files[0], files[1], '--frame-stride', 1)
     assert done.returncode == 0, done.stderr
     assert 'Video AP' in done.stdout
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from unittest import mock
 
 import pytest
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from eval_cases import random_case
 from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
@@ -17,6 +17,7 @@ import maskprop.ops  # noqa: F401  before anything imports mmcv.ops
 from maskprop.datasets.ytvis_json import subsample_frames
 from maskprop.evaluation import EvalInputError, evaluate_stability, evaluate_video_ap, read_results
 from maskprop.evaluation.metric import YTVISMetric
+from tests.engine.ranks import run_ranks
 
 
 @pytest.fixture
@@ -135,7 +136,8 @@ def test_video_of_another_set(case):
         metric.evaluate(1)
 
 
-def _rank(rank: int, folder: str, path: str, shares: list[list[list[dict]]]) -> None:
+def _rank(folder: str, path: str, shares: list[list[list[dict]]]) -> None:
+    rank = int(os.environ['RANK'])
     dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
     for number, share in enumerate(shares):
         metric = YTVISMetric(path, outfile_prefix=f'{folder}/results_{number}')
@@ -153,6 +155,7 @@ def _rank(rank: int, folder: str, path: str, shares: list[list[list[dict]]]) -> 
     dist.destroy_process_group()
 
 
+@pytest.mark.xdist_group('processes')
 def test_two_ranks_equal_one(case, tmp_path):
     path, gt, results = case
     one = YTVISMetric(path, outfile_prefix=str(tmp_path / 'one'))
@@ -160,7 +163,7 @@ def test_two_ranks_equal_one(case, tmp_path):
     expected = one.evaluate(1)
     videos = samples(gt, results)
     shares = [[videos[:1], videos[1:]], [[], videos], [videos[::2], videos[1::2]]]
-    mp.spawn(_rank, args=(str(tmp_path), path, shares), nprocs=2)
+    run_ranks(_rank, str(tmp_path), path, shares, folder=tmp_path)
     for number in range(len(shares)):
         for rank in range(2):
             assert json.loads((tmp_path / f'metrics_{number}_{rank}.json').read_text()) == expected

@@ -10,7 +10,7 @@ import pytest
 from eval_cases import random_case
 
 from maskprop.evaluation import EvalInputError, ResultsWriter, read_results, write_results, write_submission
-from maskprop.evaluation.results_io import check_writable
+from maskprop.utils.files import check_writable
 
 
 def test_round_trip_keeps_every_bit(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -15,11 +17,8 @@ from mmdet.registry import MODELS  # noqa: E402
 from mmdet.structures import DetDataSample, TrackDataSample  # noqa: E402
 from mmdet.structures.mask import BitmapMasks  # noqa: E402
 
-from maskprop.engine.checks import fit_num_classes  # noqa: E402
-from maskprop.tracking.features import View  # noqa: E402
-from maskprop.models.frame_detector import Detections  # noqa: E402
-from maskprop.models.view_frames import frame_from_detections  # noqa: E402
-from maskprop.tracking.video_stream import Frame  # noqa: E402
+from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
+from maskprop.structures import Detections, Frame, View  # noqa: E402
 
 HEIGHT, WIDTH, CLASSES = 64, 96, 3
 PROPAGATION = dict(
@@ -44,6 +43,22 @@ def build_model(
     detector: str = 'mask_rcnn', head: dict | None = None, mask_threshold: float = 0.5, **kwargs
 ) -> torch.nn.Module:
     """The demo's model, or the same with a small HTC, initialised by a fixed seed; kwargs are the model's keys."""
+    key = repr((detector, head, mask_threshold, kwargs))
+    if ' at 0x' in key:  # an object that may change
+        return _build(detector, head, mask_threshold, kwargs)
+    if key not in _built:
+        if len(_built) == 16:
+            _built.pop(next(iter(_built)))
+        _built[key] = _build(detector, head, mask_threshold, kwargs), torch.get_rng_state()
+    model, state = _built[key]
+    torch.set_rng_state(state)  # as after a build
+    return copy.deepcopy(model)
+
+
+_built: dict[str, tuple[torch.nn.Module, torch.Tensor]] = {}  # copies cost a third of a build
+
+
+def _build(detector: str, head: dict | None, mask_threshold: float, kwargs: dict) -> torch.nn.Module:
     torch.manual_seed(0)
     cfg = Config.fromfile('configs/_base_/models/tiny_mask_rcnn.py').model
     if detector == 'htc':
@@ -136,4 +151,4 @@ def view_of(model: torch.nn.Module, image: torch.Tensor | None = None, meta: dic
 def known_frame(model: torch.nn.Module, detections: Detections, image: torch.Tensor | None = None) -> Frame:
     """A frame as the stream takes it, with given detections."""
     with torch.no_grad():
-        return frame_from_detections(model, view_of(model, image), detections)
+        return model.frame_encoder.from_detections(view_of(model, image), detections)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from maskprop.ops import masks
 from maskprop.methods.masktrack_rcnn.legacy_paste import paste_legacy_masks
+from maskprop.ops import masks
 from maskprop.ops.masks import paste_binary_masks
 from tests.models.builders import HEIGHT, WIDTH, build_model, known_frame, make_detections
 

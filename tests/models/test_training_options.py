@@ -97,7 +97,7 @@ def test_compile_hook_compiles_what_it_names():
     assert compiled
 
 
-@pytest.mark.parametrize('parts', [['detector.tail'], ['tail.forward'], ['clip_radius'], ['mask_source']])
+@pytest.mark.parametrize('parts', [['detector.tail'], ['tail.forward'], ['clip_radius'], ['detect_on']])
 def test_parts_that_cannot_be_compiled_are_named(parts):
     with pytest.raises(ValueError, match=parts[0]):
         compile_parts(build_model(), parts)

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from maskprop.models.duplicates import group_duplicates
-from maskprop.models.frame_detector import detect, detection_loss, predict_roi_masks
-from maskprop.models.frame_pairs import match_instances, stride_masks
+from maskprop.models.frame_pairs import FramePairs
 from tests.models.builders import CLASSES, HEIGHT, WIDTH, build_model, known_frame, make_batch, make_detections
 
 PAIRS = {
@@ -53,35 +52,67 @@ def test_propagation_loss_is_the_mean_over_images_of_the_sum_over_instances():
     """Eq. 2 written out, with ground-truth masks as sources."""
     from maskprop.ops.soft_iou import soft_iou
 
-    model = build_model(mask_source='ground_truth').eval()
+    model = build_model(head=dict(mask_source='ground_truth')).eval()
     inputs, samples = make_batch(([1, 2], [2, 3]), ([5], [5]))
     head = model.propagation_head
     feats = model.detector.extract_feat(inputs.flatten(0, 1))
     flat = [s for t in samples for s in t.video_data_samples]
-    found = model._propagation_loss(feats, flat, (HEIGHT, WIDTH))
+    pairs = FramePairs(detector=model.frame_detector, feats=feats, samples=flat, images=inputs[:, 0])
+    found = head.loss(pairs)['loss_prop']
     expected = 0
     for b, track in enumerate(samples):
         key, other = track.video_data_samples
-        source = stride_masks(key, head.stride, 'cpu')
+        source = pairs.true_masks(head.stride)[2 * b]
         for frame, sample in enumerate((key, other)):
-            codes = head.encode([level[2 * b : 2 * b + 2] for level in feats])
+            codes = head.encode_features([level[2 * b : 2 * b + 2] for level in feats])
             masks = head(codes.frame(0), codes.frame(frame), source)[0]
             ids = sample.gt_instances.instances_ids.tolist()
             for row, i in enumerate(key.gt_instances.instances_ids.tolist()):
                 if i in ids:
-                    target = stride_masks(sample, head.stride, 'cpu')[ids.index(i)]
+                    target = pairs.true_masks(head.stride)[2 * b + frame][ids.index(i)]
                     expected = expected + 1 - soft_iou(masks[row], target)
     torch.testing.assert_close(found, expected / 2)
 
 
-def test_match_instances_by_id():
-    _, samples = make_batch(([4, 7, 9], [9, 4]))
-    key, other = samples[0].video_data_samples
-    masks = stride_masks(other, 4, 'cpu')
-    matched = match_instances(key, other, masks)
+def test_instances_are_matched_by_id():
+    inputs, samples = make_batch(([4, 7, 9], [9, 4]))
+    flat = samples[0].video_data_samples
+    pairs = FramePairs(detector=None, feats=(), samples=flat, images=inputs[:, 0])
+    masks, (matched,) = pairs.true_masks(4)[1], pairs.matched_masks(4)
     assert torch.equal(matched[0], masks[1])
     assert torch.equal(matched[2], masks[0])
     assert not matched[1].any()
+
+
+def test_pairs_compute_what_heads_ask_for_once():
+    """Proposals, predicted masks, stride masks and matched instances, however many heads ask."""
+
+    class Detector:
+        def __init__(self):
+            self.calls = []
+
+        def propose(self, feats, metas):
+            self.calls.append(f'propose {len(metas)}')
+            return [torch.zeros(1, 4)] * len(metas)
+
+        def masks_at(self, feats, boxes, labels):
+            self.calls.append(f'masks_at {torch.is_grad_enabled()}')
+            return [torch.rand(len(b), 28, 28) for b in boxes]
+
+    inputs, samples = make_batch(([1, 2], [2, 3]), ([5], [5]))
+    flat = [sample for track in samples for sample in track.video_data_samples]
+    detector, feats = Detector(), (torch.rand(4, 3, 8, 8),)
+    pairs = FramePairs(detector=detector, feats=feats, samples=flat, images=inputs[:, 0])
+    for _ in range(2):
+        assert len(pairs.proposals) == 2
+        assert torch.equal(pairs.key_feats[0], feats[0][::2]) and len(pairs.others) == 2
+    first = [pairs.true_masks(4), pairs.matched_masks(4), pairs.predicted_masks(4), pairs.predicted_masks(8)]
+    again = [pairs.true_masks(4), pairs.matched_masks(4), pairs.predicted_masks(4), pairs.predicted_masks(8)]
+    assert all(a is b for a, b in zip(first, again, strict=True)) and first[2][0].shape == (2, 16, 24)
+    pairs.predicted_masks(4, detach=False)
+    assert detector.calls == ['propose 2', 'masks_at False', 'masks_at True']
+    known = FramePairs(detector=None, feats=feats, samples=flat, images=inputs[:, 0], proposals=[1, 2])
+    assert known.proposals == [1, 2], "the detector's loss had them"
 
 
 def test_detection_loss_equals_mmdet():
@@ -92,7 +123,7 @@ def test_detection_loss_equals_mmdet():
     torch.manual_seed(3)
     expected = copy.deepcopy(model.detector).loss(inputs[:, 0], copy.deepcopy(key))
     torch.manual_seed(3)
-    found, _ = detection_loss(model.detector, model.detector.extract_feat(inputs[:, 0]), copy.deepcopy(key))
+    found, _ = model.frame_detector.loss(model.detector.extract_feat(inputs[:, 0]), copy.deepcopy(key))
     assert found.keys() == expected.keys()
     for name in found:
         torch.testing.assert_close(found[name], expected[name])
@@ -108,7 +139,7 @@ def test_rpn_positives_do_not_depend_on_the_category():
         sample = copy.deepcopy(key)
         sample.gt_instances.labels.fill_(label)
         torch.manual_seed(0)
-        losses.append(detection_loss(model.detector, feats, [sample])[0])
+        losses.append(model.frame_detector.loss(feats, [sample])[0])
         assert sample.gt_instances.labels.eq(label).all(), 'the RoI head must keep its labels'
     torch.testing.assert_close(losses[0]['loss_rpn_cls'], losses[1]['loss_rpn_cls'])
     torch.testing.assert_close(losses[0]['loss_rpn_bbox'], losses[1]['loss_rpn_bbox'])
@@ -127,7 +158,7 @@ def test_detections_equal_mmdet(detector):
     sample = make_batch(([1], [1]))[1][0].video_data_samples[0]
     with torch.no_grad():
         expected = model.detector.predict(image, [copy.deepcopy(sample)], rescale=True)[0].pred_instances
-        found = detect(model.detector, model.detector.extract_feat(image), [sample.metainfo])[0]
+        found = model.frame_detector.detect(model.detector.extract_feat(image), [sample.metainfo])[0]
     assert len(expected) > 3
     torch.testing.assert_close(found.boxes, expected.bboxes)
     torch.testing.assert_close(found.scores, expected.scores)
@@ -159,7 +190,7 @@ def test_semantic_target_is_the_instances_classes():
 
 def test_mask_gradient_is_detached_by_default():
     for detach, expected in ((True, False), (False, True)):
-        model = build_model(detach_masks=detach).train()
+        model = build_model(head=dict(detach_masks=detach)).train()
         model.loss(*make_batch(([1, 2], [1, 2])))['loss_prop'].backward()
         grads = [p.grad for p in model.detector.roi_head.mask_head.parameters()]
         assert any(g is not None and g.abs().sum() > 0 for g in grads) is expected
@@ -194,13 +225,13 @@ def test_merged_detections_keep_both_classes():
 def test_no_box_has_no_mask():
     model = build_model('htc').eval()
     feats = model.detector.extract_feat(torch.randn(2, 3, HEIGHT, WIDTH))
-    masks = predict_roi_masks(model.detector, feats, [torch.zeros(0, 4)] * 2, [torch.zeros(0).long()] * 2)
+    masks = model.frame_detector.masks_at(feats, [torch.zeros(0, 4)] * 2, [torch.zeros(0).long()] * 2)
     assert [len(m) for m in masks] == [0, 0]
 
 
 def test_bad_keys_say_what_to_do():
     with pytest.raises(ValueError, match='ground_truth'):
-        build_model(mask_source='gt')
+        build_model(head=dict(mask_source='gt'))
     with pytest.raises(ValueError, match='both'):
         build_model(detect_on='all')
     with pytest.raises(ValueError, match='pairs of frames'):

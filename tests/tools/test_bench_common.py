@@ -19,6 +19,7 @@ def test_forms_take_turns(warm_up, calls):
     assert made == calls and {name: len(found) for name, found in seconds.items()} == dict(a=1, b=1)
 
 
+@pytest.mark.xdist_group('memory')
 def test_memory_growth_is_that_of_the_call_alone():
     large = torch.ones(2**24)  # 64 MiB, freed before: no longer the peak
     del large

@@ -9,6 +9,7 @@ import shutil
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ RADIUS = 2
 @pytest.fixture(scope='module')
 def player(tmp_path_factory):
     model = long_video.build('demo', SIZE, None, 'cpu')
-    model.stream_cfg['clip_radius'] = RADIUS
+    model.stream = replace(model.stream, clip_radius=RADIUS)
     player = long_video.Player(model, SIZE, inject=True)
     player.film = Film(tmp_path_factory.mktemp('film') / 'film.mp4', player.scene, 40)
     return player
@@ -166,6 +167,7 @@ def test_script_runs_the_longest_first_two_at_once_and_writes_rows_in_order(monk
     assert '32 frames compared' in text
 
 
+@pytest.mark.xdist_group('memory')
 def test_a_process_gives_a_row_and_a_failure_is_told(monkeypatch):
     sizes = dict(size=[32, 64], r50_size=[64, 64])
     args = argparse.Namespace(checkpoint=None, threads=1, device='cpu', turns=0, **sizes)

@@ -95,7 +95,8 @@ def test_prints_tables_and_writes_rows(sides, tmp_path, monkeypatch, capsys):
     out = tmp_path / 'rows.json'
     built = dict(zip(('MaskProp', PEER), sides, strict=True))
     monkeypatch.setattr(training_step, 'build_step', lambda name, args: built[name])
-    monkeypatch.setattr(sys, 'argv', ['training_step.py', *TINY, '--cases', '--json', str(out)])
+    monkeypatch.setattr(training_step, 'WINDOW', 3)
+    monkeypatch.setattr(sys, 'argv', ['training_step.py', *TINY, '--steps', '3', '--cases', '--json', str(out)])
     training_step.main()
     rows = json.loads(out.read_text())['rows']
     assert [row['name'] for row in rows['steps']] == ['MaskProp', PEER] and rows['step_s'] > 0
@@ -104,6 +105,7 @@ def test_prints_tables_and_writes_rows(sides, tmp_path, monkeypatch, capsys):
     assert f'| {PEER} |' in capsys.readouterr().out
 
 
+@pytest.mark.xdist_group('memory')
 def test_memory_is_that_of_building_and_two_steps(args, monkeypatch):
     made = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from maskprop.tracking.features import pair_features
+from maskprop.models.frame_pairs import pair_features
 from tests.models.builders import HEIGHT, WIDTH, build_model, make_batch, make_sample
 
 META = make_sample([], 0).metainfo
@@ -70,9 +70,8 @@ def test_each_frame_has_its_window_and_one_backbone_pass(length, batch):
 
 @torch.no_grad()
 def test_several_frames_at_once_are_as_one_by_one():
-    model, images = build_model().eval(), images_of(5)
+    model, images = build_model(backbone_batch=2).eval(), images_of(5)
     expected = [model.detector.extract_feat(image[None]) for image in images]
-    model.backbone_batch = 2
     features = model.start_features()
     ready = [features.step(image[None], {**META, 'frame_id': t}) for t, image in enumerate(images)]
     assert [len(views) for views in ready] == [0, 2, 0, 2, 0]
@@ -92,7 +91,7 @@ def test_on_a_cpu_features_have_a_cell_s_channels_side_by_side(monkeypatch):
     monkeypatch.setattr('maskprop.ops.layout.SMALL_IMAGE', HEIGHT * WIDTH)
     (view,) = model.start_features().step(images[:1], META)
     pair, _ = pair_features(model.detector, None, images[None])
-    for level in [*view.feats, *pair, model.propagation_head.encode(view.feats).motion]:
+    for level in [*view.feats, *pair, model.propagation_head.encode_features(view.feats).motion]:
         assert level.is_contiguous(memory_format=torch.channels_last)
 
 

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from maskprop.tracking import results
+from maskprop.tracking import video_instances
 from maskprop.tracking.video_instances import FrameResult, VideoInstances
 
 MASK = {'size': [1, 1], 'counts': ''}
@@ -77,8 +77,8 @@ def test_masks_come_back_from_the_file_as_they_were(rule, monkeypatch):
     """Results are the same whether the masks stay in memory or go to a file, and may be asked for at any time."""
     expected: dict[int, list] = {}
     found = []
-    for limit in (results.SPOOL_BYTES, 200):
-        monkeypatch.setattr(results, 'SPOOL_BYTES', limit)
+    for limit in (video_instances.SPOOL_BYTES, 200):
+        monkeypatch.setattr(video_instances, 'SPOOL_BYTES', limit)
         instances = VideoInstances(rule)
         for result in random_frames(3):
             best = {}
@@ -95,9 +95,10 @@ def test_masks_come_back_from_the_file_as_they_were(rule, monkeypatch):
     assert found[0] == found[1] == instances.to_results(1, [1, 2, 3])
 
 
+@pytest.mark.xdist_group('memory')
 def test_a_long_video_leaves_little_in_memory(monkeypatch):
     """Of every mask 32 bytes stay, whatever its own size."""
-    monkeypatch.setattr(results, 'SPOOL_BYTES', 1000)
+    monkeypatch.setattr(video_instances, 'SPOOL_BYTES', 1000)
     instances = VideoInstances()
 
     def add(frames):

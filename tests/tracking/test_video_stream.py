@@ -164,21 +164,21 @@ def test_frames_carry_what_the_streams_parts_look_at():
     model = build_model(track_head=TRACK, attention_head=ATTENTION, clip_radius=1).eval()
     tracker = dict(linker=dict(type='MaskTrackLinker'))
     rows = {
-        'clips': (dict(), {'code'}),
+        'clips': (dict(), {'propagation_head'}),
         'boxes': (dict(linker=dict(type='BoxIoULinker')), set()),
-        'tracker': (tracker, {'embeds'}),
-        'filled': (dict(tracker, history_fill=dict()), {'embeds', 'attention_code'}),
+        'tracker': (tracker, {'track_head'}),
+        'filled': (dict(tracker, history_fill=dict()), {'track_head', 'attention_head'}),
         'flow': (dict(propagator=dict(type='FlowPropagator', flow=dict(type='DISFlow'))), {'image'}),
         'copy': (dict(propagator=dict(type='CopyPropagator')), set()),
     }
-    fields = ('code', 'embeds', 'attention_code', 'image')
     for overrides, needs in rows.values():
         stream = model.start_video(**overrides)
         assert stream.needs == needs
         pushed, push = [], stream.push
         stream.push = lambda frame, pushed=pushed, push=push: pushed.append(frame) or push(frame)
         stream.step(torch.randn(1, 3, HEIGHT, WIDTH), META)
-        assert {name for name in fields if getattr(pushed[0], name) is not None} == needs
+        found = {*pushed[0].codes, *(['image'] if pushed[0].image is not None else [])}
+        assert found == needs
 
 
 def test_images_come_back_as_they_were_read():

@@ -27,7 +27,7 @@ from mmdet.structures.mask import encode_mask_results
 from models import InjectedDetections, build, mask_track_cfg, maskprop_cfg, mmdet_mask_track_cfg, share_detector
 from torch import Tensor, nn
 
-from maskprop.models.frame_detector import detect
+from maskprop.models.frame_detector import TwoStageFrameDetector
 from maskprop.ops.layout import image_layout
 from maskprop.ops.masks import paste_binary_masks
 
@@ -90,7 +90,7 @@ class Sides:
         detector = self.models['detector'].detector
         with torch.no_grad():
             feats = detector.extract_feat(image_layout(image))
-            found = detect(detector, feats, [meta])[0]
+            found = TwoStageFrameDetector(detector).detect(feats, [meta])[0]
             rles = paste_binary_masks(found.roi_masks, found.boxes, *self.size)
         self.records['detector'].append((found.boxes, found.labels, rles))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from common import BenchmarkError, in_turns, ratios, spread, table
@@ -17,8 +18,8 @@ def time_trained(args: argparse.Namespace) -> dict:
     for name in ('detector', 'maskprop'):
         model = init_model(args.config, args.checkpoint, args.device)
         if name == 'detector':
-            model.linker_cfg = dict(type='BoxIoULinker')
-            model.stream_cfg.update(fill=False, output_mask='detection')
+            linker = dict(type='BoxIoULinker')
+            model.stream = replace(model.stream, linker=linker, fill=False, output_mask='detection')
         sessions[name], outputs[name] = VideoSession(model), []
         pending[name] = iter(open_frames(args.video))
     total = sum(1 for _ in open_frames(args.video))
@@ -26,7 +27,7 @@ def time_trained(args: argparse.Namespace) -> dict:
     def take(name: str) -> None:
         outputs[name] += sessions[name].step(next(pending[name]))
 
-    first = min(total - 2, 4 * model.stream_cfg['clip_radius'] + 1)  # until the clips and the linker are full
+    first = min(total - 2, 4 * model.stream.clip_radius + 1)  # until the clips and the linker are full
     if first < 1:
         raise SystemExit(f'{args.video}: {total} frames, expected at least 3')
     for name in sessions:
@@ -37,7 +38,7 @@ def time_trained(args: argparse.Namespace) -> dict:
         outputs[name] += session.finish()
     for ours, alone in zip(outputs['maskprop'], outputs['detector'], strict=True):
         found = [mask for mask, filled in zip(ours.masks, ours.filled, strict=True) if not filled]
-        if model.stream_cfg['output_mask'] == 'detection' and found != alone.masks:
+        if model.stream.output_mask == 'detection' and found != alone.masks:
             raise BenchmarkError(
                 f'frame {ours.frame_index}: {len(found)} masks, not the {len(alone.masks)} of the other'
             )

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from maskprop.evaluation.results_io import replace_when_done, write_json
+from maskprop.utils.files import replace_when_done, write_json
 
 PACKAGES = ('torch', 'torchvision', 'onedl-mmdetection', 'onedl-mmengine')
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h

@@ -129,7 +129,7 @@ def build(cfg: Config) -> nn.Module:
     """The config's model without weights."""
     from mmdet.registry import MODELS
 
-    from maskprop.engine.checks import fit_num_classes
+    from maskprop.engine.num_classes import fit_num_classes
 
     model = copy.deepcopy(cfg.model)
     fit_num_classes(model, 40)
@@ -178,7 +178,7 @@ def forward_flops(cfg: Config, model: nn.Module, counted: dict[int, dict[str, in
         return few + (instances - PROBES[0]) * (most - few) / (PROBES[-1] - PROBES[0])
 
     encoded = counted[0].get('propagation', 0)
-    clip = 2 * model.stream_cfg['clip_radius'] + 1  # frames at test; in training t and t + delta
+    clip = 2 * model.stream.clip_radius + 1  # frames at test; in training t and t + delta
     return (
         part('backbone') * 2 * (1 + supports)
         + part('STSN') * 2 * (1 + supports) / (2 * window + 1)

@@ -31,7 +31,7 @@ from mmdet.registry import MODELS  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.optim import build_optim_wrapper  # noqa: E402
 
-from maskprop.engine.checks import fit_num_classes  # noqa: E402
+from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
 
 WRAPPERS = ('OptimWrapper', 'Bf16OptimWrapper')
 

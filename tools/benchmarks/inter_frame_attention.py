@@ -3,9 +3,9 @@
     python tools/benchmarks/inter_frame_attention.py
 
 A frame of 384x640 pixels has 48x80 = 3840 cells at stride 8, and the affinity of two frames 3840 x 3840 entries.
-The forms: ``attention`` is maskprop/methods/objprop/inter_frame_attention.py; ``dense`` makes a matrix for each history frame,
-one after the other, used by all objects; ``dense, batched`` makes those of all history frames at once. Memory is
-by how much it grows at most, the result included. Fails if the forms differ by more than 1e-5.
+The forms: ``attention`` is maskprop/methods/objprop/inter_frame_attention.py; ``dense`` makes a matrix for each
+history frame, one after the other, used by all objects; ``dense, batched`` makes those of all history frames at
+once. Memory is by how much it grows at most, the result included. Fails if the forms differ by more than 1e-5.
 """
 
 from __future__ import annotations

@@ -11,13 +11,12 @@ from common import BenchmarkError, full_precision, in_turns, ratios, spread, syn
 from models import InjectedDetections, build, mask_track_cfg, maskprop_cfg, share_detector
 from torch import Tensor, nn
 
-from maskprop.models.frame_detector import detect
 from maskprop.methods.maskprop.mask_propagation_head import FrameCode, MaskPropagationHead
-from maskprop.methods.maskprop.stream_offsets import stream_offsets
+from maskprop.methods.maskprop.propagation import propagate_values
+from maskprop.models.frame_detector import TwoStageFrameDetector
 from maskprop.ops.layout import image_layout
 from maskprop.ops.masks import paste_binary_masks
-from maskprop.methods.maskprop.propagation import propagate_values
-from maskprop.tracking.video_stream import Frame
+from maskprop.structures import Frame
 
 INSTANCES, NEIGHBOURS = 8, 12
 PROPOSALS = 1000  # the paper's; MaskTrack R-CNN has 200
@@ -37,7 +36,7 @@ def detect_and_encode(detector: nn.Module, image: Tensor) -> list[dict]:
     """One frame of Mask R-CNN, from the image to RLEs."""
     height, width = image.shape[-2:]
     feats = detector.extract_feat(image_layout(image))
-    found = detect(detector, feats, [frame_meta(height, width)])[0]
+    found = TwoStageFrameDetector(detector).detect(feats, [frame_meta(height, width)])[0]
     return paste_binary_masks(found.roi_masks, found.boxes, height, width)
 
 
@@ -75,21 +74,22 @@ class Branch:
 
     def _frame(self, feats: Sequence[Tensor]) -> Frame:
         blank = dict(boxes=None, class_scores=[{0: 1.0}] * len(self.masks), rles=[], size=(0, 0), map_size=(0, 0))
-        return Frame(code=self.head.encode(feats), masks=self.masks, **blank)
+        return Frame(codes=dict(propagation_head=self.head.encode_features(feats)), masks=self.masks, **blank)
 
     def _parts(self) -> dict[str, Callable]:
         head, source = self.head, self._frame(self.feats)
-        targets = FrameCode.as_targets([frame.code for frame in self._clip(source)])
-        offsets = head.predict_offsets(source.code, targets)
-        found = self.look_ups(source.code, offsets)
+        targets = FrameCode.as_targets([frame.codes['propagation_head'] for frame in self._clip(source)])
+        code = source.codes['propagation_head']
+        offsets = head.predict_offsets(code, targets)
+        found = self.look_ups(code, offsets)
 
         def segment() -> Tensor:
             return head._normalize(head._segment(found, targets)) * targets.attention
 
         return {
-            'code': lambda: head.encode(self.feats),
-            'offsets': lambda: stream_offsets(head, source, self._clip(source)),
-            'look-ups': lambda: self.look_ups(source.code, offsets),
+            'code': lambda: head.encode_features(self.feats),
+            'offsets': lambda: head.stream_offsets(source, self._clip(source)),
+            'look-ups': lambda: self.look_ups(code, offsets),
             'softmax': segment,
         }
 
@@ -99,18 +99,18 @@ class Branch:
 
     def difference(self) -> float:
         """Largest difference of the soft masks from those of the paper's deformable convolution, at two ends."""
-        code = self.head.encode(self.feats, keep_features=True)
+        code = self.head.encode_features(self.feats, keep_features=True)
         found = self.run()
         errors = [
-            self.head(code, frame.code, self.masks, literal=True)[0] - found[index]
+            self.head(code, frame.codes['propagation_head'], self.masks, literal=True)[0] - found[index]
             for index, frame in ((0, self.earlier[0]), (-1, self.later[-1]))
         ]
         return float(torch.stack(errors).abs().max())
 
     def compiled(self) -> tuple[dict[str, Callable], dict[str, float]]:
         """The parts that may gain, compiled, and the seconds that this took; empty if it is not possible here."""
-        head, code = self.head, self.head.encode(self.feats)
-        targets = FrameCode.as_targets([frame.code for frame in (*self.earlier, *self.later)])
+        head, code = self.head, self.head.encode_features(self.feats)
+        targets = FrameCode.as_targets([frame.codes['propagation_head'] for frame in (*self.earlier, *self.later)])
         offsets = head.predict_offsets(code, targets)
         eager = {
             'offsets': offsets,

@@ -8,8 +8,7 @@ import common
 import torch
 from torch import Tensor
 
-from maskprop.methods.maskprop.clip_linker import ClipTracks
-from maskprop.tracking.video_instances import FrameResult
+from maskprop.structures import ClipTracks, FrameResult
 from maskprop.tracking.video_stream import VideoStream
 
 TOLERANCE = 1e-5  # of soft masks and scores: the number of frames in a clip changes how sums are split up

@@ -32,8 +32,8 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from maskprop.engine.bf16 import Bf16OptimWrapper  # noqa: E402
-from maskprop.engine.checks import fit_num_classes  # noqa: E402
 from maskprop.engine.compile_hook import compile_parts  # noqa: E402
+from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
 
 DETECTION_LOSSES = ('loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask')
 TOLERANCE = 1e-4  # relative

@@ -27,9 +27,9 @@ from video_sets import DENSE, VALIDATION, SetShape, make_set
 from maskprop.evaluation import GroundTruth
 from maskprop.evaluation.detections import read_detections
 from maskprop.evaluation.matching import match_all
-from maskprop.evaluation.results_io import write_json
 from maskprop.evaluation.validation import load_json
 from maskprop.evaluation.video_ap import summarize
+from maskprop.utils.files import write_json
 
 SETS = dict(validation=VALIDATION, dense=DENSE)
 WARM_UP = SetShape(videos=2, frames=(3, 6), truths=(1, 3), categories=3, predictions=20)  # all code runs once

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as mask_api
 
-from maskprop.evaluation.results_io import write_json
+from maskprop.utils.files import write_json
 
 CLASSES = ('person', 'giant_panda', 'lizard')  # names that mmdet's data set knows
 POINTS = 60  # of a polygon

@@ -9,6 +9,7 @@ _base_ = './youtube_vis_2019.py'
 
 data_root = 'data/my_videos/'
 train_ann, val_ann = 'train.json', 'val.json'
+num_classes = None  # the tools take it from the file; mmengine's Runner alone needs it here
 images = dict(img_path='images')
 
 train_dataloader = dict(dataset=dict(data_root=data_root, ann_file=train_ann, data_prefix=images))

@@ -8,6 +8,7 @@ Before the first training (docs/data.md):
 _base_ = './youtube_vis_2019.py'
 
 data_root = 'data/ovis/'
+num_classes = 25
 
 train_dataloader = dict(dataset=dict(data_root=data_root, data_prefix=dict(img_path='train')))
 val_dataloader = dict(dataset=dict(data_root=data_root, data_prefix=dict(img_path='train')))

@@ -3,6 +3,7 @@
 dataset_type = 'YouTubeVISJsonDataset'
 data_root = 'data/synthetic/'
 frame_stride = 4
+num_classes = 5  # the tools take it from the file
 
 train_pipeline = [
     dict(type='SampleFramePair', max_gap=16),  # 4 frames at the test's stride

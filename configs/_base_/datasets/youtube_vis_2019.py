@@ -8,6 +8,7 @@ Sizes and gaps are the paper's (Section 4.4); the long side, and the size at tes
 dataset_type = 'YouTubeVISJsonDataset'
 data_root = 'data/youtube_vis_2019/'
 backend_args = None
+num_classes = 40  # the tools take it from the file
 
 # What the model and the tools use of each frame, left out: the annotations once more, as mmdet would copy them.
 meta_keys = (

@@ -1,7 +1,7 @@
 """MaskTrack R-CNN with ResNet-50-FPN: mmdet's parts, the reference code's track head, tracker and test settings.
 
 Detector and track head are those of mmdet's config, whose samplers and proposal numbers are the reference's.
-``num_classes`` is filled in from the data set. What departs from what: docs/masktrack_rcnn.md.
+``num_classes`` is the data set's. What departs from what: docs/methods/masktrack_rcnn.md.
 """
 
 _base_ = []
@@ -17,7 +17,7 @@ for head in (model.detector.roi_head.bbox_head, model.detector.roi_head.mask_hea
 model.detector.backbone.init_cfg = None
 # ten detections a frame, with a score above .05
 model.detector.test_cfg.rcnn.update(score_thr=0.05, max_per_img=10)
-model.track_head.embed_head.type = 'TrackEmbedHead'
+model.track_head.type, model.track_head.embed_head.type = 'TrackHead', 'TrackEmbedHead'
 model.update(
     linker=dict(type='MaskTrackLinker'),
     merge_iou=None,

@@ -1,7 +1,7 @@
 """MaskProp on Hybrid Task Cascade with ResNet-50-FPN: detector, propagation branch and refinement of Section 4.4.
 
 The detector is mmdet's HTC with the paper's loss weights (1, .5, .25 for the stages, .1 for the semantic branch,
-whose target is made from the instance masks). ``num_classes`` is filled in from the data set.
+whose target is made from the instance masks). ``num_classes`` is the data set's.
 """
 
 _base_ = []
@@ -49,12 +49,12 @@ model = dict(
         normalizer='instances',
         match_channels=None,
         loss=dict(type='SoftIoULoss', loss_weight=1.0),
+        mask_source='predicted',
     ),
     refinement_head=dict(type='MaskRefinementHead', patch_size=384, context=1.5, channels=128, num_blocks=3),
-    mask_source='predicted',
     detect_on='key',
     clip_radius=6,
-    # the paper names no threshold; not tuned on YouTube-VIS: how, docs/maskprop.md
+    # the paper names no threshold; not tuned on YouTube-VIS: how, docs/methods/maskprop.md
     linker=dict(type='ClipLinker', threshold=0.1),
     score_rule='with_category',
     fill=False,

@@ -1,7 +1,7 @@
 """Heads of the other methods for the small Mask R-CNN, to be put on one detector with the demo's branch."""
 
 tiny_track_head = dict(
-    type='RoITrackHead',
+    type='TrackHead',
     roi_extractor=dict(
         type='SingleRoIExtractor',
         roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=1),

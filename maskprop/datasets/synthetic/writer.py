@@ -15,7 +15,7 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from maskprop.datasets.synthetic.rendering import Clip
-from maskprop.evaluation.results_io import replace_when_done
+from maskprop.utils.files import replace_when_done
 
 FORMAT_VERSION = 1
 JPEG_QUALITY = 95

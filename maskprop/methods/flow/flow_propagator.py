@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +11,15 @@ from mmdet.registry import TASK_UTILS
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from maskprop.methods.flow.optical_flow import compose_flows, consistent, ends_inside, pool_flow, pool_picture, warp
-
-if TYPE_CHECKING:
-    from maskprop.tracking.video_stream import Frame
+from maskprop.methods.flow.optical_flow import (
+    compose_flows,
+    consistent,
+    ends_inside,
+    pool_flow,
+    pool_picture,
+    warp,
+)
+from maskprop.structures import Frame
 
 
 class Motion(NamedTuple):
@@ -55,8 +60,7 @@ class FlowPropagator:
         short_side: resize the images to this shorter side in pixels first; ``None``: the network's size.
     """
 
-    needs_code = False
-    needs_images = True
+    needs = ('image',)
 
     def __init__(
         self,

@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
 from maskprop.ops.soft_iou import EPS
-
-
-class ClipTracks(NamedTuple):
-    """The tracks of the clip centred at one frame.
-
-    Attributes:
-        first: index of the clip's first frame (t - T, or 0 at the start of the video).
-        masks: (S, N, P) float, the soft masks of N instances in its S frames, P cells each.
-        areas: (S, N) float, their sums.
-        labels: N class indices, the best-scored ones in the clip's centre frame.
-    """
-
-    first: int
-    masks: Tensor
-    areas: Tensor
-    labels: Sequence[int]
-
-    @classmethod
-    def from_masks(cls, first: int, masks: Tensor, labels: Sequence[int]) -> ClipTracks:
-        """From (S, N, H, W) soft masks and N class indices."""
-        masks = masks.flatten(2).float()
-        return cls(first, masks, masks.sum(-1), labels)
-
-    @property
-    def end(self) -> int:
-        """One past the clip's last frame."""
-        return self.first + len(self.masks)
+from maskprop.structures import ClipTracks
+from maskprop.tracking.id_assignment import assign_ids, forbid_other_categories
 
 
 @TASK_UTILS.register_module()
@@ -54,7 +27,8 @@ class ClipLinker:
             them as 0 (the letter).
         recent: q of an id is the mean over its latest this many tracks only; ``None`` (the letter): over all that
             overlap. Under fast motion the mean over all favours a newly made id, which has only near tracks, over
-            the established one, whose far tracks match badly, and objects fall to pieces (``docs/maskprop.md``).
+            the established one, whose far tracks match badly, and objects fall to pieces
+            (``docs/methods/maskprop.md``).
         same_category: a track takes an id only if the id's latest track has its category (not the letter, which
             is blind to categories).
         empty_below: a mask is empty for ``skip_empty`` if its area is below this many cells.
@@ -64,6 +38,7 @@ class ClipLinker:
     """
 
     needs_clips = True
+    needs = ()
 
     def __init__(
         self,
@@ -152,37 +127,3 @@ class ClipLinker:
                 counted -= ((areas[:, None] < self.empty_below) & (other_areas < self.empty_below)).to(union)
             frames[:, start:] += counted
         return total / frames.clamp(min=1)
-
-
-def forbid_other_categories(scores: Tensor, labels: Sequence[int], known_labels: Sequence[int]) -> Tensor:
-    """(N, Y) scores, minus infinity where the N labels and the Y labels of the ids differ."""
-    if not known_labels:
-        return scores
-    differ = torch.tensor(labels).view(-1, 1) != torch.tensor(known_labels)
-    return scores.masked_fill(differ.to(scores.device), -torch.inf)
-
-
-def assign_ids(scores: Tensor, known: list[int], threshold: float, unique: bool, next_id: int) -> list[int]:
-    """Ids from scores.
-
-    Args:
-        scores: (N, Y) float, q of Eq. 5. known: the Y ids. threshold: a score must be above it.
-        unique: no id twice; else each track takes its best one (the letter). next_id: the first new id.
-
-    Returns:
-        N ids.
-    """
-    ids: list[int | None] = [None] * len(scores)
-    candidates = (scores > threshold).nonzero().tolist()
-    values = scores.tolist()
-    candidates.sort(key=lambda rc: -values[rc[0]][rc[1]])  # stable: ties in order of track, then id
-    taken: set[int] = set()
-    for row, column in candidates:
-        if ids[row] is None and not (unique and column in taken):
-            ids[row] = known[column]
-            taken.add(column)
-    for row, track_id in enumerate(ids):
-        if track_id is None:
-            ids[row] = next_id
-            next_id += 1
-    return ids

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -11,51 +11,16 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from maskprop.methods.maskprop.stream_offsets import stream_offsets
 from maskprop.methods.maskprop.dilated_convs import dilated_convs
-from maskprop.ops.layout import convolution_layout
+from maskprop.methods.maskprop.frame_code import FrameCode
 from maskprop.methods.maskprop.propagation import fold_kernels, propagate_features, propagate_values
+from maskprop.ops.layout import convolution_layout
+from maskprop.structures import Detections, Frame, FramePairs, View
 
-if TYPE_CHECKING:
-    from maskprop.tracking.video_stream import Frame
-
+KEY = 'propagation_head'  # of its codes
 NORMALIZERS = ('instances', 'instances+background', 'sigmoid')
-
-
-class FrameCode(NamedTuple):
-    """All that the branch needs of a frame, computed once per frame. B frames, H x W cells.
-
-    Attributes:
-        motion: (B, offset_channels, H, W), the offset block's first convolution of the features.
-        shortcut: (B, offset_channels, H, W), its shortcut.
-        values: (B, R, K, H, W), the value maps that are looked up when the frame is a source.
-        match: (B, R, H, W), the frame's own term of the segmentation when it is a target.
-        attention: (B, 1, H, W), the instance-agnostic attention map A in [0, 1].
-        features: (B, C, H, W), the features themselves, or None: only the literal form needs them.
-    """
-
-    motion: Tensor
-    shortcut: Tensor
-    values: Tensor
-    match: Tensor
-    attention: Tensor
-    features: Tensor | None = None
-
-    def frame(self, index: int) -> FrameCode:
-        """The code of one frame, with a batch dimension of 1."""
-        return self.frames(index, index + 1)
-
-    def frames(self, start: int, end: int) -> FrameCode:
-        """The codes of a range of frames."""
-        return FrameCode(*(None if t is None else t[start:end] for t in self))
-
-    @classmethod
-    def as_targets(
-        cls, codes: Sequence[FrameCode], fields: Sequence[str] = ('motion', 'shortcut', 'match', 'attention')
-    ) -> FrameCode:
-        """Codes of several frames as one, with what a target needs or with these fields; the others are None."""
-        joined = {name: torch.cat([getattr(code, name) for code in codes]) for name in fields}
-        return cls(**{**dict.fromkeys(cls._fields), **joined})
+MASK_SOURCES = ('predicted', 'ground_truth')
+CELLS_AT_ONCE = 2**14  # of a CPU: fewer leave its cores waiting for the next call, more no longer fit its cache
 
 
 @MODELS.register_module()
@@ -65,8 +30,8 @@ class MaskPropagationHead(BaseModule):
     The paper's steps, with the paper's numbers as defaults: offsets from the difference of two frames' features
     (:meth:`predict_offsets`), deformable convolution of the masked features, addition of the target frame's
     features, a 1x1 convolution, softmax over the instances, attention (:meth:`forward`). The deformable
-    convolution over every instance is evaluated by its exact fast form (``docs/maskprop.md``); :meth:`forward`
-    takes ``literal=True`` for the other.
+    convolution over every instance is evaluated by its exact fast form (``docs/methods/maskprop.md``);
+    :meth:`forward` takes ``literal=True`` for the other.
 
     Args:
         in_channels: C, channels of the FPN.
@@ -87,11 +52,16 @@ class MaskPropagationHead(BaseModule):
         loss: config of the loss between propagated masks and targets.
         absent_weight: weight of a penalty on the mean probability where an instance is absent from the other
             frame; the letter's constant 1 has no gradient.
+        mask_source: which instance masks training propagates: ``'predicted'`` by the mask head at the
+            ground-truth boxes, as imperfect as at test, or ``'ground_truth'``.
+        detach_masks: no gradient from the branch into the mask head.
 
     Raises:
-        ValueError: ``normalizer`` is unknown, ``kernel_size`` is even, ``copy_gain`` is set without
-            ``mask_channel``, or ``channels`` and ``in_channels`` differ without ``match_channels``.
+        ValueError: ``normalizer`` or ``mask_source`` is unknown, ``kernel_size`` is even, ``copy_gain`` is set
+            without ``mask_channel``, or ``channels`` and ``in_channels`` differ without ``match_channels``.
     """
+
+    needs = (KEY,)
 
     def __init__(
         self,
@@ -109,11 +79,15 @@ class MaskPropagationHead(BaseModule):
         copy_gain: float = 0.0,
         loss: dict | None = None,
         absent_weight: float = 0.0,
+        mask_source: str = 'predicted',
+        detach_masks: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if normalizer not in NORMALIZERS:
             raise ValueError(f'normalizer={normalizer!r} is unknown; choose one of {NORMALIZERS}')
+        if mask_source not in MASK_SOURCES:
+            raise ValueError(f'mask_source={mask_source!r} is unknown; choose one of {MASK_SOURCES}')
         if kernel_size % 2 == 0:
             raise ValueError(f'kernel_size={kernel_size} must be odd')
         if copy_gain and not mask_channel:
@@ -126,6 +100,8 @@ class MaskPropagationHead(BaseModule):
         self.mask_channel = mask_channel
         self.copy_gain = copy_gain
         self.absent_weight = absent_weight
+        self.mask_source = mask_source
+        self.detach_masks = detach_masks
         self.loss_mask = MODELS.build(loss or dict(type='SoftIoULoss'))
 
         # offsets: a residual block on the difference of two frames, then one predictor per dilation
@@ -193,7 +169,11 @@ class MaskPropagationHead(BaseModule):
         self.mask_conv.bias.fill_(-self.copy_gain / 2)
         self.attention_conv.bias.fill_(3.0)
 
-    def encode(self, feats: Sequence[Tensor], keep_features: bool = False) -> FrameCode:
+    def encode(self, view: View, instances: Detections) -> FrameCode:
+        """The code of a frame; it does not depend on its instances."""
+        return self.encode_features(view.feats)
+
+    def encode_features(self, feats: Sequence[Tensor], keep_features: bool = False) -> FrameCode:
         """Code B frames; everything here is computed once per frame, whatever the number of neighbours.
 
         Args:
@@ -225,19 +205,19 @@ class MaskPropagationHead(BaseModule):
         Returns:
             (S, K, 2, H, W) float32, cells.
         """
-        bias = self.offset_bias()
-        block = self.linear_block(F.relu(source.motion - targets.motion))
-        return self.read_offsets([block + (source.shortcut + bias - targets.shortcut)], len(block))
+        bias = self._offset_bias()
+        block = self._linear_block(F.relu(source.motion - targets.motion))
+        return self._read_offsets([block + (source.shortcut + bias - targets.shortcut)], len(block))
 
-    def linear_block(self, motion: Tensor) -> Tensor:
+    def _linear_block(self, motion: Tensor) -> Tensor:
         """The offset block's second convolution without its bias: (S, offset_channels, H, W) to the same."""
         return F.conv2d(motion, self.block_conv.weight, padding=1)
 
-    def offset_bias(self) -> Tensor:
+    def _offset_bias(self) -> Tensor:
         """(offset_channels, 1, 1), the residual block's biases in all."""
         return (self.block_conv.bias + self.motion_shortcut.bias)[:, None, None]
 
-    def read_offsets(self, blocks: Iterable[Tensor], count: int) -> Tensor:
+    def _read_offsets(self, blocks: Iterable[Tensor], count: int) -> Tensor:
         """Offsets (S, K, 2, H, W) float32, cells, from the residual block's sums of S = count frames, used up."""
         rectified = (F.relu(block, inplace=True) for block in blocks)
         return dilated_convs(rectified, self.offset_convs, count).float().unflatten(1, (-1, 2))
@@ -262,9 +242,68 @@ class MaskPropagationHead(BaseModule):
         """The stream's form of :meth:`forward`: (S, N, H, W) soft masks of the source frame's instances."""
         if len(source) == 0:
             return source.masks.new_zeros((len(targets), *source.masks.shape), dtype=torch.float32)
-        offsets = stream_offsets(self, source, targets)
-        codes = FrameCode.as_targets([frame.code for frame in targets], ('match', 'attention'))
-        return self._propagate(source.code, codes, source.masks, offsets)
+        offsets = self.stream_offsets(source, targets)
+        codes = FrameCode.as_targets([frame.codes[KEY] for frame in targets], ('match', 'attention'))
+        return self._propagate(source.codes[KEY], codes, source.masks, offsets)
+
+    # -- offsets in a stream, where two frames of a clip meet again in another clip
+
+    def stream_offsets(self, source: Frame, targets: Sequence[Frame]) -> Tensor:
+        """:meth:`predict_offsets`, with the block's convolution once for both orders of two frames.
+
+        Args:
+            source: frame t.
+            targets: S frames in the order of the video, t itself may be among them. In the ``memo`` of those after
+                it is left what they need when they look back at t; what t finds in its own, it takes out.
+
+        Returns:
+            (S, K, 2, H, W) float32, cells.
+        """
+        step = len(targets) if source.masks.is_cuda else max(1, CELLS_AT_ONCE // source.masks[0].numel())
+        sums = self._block_sums(source, targets, step)
+        chunks = iter(lambda: list(islice(sums, step)), [])
+        return self._read_offsets(map(_join, chunks), len(targets))
+
+    def _block_sums(self, source: Frame, targets: Sequence[Frame], step: int) -> Iterator[Tensor]:
+        """The residual block's sum for each target, (1, C, H, W)."""
+        straight = source.codes[KEY].shortcut + self._offset_bias()
+        linear = None
+        for target, block in zip(targets, self._new_blocks(source, targets, step), strict=True):
+            known = source.memo.pop(id(target.codes[KEY].motion), None)
+            if known is None:
+                total = straight - target.codes[KEY].shortcut
+            else:  # max(x, 0) = max(-x, 0) + x: the other order's block, and the block of x, which is linear
+                linear = self._linear_part(source) + self._offset_bias() if linear is None else linear
+                total, block = linear - self._linear_part(target), known[1]
+            yield total if block is None else total.add_(block)
+
+    def _new_blocks(self, source: Frame, targets: Sequence[Frame], step: int) -> list[Tensor | None]:
+        """The convolution of each rectified difference; None where it is 0 or the other order's is known."""
+        motion = source.codes[KEY].motion
+        own = next((index for index, target in enumerate(targets) if target is source), len(targets))
+        blocks: list[Tensor | None] = [None] * len(targets)
+        new = [
+            index
+            for index, target in enumerate(targets)
+            if target is not source and id(target.codes[KEY].motion) not in source.memo
+        ]
+        for chunk in (new[start : start + step] for start in range(0, len(new), step)):
+            difference = motion - _join([targets[index].codes[KEY].motion for index in chunk])
+            found = self._linear_block(F.relu(difference, inplace=True))
+            for index, block in zip(chunk, found.split(1), strict=True):
+                blocks[index] = block
+                if index > own:  # a later frame: it will look back at this one, whose number stays its own
+                    targets[index].memo[id(motion)] = motion, block
+        return blocks
+
+    def _linear_part(self, frame: Frame) -> Tensor:
+        """A frame's share of the residual block where nothing is rectified."""
+        if 'linear' not in frame.memo:
+            code = frame.codes[KEY]
+            frame.memo['linear'] = self._linear_block(code.motion).add_(code.shortcut)
+        return frame.memo['linear']
+
+    # -- from offsets to masks
 
     def _propagate(
         self, source: FrameCode, targets: FrameCode, masks: Tensor, offsets: Tensor, literal: bool = False
@@ -302,7 +341,22 @@ class MaskPropagationHead(BaseModule):
         background = logits.new_zeros((len(logits), 1, *logits.shape[2:]))
         return torch.cat([logits, background], 1).softmax(1)[:, :-1]
 
-    def loss(self, source: FrameCode, targets: FrameCode, masks: Tensor, target_masks: Tensor) -> Tensor:
+    # -- training
+
+    def loss(self, pairs: FramePairs) -> dict[str, Tensor]:
+        """``loss_prop``: the mean of L_prop over the pairs; both frames of a pair are targets of its key frame."""
+        codes = self.encode_features(pairs.feats)
+        masks, matched = pairs.true_masks(self.stride)[::2], pairs.matched_masks(self.stride)
+        sources = masks
+        if self.mask_source == 'predicted':
+            sources = pairs.predicted_masks(self.stride, self.detach_masks)
+        losses = [
+            self.pair_loss(codes.frame(2 * i), codes.frames(2 * i, 2 * i + 2), source, torch.stack(targets))
+            for i, (source, *targets) in enumerate(zip(sources, masks, matched, strict=True))
+        ]
+        return dict(loss_prop=torch.stack(losses).mean())
+
+    def pair_loss(self, source: FrameCode, targets: FrameCode, masks: Tensor, target_masks: Tensor) -> Tensor:
         """L_prop of one image (Eq. 2): the sum over instances and target frames.
 
         Args:
@@ -326,3 +380,8 @@ class MaskPropagationHead(BaseModule):
 
     def _with_mask_channel(self, features: Tensor) -> Tensor:
         return F.pad(features, (0, 0, 0, 0, 0, 1), value=1.0) if self.mask_channel else features
+
+
+def _join(tensors: Sequence[Tensor]) -> Tensor:
+    """Along the first dimension; a single one is not copied."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))

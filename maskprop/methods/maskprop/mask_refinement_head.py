@@ -12,7 +12,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from maskprop.ops.crops import boxes_in_windows, crop_windows, square_windows
-from maskprop.ops.masks import paste_soft_masks
+from maskprop.ops.masks import paste_binary_masks, paste_soft_masks
+from maskprop.structures import Detections, FramePairs, PerInstance, View
 
 CLAMP = 0.01  # of the mask given: keeps its logit within +-4.6, from where a residual can turn it round
 
@@ -59,6 +60,8 @@ class MaskRefinementHead(BaseModule):
         ValueError: ``num_blocks``, ``max_instances``, ``chunk`` or ``context`` is below 1, or ``box_jitter`` is
             outside [0, 0.5).
     """
+
+    joins_frames = False
 
     def __init__(
         self,
@@ -114,6 +117,16 @@ class MaskRefinementHead(BaseModule):
         return (masks.float().clamp(CLAMP, 1 - CLAMP).logit() + residual.float()).sigmoid()
 
     @torch.no_grad()
+    def encode(self, view: View, instances: Detections) -> PerInstance | None:
+        """The refined masks of a frame's N detections: RLEs at the video's size; None without soft masks."""
+        if instances.roi_masks is None:
+            return None
+        masks, windows = self.refine(view.image, instances.boxes, instances.roi_masks)
+        scale = windows.new_tensor(view.meta['scale_factor']).repeat(2)  # (w, h, w, h)
+        size = view.meta['ori_shape'][:2]
+        return PerInstance(paste_binary_masks(masks, windows / scale, *size, instances.mask_threshold))
+
+    @torch.no_grad()
     def refine(self, image: Tensor, boxes: Tensor, roi_masks: Tensor) -> tuple[Tensor, Tensor]:
         """Refine the masks of one frame.
 
@@ -148,7 +161,16 @@ class MaskRefinementHead(BaseModule):
         moved = boxes + sides * torch.empty_like(boxes).uniform_(-self.box_jitter, self.box_jitter)
         return moved.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
 
-    def loss(
+    def loss(self, pairs: FramePairs) -> dict[str, Tensor]:
+        """:meth:`mask_losses` of the key frames, on the model's own masks at jittered ground-truth boxes."""
+        keys = pairs.keys
+        boxes = [self.jitter(sample.gt_instances.bboxes, sample.metainfo['img_shape']) for sample in keys]
+        with torch.no_grad():
+            roi_masks = pairs.masks_at(boxes)
+        masks = [sample.gt_instances.masks.to_tensor(torch.bool, pairs.images.device) for sample in keys]
+        return self.mask_losses(pairs.images, boxes, roi_masks, masks)
+
+    def mask_losses(
         self, images: Tensor, boxes: Sequence[Tensor], roi_masks: Sequence[Tensor], masks: Sequence[Tensor]
     ) -> dict[str, Tensor]:
         """Losses of B images, mean over their instances.

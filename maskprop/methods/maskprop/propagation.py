@@ -70,7 +70,8 @@ def propagate_values(
     commutes with the deformable convolution, so only R numbers per tap are looked up instead of C features.
     With gradients on, a four-corner gather with the floor on cell coordinates is used: its offset gradients equal
     deformable convolution's also at integer positions, where the bilinear derivative jumps and ``grid_sample``'s
-    normalising round trip picks either side. Without, ``grid_sample``, which is faster.
+    normalising round trip picks either side. Without, ``grid_sample``, which is faster (not on maps one cell
+    high or wide).
 
     Args:
         values: (R, K, H, W) float, value maps of frame t, see :func:`fold_kernels`.
@@ -83,7 +84,9 @@ def propagate_values(
         (S, N, R, H, W) float32.
     """
     values, masks, offsets = values.float(), masks.float(), offsets.float()
-    if torch.is_grad_enabled() and any(v.requires_grad for v in (values, masks, offsets)):
+    trained = torch.is_grad_enabled() and any(v.requires_grad for v in (values, masks, offsets))
+    # on one row or column grid_sample's -1 and 1 are the same cell: nothing would be outside of the map
+    if trained or min(values.shape[-2:]) == 1:
         return _sample_by_gather(values, masks, *sampling_positions(offsets, dilations, kernel_size))
     still = torch.stack(sampling_positions(torch.zeros_like(offsets[:1]), dilations, kernel_size), 2)[0]
     return _sample_by_grid(values, masks, offsets, still)

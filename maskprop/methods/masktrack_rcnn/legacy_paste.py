@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
 from maskprop.ops.masks import encode_mask
 
 
+@TASK_UTILS.register_module()
 def paste_legacy_masks(
     roi_masks: Tensor, boxes: Tensor, height: int, width: int, threshold: float = 0.5
 ) -> list[dict]:

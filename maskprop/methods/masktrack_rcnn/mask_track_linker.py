@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
@@ -16,10 +14,9 @@ from maskprop.methods.masktrack_rcnn.track_matching import (
     pairwise_box_iou,
     update_memory,
 )
+from maskprop.structures import Frame
 
-if TYPE_CHECKING:
-    from maskprop.tracking.video_stream import Frame
-
+KEY = 'track_head'  # of the codes
 LOSERS = ('drop', 'new', 'duplicate')
 
 
@@ -28,7 +25,7 @@ class MaskTrackLinker:
     """Gives each detection the best-scored remembered object, or makes a new one; one linker for each video.
 
     The memory holds each object's latest embedding and box, and its first label, for the whole video. Defaults are
-    the reference code's; ``docs/masktrack_rcnn.md`` lists mmdet's.
+    the reference code's; ``docs/methods/masktrack_rcnn.md`` lists mmdet's.
 
     Args:
         score_weight, iou_weight, label_weight: of log(detection score), IoU and [same label] in the score.
@@ -46,7 +43,7 @@ class MaskTrackLinker:
     """
 
     needs_clips = False
-    needs_embeds = True
+    needs = (KEY,)
 
     def __init__(
         self,
@@ -77,7 +74,7 @@ class MaskTrackLinker:
         """Ids of a frame's detections; frames come in order.
 
         Args:
-            frame: with (N, E) ``embeds``, (N, 4) ``boxes`` and N ``class_scores``.
+            frame: with the track head's code, (N, E) embeddings, (N, 4) ``boxes`` and N ``class_scores``.
 
         Returns:
             N video-level ids, from 1; None for a detection that is left out of the result.
@@ -87,7 +84,7 @@ class MaskTrackLinker:
             return []
         labels = frame.labels
         found = dict(
-            embeds=frame.embeds,
+            embeds=frame.codes[KEY].values,
             boxes=frame.boxes,
             labels=torch.tensor(labels),
             last_seen=torch.full((len(frame),), self._frame),

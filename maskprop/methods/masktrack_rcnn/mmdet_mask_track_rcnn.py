@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 from mmdet.models.vis import MaskTrackRCNN
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import TrackDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from maskprop.models.frame_detector import detection_loss
+from maskprop.structures import FrameDetector
 
 
 @MODELS.register_module()
@@ -33,7 +33,10 @@ class MendedMaskTrackRCNN(MaskTrackRCNN):
         feats = self.detector.extract_feat(inputs[batch, keys])
         reference_feats = self.detector.extract_feat(inputs[batch, references])
         key_samples = [track[key] for track, key in zip(data_samples, keys, strict=True)]
-        losses, proposals = detection_loss(self.detector, feats, key_samples)
+        frame_detector: FrameDetector = TASK_UTILS.build(
+            dict(type='TwoStageFrameDetector', detector=self.detector)
+        )
+        losses, proposals = frame_detector.loss(feats, key_samples)
         priors = [InstanceData(priors=boxes) for boxes in proposals]
         losses.update(self.track_head.loss(feats, reference_feats, priors, data_samples))
         return losses

@@ -99,7 +99,8 @@ class TrackEmbedHead(RoIEmbedHead):
         """Cross-entropy of B images, averaged over them.
 
         Args:
-            logits: B tensors (n, m + 1) float, see :func:`~maskprop.methods.masktrack_rcnn.track_matching.match_logits`.
+            logits: B tensors (n, m + 1) float, see
+            :func:`~maskprop.methods.masktrack_rcnn.track_matching.match_logits`.
             targets: B tensors (n,) long: 0 a new object, k the k-th one of the reference frame.
             weights: B tensors (n,) float: 1 for positive RoIs, 0 for the others.
 

@@ -5,23 +5,40 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import pycocotools.mask as mask_utils
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from maskprop.methods.objprop.inter_frame_attention_head import InterFrameAttentionHead
-    from maskprop.tracking.video_instances import FrameResult
-    from maskprop.tracking.video_stream import Frame
+from maskprop.structures import Frame, FrameResult
+
+KEY = 'attention_head'  # of the codes
+
+
+class AttentionHead(Protocol):
+    """What a :class:`HistoryFiller` asks of an inter-frame attention head.
+
+    Attributes:
+        stride: of the codes, in pixels of the network's input.
+    """
+
+    stride: int
+
+    def propagate_objects(
+        self, current: Tensor, references: Tensor, boxes: Sequence[Tensor], labels: Sequence[Tensor]
+    ) -> Tensor:
+        """Mask logits in the (C, h, w) current frame of the N objects of K earlier frames (K, C, h, w)."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Masks (N, H, W) in pixels of the network's input."""
 
 
 class PastFrame(NamedTuple):
     """What the history keeps of a frame: N objects, filled ones included.
 
     Attributes:
-        code: (C, h, w), its attention code; None without objects.
+        code: (C, h, w), that of the attention head; None without objects.
         ids: video-level ids.
         boxes: (N, 4) float, (x1, y1, x2, y2) in pixels of the network's input.
         labels: class indices.
@@ -57,9 +74,11 @@ class HistoryFiller:
         ValueError: ``history_length`` or ``max_age`` is below 1.
     """
 
+    needs = (KEY,)
+
     def __init__(
         self,
-        head: InterFrameAttentionHead,
+        head: AttentionHead,
         history_length: int = 24,
         threshold: float = 0.3,
         max_age: int | None = 24,
@@ -81,14 +100,14 @@ class HistoryFiller:
         """Add fills to the result of the next frame, and remember it.
 
         Args:
-            frame: with an ``attention_code``; its instances are those of the result, in that order.
+            frame: with a code of the attention head; its instances are those of the result, in that order.
             result: ids, labels and scores of the frame's detections.
 
         Raises:
-            ValueError: the frame has no ``attention_code``.
+            ValueError: the frame has no such code.
         """
-        if frame.attention_code is None:
-            raise ValueError('the frame has no attention_code: filling needs a model with an attention_head')
+        if KEY not in frame.codes:
+            raise ValueError(f'the frame has no code of {KEY}: filling needs a model with an {KEY}')
         boxes = frame.boxes
         self._last_found.update(dict.fromkeys(result.ids, result.frame_index))
         missed = self.missed(result)
@@ -110,14 +129,14 @@ class HistoryFiller:
         """Probabilities of objects of the history in a frame, the mean over the past frames that hold them.
 
         Args:
-            frame: with an ``attention_code``.
+            frame: with a code of the attention head.
             ids: M ids, each in the history.
 
         Yields:
             M times (H, W) float32, in pixels of the network's input, padding included; one by one, because a
             history may hold hundreds of missed objects.
         """
-        device = frame.attention_code.device
+        device = frame.codes[KEY].device
         codes, boxes, labels, owners = [], [], [], []
         for past in self.history:
             rows = [row for row, track_id in enumerate(past.ids) if track_id in ids]
@@ -126,7 +145,7 @@ class HistoryFiller:
                 boxes.append(past.boxes[rows].to(device))
                 labels.append(torch.tensor([past.labels[row] for row in rows], device=device))
                 owners += [past.ids[row] for row in rows]
-        logits = self.head.propagate(frame.attention_code, torch.stack(codes), boxes, labels)
+        logits = self.head.propagate_objects(frame.codes[KEY], torch.stack(codes), boxes, labels)
         for track_id in ids:
             rows = [row for row, owner in enumerate(owners) if owner == track_id]
             yield self.head.probabilities(logits[rows]).mean(0)
@@ -160,7 +179,7 @@ class HistoryFiller:
 
     def _remember(self, frame: Frame, result: FrameResult, boxes: Tensor) -> None:
         """Append a frame, with (N, 4) boxes in pixels of the video, and forget what is older than the history."""
-        code = frame.attention_code
+        code = frame.codes[KEY]
         if result.ids:
             network = [side * self.head.stride for side in code.shape[-2:]]
             down, right = (n / side for n, side in zip(network, frame.map_size, strict=True))

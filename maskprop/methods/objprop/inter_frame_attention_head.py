@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from maskprop.methods.objprop.history_filler import HistoryFiller
 from maskprop.methods.objprop.inter_frame_attention import ROW_FORMS, object_maps, propagate_maps
+from maskprop.structures import Detections, FramePairs, View
 
 REDUCTIONS = ('mean', 'sum')
 FIRST_STRIDE = 4  # pixels, of the finest FPN level
@@ -47,8 +49,8 @@ class FoundObjects(NamedTuple):
 class InterFrameAttentionHead(BaseModule):
     """Propagates boxes by attention between two frames and segments what they attend to.
 
-    Defaults follow the released code where it made the reported numbers; docs/objprop.md lists where the paper
-    differs.
+    Defaults follow the released code where it made the reported numbers; docs/methods/objprop.md lists where the
+    paper differs.
 
     Args:
         num_classes: without background. In a config it may be ``None``: training and test fill in the data set's.
@@ -113,7 +115,7 @@ class InterFrameAttentionHead(BaseModule):
 
     # -- the steps
 
-    def encode(self, feats: Sequence[Tensor]) -> Tensor:
+    def encode_features(self, feats: Sequence[Tensor]) -> Tensor:
         """F_t: levels resized to the stride, concatenated, three convolutions.
 
         Args:
@@ -184,7 +186,15 @@ class InterFrameAttentionHead(BaseModule):
 
     # -- test
 
-    def propagate(
+    def encode(self, view: View, instances: Detections) -> Tensor:
+        """The code of a frame, (C, h, w); it does not depend on its instances."""
+        return self.encode_features(view.feats)[0]
+
+    def history_filler(self, **options: Any) -> HistoryFiller:
+        """What fills a video's missed objects; options of :class:`HistoryFiller`."""
+        return HistoryFiller(self, **options)
+
+    def propagate_objects(
         self, current: Tensor, references: Tensor, boxes: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> Tensor:
         """Masks in one frame of the objects of K earlier frames.
@@ -208,7 +218,12 @@ class InterFrameAttentionHead(BaseModule):
 
     # -- training
 
-    def loss(
+    def loss(self, pairs: FramePairs) -> dict[str, Tensor]:
+        """:meth:`pair_losses` of a batch: the other frames are the references of the key frames."""
+        codes = self.encode_features(pairs.feats)
+        return self.pair_losses(codes[::2], codes[1::2], pairs.keys, pairs.others, pairs.input_shape)
+
+    def pair_losses(
         self,
         current: Tensor,
         reference: Tensor,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pycocotools.mask as mask_utils
 import torch
@@ -12,17 +12,15 @@ from mmdet.registry import TASK_UTILS
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from maskprop.methods.maskprop.clip_linker import assign_ids, forbid_other_categories
-
-if TYPE_CHECKING:
-    from maskprop.tracking.video_stream import Frame
+from maskprop.structures import Frame
+from maskprop.tracking.id_assignment import assign_ids, forbid_other_categories
 
 
 @TASK_UTILS.register_module()
 class CopyPropagator:
     """Copies the masks of frame t unchanged to every frame of its clip."""
 
-    needs_code = False
+    needs = ()
 
     def propagate(self, source: Frame, targets: Sequence[Frame]) -> Tensor:
         """(S, N, H, W) float: the source's masks S times."""
@@ -39,6 +37,7 @@ class GreedyLinker(ABC):
     """
 
     needs_clips = False
+    needs = ()
 
     def __init__(self, threshold: float = 0.3, max_age: int = 6, same_category: bool = False) -> None:
         self.threshold = threshold

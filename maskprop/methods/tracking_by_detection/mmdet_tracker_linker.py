@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from maskprop.methods.tracking_by_detection.reid import check_reid, load_reid, normalize
+from maskprop.structures import Frame
 
-if TYPE_CHECKING:
-    from maskprop.tracking.video_stream import Frame
-
+TRACK_HEAD = 'track_head'  # of the codes that reid='embeds' compares
 TRACKERS = ('SORTTracker', 'ByteTracker')
 
 
@@ -33,8 +32,8 @@ class MMDetTrackerLinker:
         tracker: mmdet's config of a ``SORTTracker`` or ``ByteTracker``, as in its configs under ``model.tracker``;
             without ``motion`` it gets a ``KalmanFilter``.
         reid: what makes SORT DeepSORT: the config of a net over crops
-            (:func:`~maskprop.methods.tracking_by_detection.reid.load_reid`), or ``'embeds'``: the embeddings of the model's track head,
-            at unit length. ``None``: no appearance.
+            (:func:`~maskprop.methods.tracking_by_detection.reid.load_reid`), or ``'embeds'``: the embeddings of
+            the model's track head, at unit length. ``None``: no appearance.
         same_category: ids are kept within a category, which is what mmdet's trackers do with more than one; False:
             they are shown one category only.
 
@@ -60,8 +59,7 @@ class MMDetTrackerLinker:
         tracker.setdefault('motion', dict(type='KalmanFilter'))
         self.tracker = _build(tracker)
         self.reid = check_reid(reid) if isinstance(reid, dict) else reid
-        self.needs_images = isinstance(reid, dict)
-        self.needs_embeds = reid == 'embeds'
+        self.needs = ('image',) if isinstance(reid, dict) else (TRACK_HEAD,) if reid == 'embeds' else ()
         self.same_category = same_category
         self._frame = -1
 
@@ -70,7 +68,8 @@ class MMDetTrackerLinker:
         """Ids of a frame's detections; frames come in order.
 
         Args:
-            frame: with (N, 4) ``boxes``, N ``class_scores``, and the ``embeds`` or ``image`` that ``reid`` needs.
+            frame: with (N, 4) ``boxes``, N ``class_scores``, and the track head's code or the ``image`` that
+            ``reid`` needs.
 
         Returns:
             N video-level ids, from 1; None for a detection that is left out of the result.
@@ -119,7 +118,7 @@ class MMDetTrackerLinker:
     def _track_with_appearance(self, frame: Frame, sample: DetDataSample, tracked: Tensor) -> InstanceData:
         """``tracked``: (N,) bool, the detections that the tracker will ask embeddings of, in this order."""
         if self.reid == 'embeds':
-            embeds = F.normalize(frame.embeds[tracked], dim=1)
+            embeds = F.normalize(frame.codes[TRACK_HEAD].values[tracked], dim=1)
             sample.set_metainfo(dict(img_shape=(1, 1)))  # nobody looks at the crops
             reid = _Embedder(lambda crops: embeds, embeds.shape[1])
             return self.tracker.track(SimpleNamespace(reid=reid), torch.zeros(1, 3, 1, 1), sample)

@@ -12,11 +12,11 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from maskprop.engine.checkpoint import load_checkpoint_file, load_url
+from maskprop.engine.checkpoint import load_checkpoint_file, load_url, load_weights
 
 ADVICE = (
     'Train a net by: python tools/train.py configs/tracking_by_detection/reid_tiny_synthetic.py '
-    "(docs/tracking_by_detection.md), or compare the track head's embeddings: reid='embeds'"
+    "(docs/methods/tracking_by_detection.md), or compare the track head's embeddings: reid='embeds'"
 )
 
 
@@ -37,8 +37,6 @@ def load_reid(cfg: dict, device: str | torch.device = 'cpu') -> nn.Module:
 
 @lru_cache(maxsize=4)
 def _load(text: str, device: str) -> nn.Module:
-    from maskprop.apis.model import load_weights  # apis imports this package
-
     cfg = json.loads(text)
     checkpoint = cfg.pop('init_cfg')['checkpoint']
     weights = _read(checkpoint)

@@ -3,7 +3,7 @@
 import torch
 from mmdet.registry import TASK_UTILS
 
-from maskprop.tracking.video_stream import Frame
+from maskprop.structures import Frame
 from tests.models.builders import HEIGHT, WIDTH
 
 STRIDE = 4
@@ -40,7 +40,6 @@ def make_frame(image, masks, shown=None):
     if masks.shape[-1] == image.shape[-1]:
         masks = torch.nn.functional.avg_pool2d(masks.float()[:, None], STRIDE)[:, 0]
     return Frame(
-        code=None,
         masks=masks,
         boxes=torch.zeros(len(masks), 4),
         class_scores=[{0: 1.0} for _ in masks],

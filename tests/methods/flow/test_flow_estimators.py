@@ -7,9 +7,9 @@ import pytest
 import torch
 from torchvision.models.optical_flow import Raft_Small_Weights, raft_small
 
-from maskprop.tracking import flow_estimators
+from maskprop.methods.flow import flow_estimators
 from maskprop.methods.flow.flow_estimators import DISFlow, RAFTFlow
-from tests.tracking.flow_scenes import texture
+from tests.methods.flow.flow_scenes import texture
 
 
 @pytest.mark.parametrize('preset', ['ultrafast', 'fast', 'medium'])

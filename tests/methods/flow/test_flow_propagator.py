@@ -10,8 +10,8 @@ import torch
 from mmdet.registry import TASK_UTILS
 
 from maskprop.methods.flow.flow_propagator import FlowPropagator
+from tests.methods.flow.flow_scenes import STRIDE, boxes_mask, make_frame, plain, texture
 from tests.models.builders import HEIGHT, WIDTH
-from tests.tracking.flow_scenes import STRIDE, boxes_mask, make_frame, plain, texture
 
 TOLERANCE = (0.01, 0.5)
 

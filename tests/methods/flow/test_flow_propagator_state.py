@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from maskprop.methods.flow.flow_propagator import FlowPropagator
+from tests.methods.flow.flow_scenes import boxes_mask, make_frame, plain
 from tests.models.builders import HEIGHT, WIDTH, build_model, make_batch
-from tests.tracking.flow_scenes import boxes_mask, make_frame, plain
 
 META = make_batch(([1], [1]))[1][0].video_data_samples[0].metainfo
 

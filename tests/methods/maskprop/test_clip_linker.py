@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from maskprop.methods.tracking_by_detection.baselines import BoxIoULinker
 from maskprop.methods.maskprop.clip_linker import ClipLinker, ClipTracks, assign_ids
+from maskprop.methods.tracking_by_detection.baselines import BoxIoULinker
 
 RADIUS, SIZE = 2, (6, 7)
 

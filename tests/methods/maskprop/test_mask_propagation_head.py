@@ -4,10 +4,9 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from maskprop.models import MaskPropagationHead
-from maskprop.models.heads import stream_offsets
-from maskprop.methods.maskprop.mask_propagation_head import FrameCode
-from maskprop.tracking.video_stream import Frame
+from maskprop.methods.maskprop import MaskPropagationHead, mask_propagation_head
+from maskprop.methods.maskprop.frame_code import FrameCode
+from maskprop.structures import Frame
 
 init_default_scope('mmdet')
 CHANNELS, HEIGHT, WIDTH = 8, 10, 12
@@ -42,7 +41,7 @@ def make_feats(frames=3):
 
 
 def run(head, feats, masks, literal):
-    code = head.encode([feats], keep_features=True)
+    code = head.encode_features([feats], keep_features=True)
     return head(code.frame(0), code, masks, literal=literal)
 
 
@@ -110,9 +109,9 @@ def test_probabilities_share_a_cell():
 def test_no_instance_reaches_every_parameter(variant):
     head = make_head(**variant)
     feats = make_feats(2)
-    code = head.encode([feats])
+    code = head.encode_features([feats])
     masks, targets = torch.zeros(0, HEIGHT, WIDTH), torch.zeros(2, 0, HEIGHT, WIDTH)
-    loss = head.loss(code.frame(0), code, masks, targets)
+    loss = head.pair_loss(code.frame(0), code, masks, targets)
     assert loss == 0
     grads = torch.autograd.grad(loss, list(head.parameters()), allow_unused=True)
     missing = [n for (n, _), g in zip(head.named_parameters(), grads, strict=True) if g is None]
@@ -124,8 +123,8 @@ def test_absent_instance_has_no_loss_unless_penalised():
     targets = torch.zeros(2, 1, HEIGHT, WIDTH)
     for weight, expected in ((0.0, False), (1.0, True)):
         head = random_offsets(make_head(normalizer='sigmoid', absent_weight=weight))
-        code = head.encode([feats])
-        assert bool(head.loss(code.frame(0), code, masks, targets) > 0) is expected
+        code = head.encode_features([feats])
+        assert bool(head.pair_loss(code.frame(0), code, masks, targets) > 0) is expected
 
 
 @pytest.mark.parametrize('normalizer', ['instances', 'instances+background', 'sigmoid'])
@@ -138,9 +137,9 @@ def test_degenerate_instances_under_autocast(normalizer, kind):
     if kind == 'padding':
         masks[0, -1, -1] = 1
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        code = head.encode([make_feats(2)])
+        code = head.encode_features([make_feats(2)])
         targets = (masks > 0.5).float().expand(2, -1, -1, -1)
-        loss = head.loss(code.frame(0), code, masks, targets)
+        loss = head.pair_loss(code.frame(0), code, masks, targets)
     loss.backward()
     assert torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
@@ -151,7 +150,7 @@ def make_frames(head, count, instances=2):
     blank = dict(boxes=None, rles=[], size=(0, 0), map_size=(0, 0))
     return [
         Frame(
-            code=head.encode([f[None]]),
+            codes=dict(propagation_head=head.encode_features([f[None]])),
             masks=torch.rand(n, HEIGHT, WIDTH),
             class_scores=[{0: 1.0}] * n,
             **blank,
@@ -164,17 +163,21 @@ def make_frames(head, count, instances=2):
 @pytest.mark.parametrize('streams, at_once', [(1, 1), (2, 1), (1, 2), (1, 5)])
 def test_stream_equals_forward(streams, at_once, monkeypatch):
     """Clips of a stream, whose blocks serve both orders of two frames, also where several streams share frames."""
-    monkeypatch.setattr(stream_offsets, 'CELLS_AT_ONCE', at_once * HEIGHT * WIDTH)
+    monkeypatch.setattr(mask_propagation_head, 'CELLS_AT_ONCE', at_once * HEIGHT * WIDTH)
     head, radius = random_offsets(make_head(normalizer='sigmoid')), 2
     head.block_conv.bias.normal_()
     frames = make_frames(head, 8)
     convolved = []
     monkeypatch.setattr(
-        head, 'linear_block', lambda x: convolved.append(len(x)) or type(head).linear_block(head, x)
+        head, '_linear_block', lambda x: convolved.append(len(x)) or type(head)._linear_block(head, x)
     )
     for centre, source in enumerate(frames):
         clip = frames[max(centre - radius, 0) : centre + radius + 1]
-        expected = head(source.code, FrameCode.as_targets([f.code for f in clip]), source.masks)
+        expected = head(
+            source.codes['propagation_head'],
+            FrameCode.as_targets([f.codes['propagation_head'] for f in clip]),
+            source.masks,
+        )
         del convolved[:]
         for _ in range(streams):
             found = head.propagate(source, clip)

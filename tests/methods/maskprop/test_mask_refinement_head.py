@@ -14,7 +14,7 @@ import maskprop
 maskprop.register_all()
 init_default_scope('mmdet')
 
-from maskprop.models import MaskRefinementHead  # noqa: E402
+from maskprop.methods.maskprop import MaskRefinementHead  # noqa: E402
 from maskprop.ops.masks import paste_binary_masks, paste_soft_masks  # noqa: E402
 
 HEIGHT, WIDTH, PATCH = 40, 60, 24
@@ -122,7 +122,7 @@ def test_half_precision(dtype):
 def test_loss_of_the_untrained_head_is_that_of_the_masks_given():
     """By slices of the image: the first box's window is a patch pixel for pixel."""
     images, boxes, roi_masks, masks = make_batch(1)
-    losses = make_head().loss(images, boxes, roi_masks, masks)
+    losses = make_head().mask_losses(images, boxes, roi_masks, masks)
     given = paste_soft_masks(roi_masks[0], boxes[0], HEIGHT, WIDTH)[0, 2:26, 6:30].clamp(0.01, 0.99)
     truth = masks[0][0, 2:26, 6:30].float()
     bce = -(truth * given.log() + (1 - truth) * (1 - given).log()).mean()
@@ -135,9 +135,11 @@ def test_loss_of_the_untrained_head_is_that_of_the_masks_given():
 def test_loss_of_a_batch_is_the_mean_over_its_instances():
     head = make_head(trained=True)
     images, boxes, roi_masks, masks = make_batch(3, 0, 1)
-    batch = head.loss(images, boxes, roi_masks, masks)
+    batch = head.mask_losses(images, boxes, roi_masks, masks)
     singles = [
-        head.loss(images[b : b + 1], [boxes[b][i : i + 1]], [roi_masks[b][i : i + 1]], [masks[b][i : i + 1]])
+        head.mask_losses(
+            images[b : b + 1], [boxes[b][i : i + 1]], [roi_masks[b][i : i + 1]], [masks[b][i : i + 1]]
+        )
         for b, i in ((0, 0), (0, 1), (0, 2), (2, 0))
     ]
     for name, loss in batch.items():
@@ -147,7 +149,7 @@ def test_loss_of_a_batch_is_the_mean_over_its_instances():
 @pytest.mark.parametrize('counts', [(2, 1), (0, 0)])
 def test_gradients_reach_every_parameter(counts):
     head = make_head(trained=True)
-    losses = head.loss(*make_batch(*counts))
+    losses = head.mask_losses(*make_batch(*counts))
     sum(losses.values()).backward()
     grads = {name: p.grad.abs().sum() for name, p in head.named_parameters()}
     assert all(torch.isfinite(g) for g in grads.values())
@@ -160,7 +162,7 @@ def test_gradients_reach_every_parameter(counts):
 def test_no_gradient_goes_into_the_masks_given():
     images, boxes, roi_masks, masks = make_batch(2)
     leaf = roi_masks[0].requires_grad_()
-    sum(make_head(trained=True).loss(images, boxes, [leaf * 1], masks).values()).backward()
+    sum(make_head(trained=True).mask_losses(images, boxes, [leaf * 1], masks).values()).backward()
     assert leaf.grad is None
 
 
@@ -175,7 +177,7 @@ def test_losses_see_single_precision_under_autocast():
     head.__dict__.update(loss_bce=spy, loss_iou=spy)
     del head._modules['loss_bce'], head._modules['loss_iou']
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        head.loss(*make_batch(2))
+        head.mask_losses(*make_batch(2))
     assert seen == [(torch.float32, torch.float32)] * 2
 
 
@@ -226,7 +228,7 @@ def test_it_learns_from_the_image_what_the_mask_lacks():
     before = iou()
     for _ in range(40):
         optimizer.zero_grad()
-        sum(head.loss(image, [boxes], [coarse], [truth]).values()).backward()
+        sum(head.mask_losses(image, [boxes], [coarse], [truth]).values()).backward()
         optimizer.step()
     assert before < 0.92 and iou() > 0.97
 

@@ -9,13 +9,13 @@ DILATIONS = (1, 2, 4)
 CHANNELS, OUT, R, HEIGHT, WIDTH = 6, 5, 2, 9, 13
 
 
-def make_inputs(instances=3, frames=2, offsets='random', dtype=torch.float64):
+def make_inputs(instances=3, frames=2, offsets='random', dtype=torch.float64, size=(HEIGHT, WIDTH)):
     generator = torch.Generator().manual_seed(0)
 
     def rand(*shape):
         return torch.rand(*shape, generator=generator, dtype=dtype) - 0.5
 
-    shape = (frames, len(DILATIONS) * 9, 2, HEIGHT, WIDTH)
+    shape = (frames, len(DILATIONS) * 9, 2, *size)
     values = {
         'zero': torch.zeros(shape, dtype=dtype),
         'integer': (rand(*shape) * 10).round(),
@@ -23,8 +23,8 @@ def make_inputs(instances=3, frames=2, offsets='random', dtype=torch.float64):
         'far outside': rand(*shape) * 1e6,
     }
     inputs = dict(
-        features=rand(CHANNELS, HEIGHT, WIDTH),
-        masks=rand(instances, HEIGHT, WIDTH) + 0.5,
+        features=rand(CHANNELS, *size),
+        masks=rand(instances, *size) + 0.5,
         offsets=values[offsets],
         weights=rand(len(DILATIONS), OUT, CHANNELS, 3, 3),
         projection=rand(R, OUT),
@@ -58,10 +58,13 @@ def test_values_and_gradients_equal(offsets, instances):
         torch.testing.assert_close(a / scale, b / scale, atol=2e-5, rtol=1e-4, msg=lambda m, n=name: f'{n}: {m}')
 
 
-def test_inference_form_equals_training_form():
-    inputs = make_inputs(offsets='random', dtype=torch.float32)
+@pytest.mark.parametrize('size', [(HEIGHT, WIDTH), (1, 6), (6, 1), (2, 6), (1, 1)], ids=str)
+def test_inference_form_equals_training_form(size):
+    """Also where the map has one row or column, beyond which everything is 0."""
+    inputs = make_inputs(offsets='random', dtype=torch.float32, size=size)
     with torch.no_grad():
-        without_grad = fast(**inputs)
+        without_grad, expected = fast(**inputs), literal(**inputs)
+    torch.testing.assert_close(without_grad, expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(without_grad, fast(**inputs).detach(), atol=1e-4, rtol=1e-4)
 
 

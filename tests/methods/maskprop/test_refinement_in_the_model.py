@@ -23,8 +23,8 @@ def run(model, frames, **overrides):
 
 def test_trains_on_jittered_boxes_and_the_models_own_masks(monkeypatch):
     model = refining(frozen=('detector', 'propagation_head')).train()
-    seen, loss = [], model.refinement_head.loss
-    monkeypatch.setattr(model.refinement_head, 'loss', lambda *args: seen.append(args) or loss(*args))
+    seen, loss = [], model.refinement_head.mask_losses
+    monkeypatch.setattr(model.refinement_head, 'mask_losses', lambda *args: seen.append(args) or loss(*args))
     inputs, samples = make_batch(([1, 2], [1]), ([3], []))
     losses = model.loss(inputs, samples)
     assert set(losses) == {'loss_refine_bce', 'loss_refine_iou'}
@@ -62,7 +62,7 @@ def test_an_untrained_head_leaves_masks_as_they_are():
     disc = ((smooth[:, None] ** 2 + smooth**2).sqrt() < 0.8).float()
     found = make_detections(4)._replace(roi_masks=disc.expand(4, 28, 28))
     frame = known_frame(model, found, torch.randn(1, 3, HEIGHT, WIDTH))
-    for ours, theirs in zip(frame.refined, frame.rles, strict=True):
+    for ours, theirs in zip(frame.codes['refinement_head'].values, frame.rles, strict=True):
         assert mask_utils.iou([ours], [theirs], [0]) > 0.85
 
 

@@ -16,7 +16,8 @@ from mmdet.models.trackers import MaskTrackRCNNTracker  # noqa: E402
 from mmdet.models.tracking_heads import RoIEmbedHead  # noqa: E402
 from mmdet.structures import DetDataSample  # noqa: E402
 
-from maskprop.tracking import Frame, MaskTrackLinker  # noqa: E402
+from maskprop.methods.masktrack_rcnn import MaskTrackLinker  # noqa: E402
+from maskprop.structures import Frame, PerInstance  # noqa: E402
 from tests.models.builders import (  # noqa: E402
     ATTENTION,
     CLASSES,
@@ -28,7 +29,7 @@ from tests.models.builders import (  # noqa: E402
     make_batch,
     make_detections,
 )
-from tests.tracking.test_stream import META, frames_of, run  # noqa: E402
+from tests.tracking.test_video_stream import META, frames_of, run  # noqa: E402
 
 MMDET = dict(normalize=False, legacy_iou=False, losers='duplicate', update_labels=True)
 BASE = dict(track_head=TRACK, linker=dict(type='MaskTrackLinker'), score_rule='majority', merge_iou=None)
@@ -43,14 +44,13 @@ def frame_of(*detections: tuple[list[float], int, float, float]) -> Frame:
 
 def as_frame(embeds: torch.Tensor, boxes: torch.Tensor, labels, scores) -> Frame:
     return Frame(
-        code=None,
         masks=torch.zeros(len(boxes), 1, 1),
         boxes=boxes,
         class_scores=[{int(label): float(score)} for label, score in zip(labels, scores, strict=True)],
         rles=[{}] * len(boxes),
         size=(HEIGHT, WIDTH),
         map_size=(HEIGHT, WIDTH),
-        embeds=embeds,
+        codes=dict(track_head=PerInstance(embeds)),
     )
 
 

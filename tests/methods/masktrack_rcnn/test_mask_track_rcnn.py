@@ -14,7 +14,7 @@ maskprop.register_all()
 from mmdet.models.vis import MaskTrackRCNN  # noqa: E402
 from mmdet.registry import MODELS  # noqa: E402
 
-from maskprop.models.frame_pairs import track_loss  # noqa: E402
+from maskprop.models.frame_pairs import FramePairs  # noqa: E402
 from tests.models.builders import ATTENTION, CLASSES, HEIGHT, TRACK, WIDTH, build_model, make_batch  # noqa: E402
 from tests.models.test_video_mask_rcnn import PAIRS, total  # noqa: E402
 
@@ -61,7 +61,10 @@ def test_track_loss_by_hand():
     feats = model.detector.extract_feat(inputs.flatten(0, 1))
     negative = torch.tensor([[0.0, 0, 4, 4], [90, 0, 95, 4], [0, 58, 4, 62]])
     proposals = [torch.cat([sample.gt_instances.bboxes, negative]) for sample in samples[::2]]
-    found = track_loss(head, feats, proposals, samples)['loss_match']
+    pairs = FramePairs(
+        detector=model.frame_detector, feats=feats, samples=samples, images=inputs[:, 0], proposals=proposals
+    )
+    found = head.loss(pairs)['loss_match']
 
     def embed(index, boxes):
         level = [feat[index][None] for feat in feats]
@@ -100,8 +103,8 @@ def test_attention_loss_sees_the_key_frame_as_current():
     inputs, samples = make_batch(([1], [1, 2]))
     key, other = samples[0].video_data_samples
     feats = model.detector.extract_feat(inputs[0])
-    codes = model.attention_head.encode(feats)
-    expected = model.attention_head.loss(codes[:1], codes[1:], [key], [other], (HEIGHT, WIDTH))
+    codes = model.attention_head.encode_features(feats)
+    expected = model.attention_head.pair_losses(codes[:1], codes[1:], [key], [other], (HEIGHT, WIDTH))
     found = model.loss(inputs, samples)
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value)
@@ -141,6 +144,7 @@ def mmdet_model(mended=True, score_thr=0.05):
     for head in (cfg.detector.roi_head.bbox_head, cfg.detector.roi_head.mask_head):
         head.num_classes = CLASSES
     track_head = copy.deepcopy(TRACK)
+    track_head.type = 'RoITrackHead'
     track_head.embed_head.type = 'RoIEmbedHead'
     cfg.update(
         type='MendedMaskTrackRCNN' if mended else 'MaskTrackRCNN',

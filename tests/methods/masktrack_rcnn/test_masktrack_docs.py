@@ -1,4 +1,4 @@
-"""docs/masktrack_rcnn.md agrees with the config, and its snippet of mmdet's values with the classes."""
+"""docs/methods/masktrack_rcnn.md agrees with the config, and its snippet of mmdet's values with the classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmengine.config import Config  # noqa: E402
 
 from tests.test_docs import FENCE, config_value  # noqa: E402
 
-TEXT = Path('docs/masktrack_rcnn.md').read_text(encoding='utf-8')
+TEXT = Path('docs/methods/masktrack_rcnn.md').read_text(encoding='utf-8')
 CONFIG = Config.fromfile('configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py')
 
 

@@ -17,9 +17,9 @@ from mmdet.models.task_modules import SamplingResult  # noqa: E402
 from mmdet.models.task_modules.assigners import AssignResult  # noqa: E402
 from mmdet.models.tracking_heads import RoIEmbedHead  # noqa: E402
 
-from maskprop.models import TrackEmbedHead  # noqa: E402
+from maskprop.methods.masktrack_rcnn import TrackEmbedHead  # noqa: E402
 
-SHARED = Path(os.environ.get('MASKPROP_SHARED', Path(__file__).parents[3] / 'shared'))
+SHARED = Path(os.environ.get('MASKPROP_SHARED', Path(__file__).parents[4] / 'shared'))
 CASES = sorted(p for p in (SHARED / 'objprop_goldens').glob('case_*.npz') if not p.stem.endswith('_state'))
 SIZES = dict(num_fcs=2, in_channels=4, roi_feat_size=3, fc_out_channels=6)
 MMDET = dict(last_relu=True, normalize=False, average='matched')

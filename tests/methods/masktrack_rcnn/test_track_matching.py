@@ -18,7 +18,7 @@ from maskprop.methods.masktrack_rcnn.track_matching import (
     update_memory,
 )
 
-SHARED = Path(os.environ.get('MASKPROP_SHARED', Path(__file__).parents[3] / 'shared'))
+SHARED = Path(os.environ.get('MASKPROP_SHARED', Path(__file__).parents[4] / 'shared'))
 CASES = sorted(p for p in (SHARED / 'objprop_goldens').glob('case_*.npz') if not p.stem.endswith('_state'))
 
 

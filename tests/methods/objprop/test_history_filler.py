@@ -7,12 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from maskprop.models import InterFrameAttentionHead
-from maskprop.tracking import FrameResult
+from maskprop.methods.objprop import InterFrameAttentionHead
 from maskprop.methods.objprop.history_filler import HistoryFiller
-from maskprop.tracking.video_stream import Frame
+from maskprop.structures import Frame, FrameResult
 from tests.models.builders import ATTENTION, CLASSES, HEIGHT, WIDTH, build_model
-from tests.tracking.test_stream import frames_of, run
+from tests.tracking.test_video_stream import frames_of, run
 
 STRIDE, CELLS = 4, (8, 12)  # network input: 32 x 48
 
@@ -26,7 +25,7 @@ class CopyHead(nn.Module):
         super().__init__()
         self.calls = []
 
-    def propagate(self, current, references, boxes, labels):
+    def propagate_objects(self, current, references, boxes, labels):
         assert len(references) == len(boxes) == len(labels)
         self.calls.append([len(b) for b in boxes])
         rows, columns = (torch.arange(2 * n) * STRIDE / 2 + STRIDE / 4 for n in CELLS)
@@ -48,14 +47,13 @@ def encode_box(box, size):
 def make_frame(boxes=(), code=1.0, size=(32, 48), map_size=(32, 48), dtype=torch.float32):
     """A frame with boxes in pixels of the video; their scores and labels come with the result."""
     return Frame(
-        code=None,
         masks=torch.zeros(len(boxes), *CELLS),
         boxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
         class_scores=[{0: 0.5}] * len(boxes),
         rles=[encode_box(box, size) for box in boxes],
         size=size,
         map_size=map_size,
-        attention_code=torch.full((3, *CELLS), code, dtype=dtype),
+        codes=dict(attention_head=torch.full((3, *CELLS), code, dtype=dtype)),
     )
 
 
@@ -202,16 +200,21 @@ def test_means_of_a_real_head():
     filler = HistoryFiller(head, threshold=0.0)
     frames = [make_frame([BOX], code=c) for c in (0.3, -0.2, 0.9)]
     for frame in frames:
-        frame.attention_code = torch.randn(4, *CELLS)
+        frame.codes['attention_head'] = torch.randn(4, *CELLS)
     for index, (frame, label) in enumerate(zip(frames, (2, 0, 1), strict=True)):
         result = FrameResult(index)
         result.add(5, label, 0.5, frame.rles[0])
         filler.step(frame, result)
     current = make_frame()
-    current.attention_code = torch.randn(4, *CELLS)
+    current.codes['attention_head'] = torch.randn(4, *CELLS)
     with torch.no_grad():
         each = [
-            head.propagate(current.attention_code, f.attention_code[None], [f.boxes], [torch.tensor([label])])
+            head.propagate_objects(
+                current.codes['attention_head'],
+                f.codes['attention_head'][None],
+                [f.boxes],
+                [torch.tensor([label])],
+            )
             for f, label in zip(frames, (2, 0, 1), strict=True)
         ]
         expected = torch.stack([head.probabilities(logits)[0] for logits in each]).mean(0)
@@ -267,6 +270,6 @@ def test_bad_keys_say_what_to_do():
     with pytest.raises(ValueError, match='None for no limit'):
         HistoryFiller(CopyHead(), max_age=0)
     frame = make_frame([BOX])
-    frame.attention_code = None
+    frame.codes.clear()
     with pytest.raises(ValueError, match='attention_head'):
         HistoryFiller(CopyHead()).step(frame, FrameResult(0))

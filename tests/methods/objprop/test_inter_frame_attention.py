@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from maskprop.ops import inter_frame_attention
+from maskprop.methods.objprop import inter_frame_attention
 from maskprop.methods.objprop.inter_frame_attention import object_maps, propagate_maps, spatial_weight
 
 HEIGHT, WIDTH = 5, 7
@@ -159,6 +159,7 @@ for backward in (False, True):
 """
 
 
+@pytest.mark.xdist_group('memory')
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads the peak of resident memory from /proc')
 def test_peak_memory_is_less_than_one_affinity_matrix():
     """3840 cells: a matrix of 56 MiB for each frame; features, maps and their copies are 3 MiB."""

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.registry import init_default_scope
 
-from maskprop.models import InterFrameAttentionHead
+from maskprop.methods.objprop import InterFrameAttentionHead
 from maskprop.methods.objprop.inter_frame_attention import spatial_weight
 from tests.models.builders import CLASSES, HEIGHT, WIDTH, make_sample
 
@@ -84,7 +84,7 @@ def make_pairs(*names):
 def test_loss_is_the_literal_one(names, stride, reduction):
     weights = dict(attention_loss_weight=2.0, mask_loss_weight=3.0)
     head = make_head(stride=stride, reduction=reduction, spatial_sigma=2.0, **weights)
-    current, reference = (head.encode(make_feats(len(names), seed)) for seed in (1, 2))
+    current, reference = (head.encode_features(make_feats(len(names), seed)) for seed in (1, 2))
     samples = make_pairs(*names)
     attention_losses, mask_losses = [], []
     for b, (now, then) in enumerate(zip(*samples, strict=True)):
@@ -103,7 +103,7 @@ def test_loss_is_the_literal_one(names, stride, reduction):
                 mask_losses.append(F.binary_cross_entropy_with_logits(channel, truth))
             loss = F.cross_entropy(logits[None], target[None], reduction='none')
             attention_losses.append(loss.mean() if reduction == 'mean' else loss.sum())
-    found = head.loss(current, reference, *samples, SIZE)
+    found = head.pair_losses(current, reference, *samples, SIZE)
     expected = dict(
         loss_attention=2 * torch.stack(attention_losses).mean(),
         loss_propagated_mask=3 * torch.stack(mask_losses).mean() if mask_losses else torch.tensor(0.0),
@@ -117,8 +117,8 @@ def test_every_pair_reaches_every_parameter(name, autocast):
     head = make_head().train()
     samples = make_pairs(name)
     with torch.autocast('cpu', dtype=torch.bfloat16, enabled=autocast):
-        codes = head.encode(make_feats(2))
-        losses = head.loss(codes[:1], codes[1:], *samples, SIZE)
+        codes = head.encode_features(make_feats(2))
+        losses = head.pair_losses(codes[:1], codes[1:], *samples, SIZE)
     sum(losses.values()).backward()
     assert set(losses) == {'loss_attention', 'loss_propagated_mask'}
     assert all(torch.isfinite(loss) for loss in losses.values())
@@ -132,8 +132,8 @@ def test_box_within_a_cell_trains():
     head = make_head().train()
     now, then = make_pairs('same objects')
     then[0].gt_instances.bboxes = torch.tensor([[1.0, 1, 6, 7], [0, 0, 0, 0]])
-    codes = head.encode(make_feats(2))
-    losses = head.loss(codes[:1], codes[1:], now, then, SIZE)
+    codes = head.encode_features(make_feats(2))
+    losses = head.pair_losses(codes[:1], codes[1:], now, then, SIZE)
     sum(losses.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in head.parameters())
 
@@ -141,15 +141,15 @@ def test_box_within_a_cell_trains():
 def test_masks_smaller_than_the_input_are_padded():
     head = make_head()
     now, then = make_pairs('same objects')
-    codes = head.encode(make_feats(2))
-    expected = head.loss(codes[:1], codes[1:], now, then, SIZE)
+    codes = head.encode_features(make_feats(2))
+    expected = head.pair_losses(codes[:1], codes[1:], now, then, SIZE)
     cropped = copy.deepcopy(now)
     masks = cropped[0].gt_instances.masks
     ys, xs = masks.masks.any(0).nonzero()
     cropped[0].gt_instances.masks = type(masks)(
         masks.masks[:, : ys.max() + 1, : xs.max() + 1], ys.max() + 1, xs.max() + 1
     )
-    torch.testing.assert_close(head.loss(codes[:1], codes[1:], cropped, then, SIZE), expected)
+    torch.testing.assert_close(head.pair_losses(codes[:1], codes[1:], cropped, then, SIZE), expected)
 
 
 HISTORY = [
@@ -165,15 +165,15 @@ HISTORY = [
 )
 @pytest.mark.parametrize('stride', [8, 16])
 def test_masks_of_a_history_are_the_literal_ones(stride, weight, monkeypatch):
-    from maskprop.models.heads import inter_frame_attention_head
+    from maskprop.methods.objprop import inter_frame_attention_head
 
     monkeypatch.setattr(inter_frame_attention_head, 'OBJECTS_PER_CALL', 3)
     head = make_head(stride=stride, **weight).eval()
     with torch.no_grad():
-        current = head.encode(make_feats(1, 1))[0]
-        references = head.encode(make_feats(len(HISTORY), 2))
+        current = head.encode_features(make_feats(1, 1))[0]
+        references = head.encode_features(make_feats(len(HISTORY), 2))
         boxes, labels = zip(*HISTORY, strict=True)
-        found = head.probabilities(head.propagate(current, references, boxes, labels))
+        found = head.probabilities(head.propagate_objects(current, references, boxes, labels))
         matrix = None
         if weight:
             row = weight.get('spatial_row', 'index')
@@ -190,11 +190,11 @@ def test_masks_of_a_history_are_the_literal_ones(stride, weight, monkeypatch):
 def test_codes_keep_the_models_dtype(dtype):
     head = make_head().eval().to(dtype)
     with torch.no_grad():
-        codes = head.encode([level.to(dtype) for level in make_feats(2)])
+        codes = head.encode_features([level.to(dtype) for level in make_feats(2)])
         assert codes.dtype == dtype
         assert codes.shape == (2, CHANNELS, HEIGHT // 8, WIDTH // 8)
         boxes, labels = HISTORY[0]
-        masks = head.probabilities(head.propagate(codes[0], codes[1:], [boxes], [labels]))
+        masks = head.probabilities(head.propagate_objects(codes[0], codes[1:], [boxes], [labels]))
     assert masks.dtype == torch.float32
     assert masks.shape == (2, HEIGHT, WIDTH)
     assert torch.isfinite(masks).all()
@@ -202,9 +202,9 @@ def test_codes_keep_the_models_dtype(dtype):
 
 def test_nothing_to_propagate():
     head = make_head().eval()
-    codes = head.encode(make_feats(2))
+    codes = head.encode_features(make_feats(2))
     nothing = torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)
-    logits = head.propagate(codes[0], codes[1:], *([x] for x in nothing))
+    logits = head.propagate_objects(codes[0], codes[1:], *([x] for x in nothing))
     assert head.probabilities(logits).shape == (0, HEIGHT, WIDTH)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskprop.ops.masks import encode_mask
 from maskprop.methods.tracking_by_detection.baselines import BoxIoULinker, MaskIoULinker
+from maskprop.ops.masks import encode_mask
 from tests.models.builders import CLASSES, HEIGHT, WIDTH, build_model, make_batch
 
 

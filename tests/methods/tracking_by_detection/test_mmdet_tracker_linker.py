@@ -16,9 +16,10 @@ from mmdet.models.mot import ByteTrack, DeepSORT  # noqa: E402
 from mmdet.registry import MODELS  # noqa: E402
 from mmdet.structures import DetDataSample, TrackDataSample  # noqa: E402
 
-from maskprop.tracking import Frame, MMDetTrackerLinker  # noqa: E402
+from maskprop.methods.tracking_by_detection import MMDetTrackerLinker  # noqa: E402
+from maskprop.structures import Frame, PerInstance  # noqa: E402
 from tests.models.builders import TRACK, build_model  # noqa: E402
-from tests.tracking.test_stream import frames_of, run  # noqa: E402
+from tests.tracking.test_video_stream import frames_of, run  # noqa: E402
 
 HEIGHT, WIDTH, SCALE = 40, 60, 2.0  # of the video; the network's input is SCALE times as large
 SHOWN, PADDED = (80, 120), (96, 128)
@@ -50,14 +51,13 @@ def frame_of(*detections: tuple[list[float], int, float], embeds=None, image=Non
     """Of (box, label, score) per detection."""
     boxes, labels, scores = zip(*detections, strict=True) if detections else ((), (), ())
     return Frame(
-        code=None,
         masks=torch.zeros(len(boxes), 1, 1),
         boxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
         class_scores=[{label: score} for label, score in zip(labels, scores, strict=True)],
         rles=[{}] * len(boxes),
         size=(HEIGHT, WIDTH),
         map_size=(PADDED[0] / SCALE, PADDED[1] / SCALE),
-        embeds=None if embeds is None else torch.tensor(embeds, dtype=torch.float32).view(len(boxes), 2),
+        codes={} if embeds is None else dict(track_head=PerInstance(torch.tensor(embeds).float().view(-1, 2))),
         image=image,
     )
 

@@ -15,7 +15,7 @@ from mmdet.registry import MODELS  # noqa: E402
 
 from maskprop.engine.checkpoint import CheckpointError  # noqa: E402
 from maskprop.methods.tracking_by_detection.reid import check_reid, load_reid, normalize  # noqa: E402
-from tests.tracking.test_mmdet_tracker_linker import REID  # noqa: E402
+from tests.methods.tracking_by_detection.test_mmdet_tracker_linker import REID  # noqa: E402
 
 URL = 'https://example.invalid/reid.pth'
 

@@ -95,7 +95,7 @@ def test_published_net_has_the_names_and_shapes_of_mmdets():
 
 
 def test_published_net_is_mmdets():
-    pytest.importorskip('mmpretrain', reason="mmdet's BaseReID needs mmpretrain (docs/tracking_by_detection.md)")
+    pytest.importorskip('mmpretrain', reason="mmdet's BaseReID: docs/methods/tracking_by_detection.md")
     from mmengine.hub import get_config
 
     cfg = get_config('mmdet::deepsort/deepsort_faster-rcnn_r50_fpn_8xb2-4e_mot17halftrain_test-mot17halfval.py')

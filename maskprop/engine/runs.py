@@ -1,0 +1,174 @@
+"""Training and testing a config, as tools/train.py and tools/test.py do: all is checked before long work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.runner import FlexibleRunner, Runner, TestLoop, ValLoop
+
+import maskprop
+from maskprop.engine.build_errors import explain_build_errors
+from maskprop.engine.config import (
+    ConfigError,
+    Outputs,
+    check_config_file,
+    load_config,
+    prepare_testing,
+    prepare_training,
+)
+from maskprop.engine.launch import setup_distributed
+from maskprop.utils.files import check_writable, write_json
+
+
+def train(
+    config: str | Path | Config,
+    *,
+    work_dir: str | Path | None = None,
+    resume: bool | str | Path = False,
+    auto_scale_lr: bool = False,
+    seed: int | None = None,
+    amp: bool = False,
+    cfg_options: dict | None = None,
+    launcher: str = 'none',
+) -> Runner | FlexibleRunner:
+    """Train a model, as ``tools/train.py`` does.
+
+    Args:
+        config: a config file, or a config, which is left as it is.
+        work_dir: folder of logs and checkpoints; None: the config's, else ``work_dirs/CONFIG_NAME``.
+        resume: a checkpoint to go on from; True: the last one in ``work_dir``, if any.
+        auto_scale_lr: scale the learning rate by the batch size over ``auto_scale_lr.base_batch_size``.
+        seed: of weights, data order and augmentation; None: the config's.
+        amp: mixed precision.
+        cfg_options: keys of the config to override, ``{'train_dataloader.batch_size': 2}``.
+        launcher: how the processes were started: ``'none'``, ``'pytorch'`` or ``'slurm'``.
+
+    Returns:
+        the Runner, after training; ``runner.model`` is the trained model.
+
+    Raises:
+        ConfigError: the config names what there is not, or a value that it cannot have.
+        AnnotationError, EvalInputError: a data set or its ground truth has errors.
+        CheckpointError, OSError: a checkpoint cannot be read or doesn't fit; a folder cannot be written.
+    """
+    cfg = _start(config, 'train', work_dir, cfg_options, launcher)
+    prepare_training(cfg, resume=resume, auto_scale_lr=auto_scale_lr, seed=seed, amp=amp)
+    with explain_build_errors(cfg):
+        datasets = _check(cfg, ('train', 'val'))
+        runner = build_runner(cfg)
+        if 'val' in datasets:
+            _check_stream(runner, datasets['val'])
+            _check_metrics(runner.val_loop)
+        with explain_build_errors(cfg, values=True):
+            _ = runner.train_loop  # built by this
+        runner.train()
+    return runner
+
+
+def test(
+    config: str | Path | Config,
+    checkpoint: str | Path,
+    *,
+    work_dir: str | Path | None = None,
+    out: str | Path | None = None,
+    submission: str | Path | None = None,
+    metrics: str | Path | None = None,
+    show_dir: str | Path | None = None,
+    amp: bool = False,
+    cfg_options: dict | None = None,
+    launcher: str = 'none',
+) -> dict[str, Any]:
+    """Test a model on the test set of its config, as ``tools/test.py`` does.
+
+    Args:
+        config, work_dir, amp, cfg_options, launcher: as of :func:`train`.
+        checkpoint: weights of a training, or their address.
+        out: write the results to this file in the YouTube-VIS format (``.json``).
+        submission: write the zip that the YouTube-VIS server takes.
+        metrics: write video AP, AP by category and temporal stability to this file (``.json``).
+        show_dir: draw the results into this folder.
+
+    Returns:
+        the metrics by name; none for a test set without annotations.
+
+    Raises:
+        as :func:`train`.
+    """
+    cfg = _start(config, 'test', work_dir, cfg_options, launcher)
+    prepare_testing(cfg, checkpoint, Outputs(out, submission, metrics, show_dir), amp=amp)
+    cfg.pop('strategy', None)  # each process tests whole videos, with a whole model
+    with explain_build_errors(cfg):
+        datasets = _check(cfg, ('test',))
+        runner = build_runner(cfg)
+        _check_stream(runner, datasets['test'])
+        _check_metrics(runner.test_loop)
+        found = runner.test()
+    if metrics and is_main_process():
+        write_json(metrics, {**found, **_per_category(runner)})
+        runner.logger.info(f'metrics written to {metrics}')
+    return found
+
+
+def build_runner(cfg: Config) -> Runner | FlexibleRunner:
+    """The Runner of a config: mmengine's FlexibleRunner where it has a ``strategy``.
+
+    Raises:
+        ConfigError: a value of the config is refused by what it is for.
+    """
+    with explain_build_errors(cfg, values=True):
+        if not cfg.get('strategy'):
+            return Runner.from_cfg(cfg)
+        runner = FlexibleRunner.from_cfg(cfg)
+        runner.model = runner.strategy.build_model(runner.model)  # now, as Runner does
+        return runner
+
+
+def _per_category(runner: Runner) -> dict[str, Any]:
+    """The metric's whole result, with AP by category, as tools/eval_results.py writes it."""
+    results = [getattr(metric, 'last_result', None) for metric in runner.test_evaluator.metrics]
+    return next((result.to_dict() for result in results if result is not None), {})
+
+
+def _start(
+    config: str | Path | Config, split: str, work_dir: str | Path | None, options: dict | None, launcher: str
+) -> Config:
+    if not isinstance(config, Config):
+        check_config_file(config)  # before the seconds that the imports take
+    maskprop.register_all()
+    cfg = load_config(config, options, work_dir)
+    missing = [key for key in ('model', f'{split}_dataloader', f'{split}_cfg') if not cfg.get(key)]
+    if missing:
+        raise ConfigError(f'config {cfg.filename}: {", ".join(missing)} is not set')
+    check_writable(cfg.work_dir, 'work_dir', folder=True)
+    setup_distributed(launcher, cfg)
+    return cfg
+
+
+def _check(cfg: Config, splits: Sequence[str]) -> dict[str, Any]:
+    # Imported here: mmdet must not be imported before register_all.
+    from maskprop.engine.checks import check_datasets
+
+    return check_datasets(cfg, tuple(splits))
+
+
+def _check_stream(runner: Runner, dataset: Any) -> None:
+    """Find out now, not at the first validation, if linker, propagator or detections can't be used."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if not hasattr(model, 'start_video'):
+        return
+    with explain_build_errors(runner.cfg, values=True):
+        model.start_video()
+        if hasattr(model, 'check_classes'):
+            model.check_classes(dataset.metainfo['classes'])
+
+
+def _check_metrics(loop: ValLoop | TestLoop) -> None:
+    """Find out now if the metrics, which are built with the loop, don't fit the data set."""
+    from maskprop.engine.checks import check_metrics
+
+    check_metrics(loop.evaluator.metrics, loop.dataloader.dataset)

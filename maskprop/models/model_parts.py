@@ -1,0 +1,134 @@
+"""From a model's config to its parts: heads, how masks are pasted, what is frozen, the stream of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+from mmdet.registry import MODELS, TASK_UTILS
+from torch import nn
+
+from maskprop.engine.config import ConfigError
+from maskprop.models.view_frames import PasteMasks
+from maskprop.ops.masks import paste_binary_masks
+from maskprop.structures import FrameFiller, Propagator, VideoHead
+from maskprop.tracking.video_stream import FrameModel, StreamOptions, VideoStream
+
+SUFFIX = '_head'
+MASK_PASTES = ('exact', 'legacy')
+MOVED = {key: f'propagation_head.{key}' for key in ('mask_source', 'detach_masks')}
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, dict], StreamOptions]:
+    """The heads and the stream's options among a model's further keys; a head of None is none.
+
+    Raises:
+        ConfigError: the key has another place now, or a head is no config.
+        TypeError: there is no such key.
+    """
+    heads: dict[str, dict] = {}
+    known = {field.name for field in fields(StreamOptions)}
+    for key, value in options.items():
+        if key in MOVED:
+            raise ConfigError(f'model.{key} is now model.{MOVED[key]}: set it there')
+        if key in known:
+            continue
+        if not key.endswith(SUFFIX):
+            raise TypeError(f"VideoMaskRCNN.__init__() got an unexpected keyword argument '{key}'")
+        if value is not None and not isinstance(value, Mapping):
+            raise ConfigError(f'model.{key}={value!r}: expected the config of a head, a dict with a type')
+        if value:
+            heads[key] = value
+    return heads, StreamOptions(**{key: value for key, value in options.items() if key in known})
+
+
+def build_heads(configs: Mapping[str, dict]) -> dict[str, nn.Module]:
+    """Build heads, in this order.
+
+    Raises:
+        ConfigError: what was built is no :class:`~maskprop.structures.protocols.VideoHead`.
+    """
+    heads = {}
+    for name, cfg in configs.items():
+        heads[name] = MODELS.build(cfg)
+        if not isinstance(heads[name], VideoHead):
+            hint = "; in place of mmdet's RoITrackHead use TrackHead" if cfg['type'] == 'RoITrackHead' else ''
+            raise ConfigError(
+                f'model.{name}.type={cfg["type"]!r}: a head of a video model has encode(view, instances) and '
+                f'loss(pairs), see docs/adding_a_method.md{hint}'
+            )
+    return heads
+
+
+def mask_paste(name: str, threshold: float) -> PasteMasks:
+    """What pastes RoI masks into the image: ``'exact'``, or as mmdet 1.x did (``'legacy'``).
+
+    Raises:
+        ValueError: there is no other.
+    """
+    if name not in MASK_PASTES:
+        raise ValueError(f'mask_paste={name!r} is unknown; choose one of {MASK_PASTES}')
+    paste = paste_binary_masks if name == 'exact' else TASK_UTILS.get('paste_legacy_masks')
+    return partial(paste, threshold=threshold)
+
+
+def pair_heads(heads: Mapping[str, VideoHead]) -> list[str]:
+    """Keys of the heads that train on pairs of frames."""
+    return [name for name, head in heads.items() if getattr(head, 'joins_frames', True)]
+
+
+def check_frozen(names: Sequence[str], heads: Mapping[str, VideoHead], has_aggregator: bool) -> None:
+    """Raise ValueError unless ``names`` are parts of the model, and the aggregator is trained with a loss."""
+    aggregator = ('aggregator',) if has_aggregator else ()
+    parts = ['detector', *aggregator, *heads]
+    if isinstance(names, str) or not set(names) <= set(parts):
+        raise ValueError(f'frozen={names!r}: expected a list of parts that the model has, of {parts}')
+    teachers = ['detector', *pair_heads(heads)]
+    if has_aggregator and 'aggregator' not in names and set(teachers) <= set(names):
+        raise ValueError(
+            f'frozen={tuple(names)} leaves the aggregator without a loss: freeze it too, or train one of '
+            f'{teachers}'
+        )
+
+
+def start_stream(
+    model: FrameModel, heads: Mapping[str, VideoHead], options: StreamOptions, propagator: Propagator | None
+) -> VideoStream:
+    """The stream of a new video.
+
+    Args:
+        model: encodes the frames. heads: its heads by key. propagator: for linkers that link clips.
+
+    Raises:
+        ValueError: a part needs a head that the model lacks, or the parts do not go together.
+    """
+    refine = 'refinement_head' in heads if options.refine is None else options.refine
+    if refine and 'refinement_head' not in heads:
+        raise ValueError('refine=True needs a refinement_head, and the model has none')
+    linker = TASK_UTILS.build(options.linker)
+    for part in (linker, propagator if linker.needs_clips else None):
+        if missing := sorted(set(getattr(part, 'needs', ())) - {'image', *heads}):
+            raise ValueError(f'{type(part).__name__} needs a {missing[0]}, and the model has none')
+    return VideoStream(
+        model=model,
+        linker=linker,
+        propagator=propagator,
+        clip_radius=options.clip_radius,
+        fill=options.fill,
+        output_mask=options.output_mask,
+        refined='refinement_head' if refine else None,
+        history_filler=history_filler(heads, options.history_fill),
+        score_rule=options.score_rule,
+        min_frames=options.min_frames,
+    )
+
+
+def history_filler(heads: Mapping[str, VideoHead], options: dict | None) -> FrameFiller | None:
+    """What the attention head fills missed objects with; None without options."""
+    if options is None:
+        return None
+    if 'attention_head' not in heads:
+        raise ValueError('history_fill needs an attention_head, and the model has none')
+    return heads['attention_head'].history_filler(**options)

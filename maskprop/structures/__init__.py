@@ -1,0 +1,34 @@
+"""What flows between the rooms of the package, and the protocols of its parts."""
+
+from maskprop.structures.clip_tracks import ClipTracks
+from maskprop.structures.detections import Detections
+from maskprop.structures.frame import Frame, PerInstance
+from maskprop.structures.frame_result import FrameResult
+from maskprop.structures.protocols import (
+    FrameDetector,
+    FrameFiller,
+    FramePairs,
+    Linker,
+    Propagator,
+    Stream,
+    VideoHead,
+    VideoModel,
+)
+from maskprop.structures.view import View
+
+__all__ = [
+    'ClipTracks',
+    'Detections',
+    'Frame',
+    'FrameDetector',
+    'FrameFiller',
+    'FramePairs',
+    'FrameResult',
+    'Linker',
+    'PerInstance',
+    'Propagator',
+    'Stream',
+    'VideoHead',
+    'VideoModel',
+    'View',
+]

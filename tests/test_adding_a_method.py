@@ -1,0 +1,268 @@
+"""docs/adding_a_method.md: the method printed there, outside of the package, is trained and tested."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import maskprop
+
+maskprop.register_all()
+
+from mmdet.registry import MODELS, TASK_UTILS  # noqa: E402
+
+from maskprop import apis  # noqa: E402
+from maskprop.apis.variants import run_variants  # noqa: E402
+from maskprop.apis.views import load_views  # noqa: E402
+from maskprop.engine.checks import build_dataset  # noqa: E402
+from maskprop.ops.soft_iou import soft_iou  # noqa: E402
+from maskprop.structures import ClipTracks, Detections  # noqa: E402
+from tests.engine.tiny_config import quick_runs  # noqa: E402
+from tests.helpers import write_tiny_ytvis  # noqa: E402
+from tests.models.builders import make_batch, view_of  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / 'docs' / 'adding_a_method.md'
+FILE = re.compile(r'^```python\n(# (my_method/\w+\.py)\n.*?)^```$', re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    """What the page prints, beside the configs and on the path; nothing stays in the registries afterwards."""
+    root = tmp_path_factory.mktemp('checkout')
+    (root / 'my_method').mkdir()
+    (root / 'configs').symlink_to(ROOT / 'configs')
+    for source, name in FILE.findall(PAGE.read_text(encoding='utf-8')):
+        (root / name).write_text(source, encoding='utf-8')
+    registered = [(registry, dict(registry._module_dict)) for registry in (MODELS, TASK_UTILS)]
+    sys.path.insert(0, str(root))
+    try:
+        yield root / 'my_method'
+    finally:
+        sys.path.remove(str(root))
+        for name in [name for name in sys.modules if name.split('.')[0] == 'my_method']:
+            del sys.modules[name]
+        for registry, before in registered:
+            registry._module_dict.clear()
+            registry._module_dict.update(before)
+
+
+@pytest.fixture(scope='module')
+def options(tmp_path_factory) -> dict[str, Any]:
+    """``--cfg-options`` for a set of a few small videos and a training of seconds."""
+    root = write_tiny_ytvis(tmp_path_factory.mktemp('set'), videos=4)
+    options: dict[str, Any] = {
+        'train_dataloader.sampler.samples_per_epoch': 80,
+        'train_cfg.max_epochs': 1,
+        'train_cfg.val_interval': 9,
+        'default_hooks.logger.interval': 1,
+        'log_processor.window_size': 1,
+        'param_scheduler': [],
+        'model.detector.test_cfg.rcnn.score_thr': 0.0,
+        'model.clip_radius': 2,
+        'randomness.seed': 0,
+        'log_level': 'WARNING',
+    }
+    for split in ('train', 'val', 'test'):
+        options |= {
+            f'{split}_dataloader.num_workers': 0,
+            f'{split}_dataloader.persistent_workers': False,
+            f'{split}_dataloader.dataset.data_root': f'{root}/',
+            f'{split}_dataloader.dataset.data_prefix.img_path': f'{split}/JPEGImages'.replace('test', 'val'),
+        }
+    for split in ('val', 'test'):
+        options |= {
+            f'{split}_dataloader.dataset.frame_stride': 1,
+            f'{split}_evaluator.frame_stride': 1,
+            f'{split}_evaluator.ann_file': f'{root}/annotations/val.json',
+        }
+    return options
+
+
+@pytest.fixture(scope='module')
+def trained(folder, options, tmp_path_factory) -> SimpleNamespace:
+    """A short training of the page's config: ``runner``, ``config``, ``checkpoint``."""
+    config, work_dir = folder / 'my_method_tiny_synthetic.py', tmp_path_factory.mktemp('work')
+    with quick_runs():
+        runner = apis.train(config, work_dir=work_dir, cfg_options=options)
+    return SimpleNamespace(runner=runner, config=config, checkpoint=work_dir / 'epoch_1.pth', work_dir=work_dir)
+
+
+@pytest.fixture(scope='module')
+def model(trained, options) -> torch.nn.Module:
+    return apis.init_model(trained.config, trained.checkpoint, 'cpu', options)
+
+
+@pytest.fixture(scope='module')
+def dataset(model) -> Any:
+    return build_dataset(model.cfg, 'test')
+
+
+@pytest.fixture
+def heads(folder):
+    return importlib.import_module('my_method.heads')
+
+
+@pytest.fixture
+def linkers(folder):
+    return importlib.import_module('my_method.linkers')
+
+
+def test_page_prints_the_whole_folder(folder):
+    names = {path.name for path in folder.glob('*.py')}
+    assert names == {'__init__.py', 'heads.py', 'linkers.py', 'my_method_tiny_synthetic.py'}
+    assert not (ROOT / 'my_method').exists() and not (ROOT / 'maskprop' / 'methods' / 'my_method').exists()
+
+
+def test_training_lowers_the_heads_loss(trained, folder):
+    head = trained.runner.model.propagation_head
+    assert Path(sys.modules[type(head).__module__].__file__).parent == folder
+    losses = [float(loss) for loss in trained.runner.message_hub.get_scalar('train/loss_match').data[0]]
+    start, end = (sum(part) / len(part) for part in (losses[:5], losses[-5:]))
+    assert end < 0.8 * start, losses
+
+
+@pytest.mark.parametrize('ids', [([1, 2], [2, 1]), ([1, 2], [3]), ([], [])])
+def test_loss_reaches_every_parameter(trained, ids):
+    """Also of a pair that shares no object, and of one without any."""
+    model = trained.runner.model
+    model.zero_grad()
+    loss = model.loss(*make_batch(ids))['loss_match']
+    loss.backward()
+    parameters = dict(model.propagation_head.named_parameters())
+    assert parameters
+    for name, parameter in parameters.items():
+        assert parameter.grad is not None, f'{name} has no gradient'
+        assert parameter.grad.isfinite().all()
+        assert bool(parameter.grad.any()) == (loss.item() > 0), name
+    assert (loss.item() > 0) == (ids[0] == [1, 2] and ids[1] == [2, 1])
+
+
+def test_results_have_the_linkers_ids(trained, options, linkers, monkeypatch):
+    given, link = set(), linkers.LatestTrackLinker.link
+
+    def watched(self, clip):
+        ids = link(self, clip)
+        given.update(ids)
+        return ids
+
+    monkeypatch.setattr(linkers.LatestTrackLinker, 'link', watched)
+    out = trained.work_dir / 'results.json'
+    with quick_runs():
+        metrics = apis.test(
+            trained.config, trained.checkpoint, work_dir=trained.work_dir, cfg_options=options, out=out
+        )
+    results = json.loads(out.read_text())
+    assert given and {result['track_id'] for result in results} == given
+    assert {result['video_id'] for result in results} == {1, 2, 3, 4}
+    assert 'AP' in metrics
+
+
+def test_variants_run_on_the_same_detections(model, dataset):
+    """On the annotations: a track for each object, and without filling a mask for each annotated one."""
+    rows = run_variants(model, dataset, model.cfg.variants, ground_truth=True)
+    assert {name for name, _ in rows} == {'matching', 'colour', 'copy'}
+    truth = [
+        i['instance_id'] for v in range(len(dataset)) for frame in images(dataset, v) for i in frame['instances']
+    ]
+    for (name, _), results in rows.items():
+        masks = [mask for result in results for mask in result['segmentations'] if mask is not None]
+        assert len(results) == len(set(truth)), name
+        assert len(masks) == len(truth) if name == 'colour' else len(masks) > len(truth), name
+
+
+def test_linker_keeps_ids_through_an_absence(model, dataset):
+    """The tracks of the annotations: the first object of each video is absent from the fourth frame."""
+    for video in range(len(dataset)):
+        stream, identities, results = model.start_video(fill=False), [], []
+        for index, view in load_views(model, dataset, video, range(dataset.get_len_per_video(video))):
+            instances = images(dataset, video)[index]['instances']
+            identities.append([i['instance_id'] for i in instances])
+            results += stream.push(model.encode(view, needs=stream.needs, instances=instances))
+        results += stream.finish()
+        pairs = {p for r in results for p in zip(identities[r.frame_index], r.ids, strict=True)}
+        assert len(pairs) == len({i for i, _ in pairs}) == len({i for _, i in pairs}), pairs
+
+
+def images(dataset: Any, video: int) -> list[dict]:
+    return dataset.get_data_info(video)['images']
+
+
+def test_codes_and_propagated_masks(model, dataset):
+    views = [view for _, view in load_views(model, dataset, 0, range(3))]
+    instances = images(dataset, 0)[0]['instances']
+    frames = [model.encode(view, instances=instances) for view in [views[0], *views]]
+    height, width = (side // 4 for side in views[0].shape)
+    assert frames[0].codes['propagation_head'].shape == (16, height, width)
+    assert frames[0].codes['colour_head'].values.shape == (len(instances), 3)
+    masks = model.propagator.propagate(frames[0], frames)
+    assert masks.shape == (4, len(instances), height, width) and len(instances)
+    assert 0 <= masks.min() and masks.max() <= 1 + 1e-6
+    assert (soft_iou(masks[0], frames[0].masks) > 0.8).all()
+    torch.testing.assert_close(masks[1], masks[0])
+    empty = frames[0].select([])
+    assert model.propagator.propagate(empty, frames).shape == (4, 0, height, width)
+
+
+def test_carried_masks_equal_the_written_form(heads):
+    """The definition, cell by cell; where no two cells are alike, masks move as the embeddings do."""
+    generator = torch.Generator().manual_seed(0)
+    source, target = torch.nn.functional.normalize(torch.randn(2, 32, 5, 7, generator=generator), dim=1)
+    masks = torch.rand(3, 5, 7, generator=generator)
+    carried = heads.carry_masks(source, target, masks, 2)
+    expected = torch.zeros_like(masks)
+    for y in range(5):
+        for x in range(7):
+            rows, columns = slice(max(y - 2, 0), y + 3), slice(max(x - 2, 0), x + 3)
+            cosines = torch.einsum('c,chw->hw', target[:, y, x], source[:, rows, columns])
+            weights = (cosines / heads.TEMPERATURE).exp()
+            expected[:, y, x] = (masks[:, rows, columns] * weights).sum((1, 2)) / weights.sum()
+    torch.testing.assert_close(carried, expected)
+    torch.testing.assert_close(heads.carry_masks(source, source, masks, 2), masks, atol=1e-2, rtol=0)
+    moved = heads.carry_masks(source, source.roll(2, -1), masks, 2)
+    torch.testing.assert_close(moved[..., 2:], masks[..., :-2], atol=1e-2, rtol=0)
+
+
+def square(x: int) -> torch.Tensor:
+    """(6, 20), 1 in a square whose left side is at x."""
+    mask = torch.zeros(6, 20)
+    mask[1:5, x : x + 4] = 1
+    return mask
+
+
+def test_clip_linker_by_hand(linkers):
+    """Clips of three frames; a second object comes, the first one is missed in a clip and found again."""
+    linker = linkers.LatestTrackLinker()
+
+    def link(first: int, *tracks: list[int]) -> list[int]:
+        masks = torch.stack([torch.stack([square(x) for x in frame]) for frame in zip(*tracks, strict=True)])
+        return linker.link(ClipTracks.from_masks(first, masks, [0] * len(tracks)))
+
+    assert link(0, [0, 1, 2]) == [1]
+    assert link(0, [12, 12, 12], [0, 1, 2]) == [2, 1]
+    assert link(1, [12, 12, 12]) == [2]
+    assert link(2, [2, 3, 4], [12, 12, 12], [7, 7, 7]) == [1, 2, 3]
+    assert linker.link(ClipTracks.from_masks(3, torch.zeros(3, 0, 6, 20), [])) == []
+    assert link(9, [12, 12, 12]) == [4]  # no clip before reaches this one
+
+
+def test_colour_linker_by_hand(model, linkers):
+    """Detections of painted rectangles: the head's code is their colour, and the linker follows it."""
+    image = torch.zeros(1, 3, 64, 96)
+    image[..., 10:30, 10:40], image[0, 0, 40:60, 50:90] = 2.0, -2.0
+    boxes = torch.tensor([[10.0, 10, 40, 30], [50.0, 40, 90, 60]])
+    found = Detections(boxes, torch.tensor([0.9, 0.8]), torch.tensor([0, 1]), torch.ones(2, 28, 28))
+    frame = model.frame_encoder.from_detections(view_of(model, image), found)
+    torch.testing.assert_close(frame.codes['colour_head'].values, torch.tensor([[2.0, 2, 2], [-2.0, 0, 0]]))
+    linker = linkers.ColourLinker()
+    assert linker.link(frame.select([1])) == [1]
+    assert linker.link(frame.select([])) == []
+    assert linker.link(frame) == [2, 1]

@@ -53,9 +53,10 @@ demo: setup
 	$(PY) tools/demo.py
 
 test: setup
-	@$(PY) -c 'import pytest' 2>/dev/null || { echo 'Installing pytest.'; $(PIP) install 'pytest>=8'; }
-	@echo 'Running the tests.'
-	$(PY) -m pytest -q $(TESTS)
+	@$(PY) -c 'import pytest, xdist' 2>/dev/null || { \
+	  echo 'Installing pytest and pytest-xdist.'; $(PIP) install 'pytest>=8' 'pytest-xdist>=3'; }
+	@echo 'Running the tests, on as many cores as memory allows.'
+	$(PY) -m pytest -q -n auto --dist loadgroup $(TESTS)
 
 # a benchmark, its further arguments, the page that its tables go to
 define run_benchmark

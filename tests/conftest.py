@@ -1,10 +1,47 @@
 """Settings of every test: one thread each, because small operations on several stall when the machine is busy."""
 
+import functools
+import gc
+import itertools
 import os
 
 for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):  # inherited by the processes that tests start
     os.environ[name] = '1'
 
-import torch  # noqa: E402  after the environment is set
+import pytest  # noqa: E402  after the environment is set
+import torch  # noqa: E402
+from mmengine.config import utils as config_utils  # noqa: E402
 
 torch.set_num_threads(1)
+# With each base config of mmdet, mmengine reads the list of mmdet's models anew: 70 YAML files, about a second.
+config_utils.load = functools.cache(config_utils.load)
+WORKER_BYTES = 2 * 2**30  # a worker imports torch and mmdet (1 GB), and its tests start processes of their own
+MOST_WORKERS = 8  # more are not faster: each imports and collects everything first
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Workers of ``-n auto``: one a core, as far as memory reaches, or what the variable says."""
+    if os.environ.get('PYTEST_XDIST_AUTO_NUM_WORKERS'):
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    return max(1, min(cores, memory // WORKER_BYTES, MOST_WORKERS))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that share a fixture of their file are run by one worker, so that it is made once."""
+    for item in items:
+        fixtures = itertools.chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
+        if not item.get_closest_marker('xdist_group') and any(f.scope == 'module' for f in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        mark = item.get_closest_marker('xdist_group')
+        # pytest-xdist 3.8 writes the group where pytest 9.2 no longer looks (its issue 1386), and groups nothing
+        if mark and config.getoption('loadgroup', False) and hasattr(item, '_id'):
+            item._id = type(item._id).parse(f'{item.nodeid}@{mark.args[0]}')
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of garbage collections: mmengine asks for one with each data set it builds."""
+    gc.collect()
+    gc.freeze()

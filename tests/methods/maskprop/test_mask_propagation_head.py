@@ -194,3 +194,16 @@ def test_bad_keys_say_what_to_do():
         make_head(copy_gain=5.0)
     with pytest.raises(ValueError, match='match_channels'):
         MaskPropagationHead(in_channels=8, channels=4)
+
+
+def test_offsets_are_a_residual_block_on_the_difference_of_features():
+    """Written out (Section 4.2): convolution, ReLU, convolution, shortcut, ReLU, a predictor for each dilation."""
+    head, feats = random_offsets(make_head()).eval(), make_feats(4).detach()
+    with torch.no_grad():
+        code = head.encode_features([feats])
+        found = head.predict_offsets(code.frame(0), code)
+        difference = feats[:1] - feats
+        block = head.block_conv(head.motion_conv(difference).relu()) + head.motion_shortcut(difference)
+        expected = torch.cat([conv(block.relu()) for conv in head.offset_convs], 1).unflatten(1, (-1, 2))
+    assert expected.abs().max() > 0.5
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""What flows between the rooms of the package, and the protocols of its parts."""
+"""What flows between the folders of the package, and the protocols of its parts."""
 
 from maskprop.structures.clip_tracks import ClipTracks
 from maskprop.structures.detections import Detections

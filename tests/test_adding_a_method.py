@@ -1,4 +1,4 @@
-"""docs/adding_a_method.md: the method printed there, outside of the package, is trained and tested."""
+"""docs/adding_a_method.md: the method that it prints trains and tests in a folder outside of the package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from maskprop import apis  # noqa: E402
 from maskprop.apis.variants import run_variants  # noqa: E402
 from maskprop.apis.views import load_views  # noqa: E402
 from maskprop.engine.checks import build_dataset  # noqa: E402
-from maskprop.ops.soft_iou import soft_iou  # noqa: E402
 from maskprop.structures import ClipTracks, Detections  # noqa: E402
 from tests.engine.tiny_config import quick_runs  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
@@ -167,17 +166,16 @@ def test_results_have_the_linkers_ids(trained, options, linkers, monkeypatch):
 
 
 def test_variants_run_on_the_same_detections(model, dataset):
-    """On the annotations: every object is in a track, without filling by a mask in each frame that has it."""
+    """On the annotations. Where weights do not matter (ids by colour, by copies): one track for each object."""
     rows = run_variants(model, dataset, model.cfg.variants, ground_truth=True)
     assert {name for name, _ in rows} == {'matching', 'colour', 'copy'}
-    truth = [
-        i['instance_id'] for v in range(len(dataset)) for frame in images(dataset, v) for i in frame['instances']
-    ]
+    frames = [frame for video in range(len(dataset)) for frame in images(dataset, video)]
+    truth = [instance['instance_id'] for frame in frames for instance in frame['instances']]
     for (name, _), results in rows.items():
         masks = [mask for result in results for mask in result['segmentations'] if mask is not None]
-        assert {result['video_id'] for result in results} == {1, 2, 3, 4}, name
-        assert len(results) >= len(set(truth)), name
         assert len(masks) == len(truth) if name == 'colour' else len(masks) >= len(truth), name
+        assert name == 'matching' or len(results) == len(set(truth)), name
+        assert {result['video_id'] for result in results} == {1, 2, 3, 4}, name
 
 
 def images(dataset: Any, video: int) -> list[dict]:
@@ -185,19 +183,29 @@ def images(dataset: Any, video: int) -> list[dict]:
 
 
 def test_codes_and_propagated_masks(model, dataset):
-    views = [view for _, view in load_views(model, dataset, 0, range(3))]
-    instances = images(dataset, 0)[0]['instances']
-    frames = [model.encode(view, instances=instances) for view in [views[0], *views]]
-    height, width = (side // 4 for side in views[0].shape)
+    views = [view for _, view in load_views(model, dataset, 1, range(3))]
+    instances = images(dataset, 1)[0]['instances']
+    frames = [model.encode(view, instances=instances) for view in views]
+    height, width = (side // model.propagation_head.stride for side in views[0].shape)
     assert frames[0].codes['propagation_head'].shape == (16, height, width)
-    assert frames[0].codes['colour_head'].values.shape == (len(instances), 3)
+    assert frames[0].codes['colour_head'].values.shape == (2, 3)
     masks = model.propagator.propagate(frames[0], frames)
-    assert masks.shape == (4, len(instances), height, width) and len(instances)
-    assert 0 <= masks.min() and masks.max() <= 1 + 1e-6
-    assert (soft_iou(masks[0], frames[0].masks) > 0.8).all()
-    torch.testing.assert_close(masks[1], masks[0])
-    empty = frames[0].select([])
-    assert model.propagator.propagate(empty, frames).shape == (4, 0, height, width)
+    assert masks.shape == (3, 2, height, width)
+    assert 0 <= masks.min() and masks.max() <= 1 + 1e-5
+    assert model.propagator.propagate(frames[0].select([]), frames).shape == (3, 0, height, width)
+
+
+def test_a_still_video(model, dataset):
+    """Where cells differ from each other and frames do not, masks stay as they are, and objects keep their ids."""
+    (_, view) = next(load_views(model, dataset, 1, [0]))
+    frame = model.encode(view, instances=images(dataset, 1)[0]['instances'])
+    code = torch.randn(64, *frame.masks.shape[1:], generator=torch.Generator().manual_seed(0))
+    frame.codes['propagation_head'] = torch.nn.functional.normalize(code, dim=0)
+    masks = model.propagator.propagate(frame, [frame] * 3)
+    torch.testing.assert_close(masks, frame.masks.expand(3, -1, -1, -1), atol=0.02, rtol=0)
+    stream = model.start_video()
+    results = [result for _ in range(6) for result in stream.push(frame)] + stream.finish()
+    assert [result.ids for result in results] == [[1, 2]] * 6
 
 
 def test_carried_masks_equal_the_written_form(heads):
@@ -228,7 +236,7 @@ def square(x: int) -> torch.Tensor:
 
 def test_clip_linker_by_hand(linkers):
     """Clips of three frames; a second object comes, the first one is missed in a clip and found again."""
-    linker = linkers.LatestTrackLinker()
+    linker = linkers.LatestTrackLinker(threshold=0.5)
 
     def link(first: int, *tracks: list[int]) -> list[int]:
         masks = torch.stack([torch.stack([square(x) for x in frame]) for frame in zip(*tracks, strict=True)])

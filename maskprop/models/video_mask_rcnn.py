@@ -88,8 +88,7 @@ class VideoMaskRCNN(BaseMOTModel):
         self._detections = TASK_UTILS.build(detections) if detections else None
         self.detect_on = detect_on
         self.merge_iou = merge_iou
-        self.mask_threshold = self.frame_detector.mask_threshold
-        self.paste_masks = model_parts.mask_paste(mask_paste, self.mask_threshold)
+        self.paste_masks = model_parts.mask_paste(mask_paste, self.frame_detector.mask_threshold)
         model_parts.history_filler(self.heads, self.stream.history_fill)  # finds a bad key now, not after an epoch
         model_parts.check_frozen(frozen, self.heads, self.aggregator is not None)
         self.frozen = tuple(frozen)

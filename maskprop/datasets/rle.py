@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from maskprop.utils.json_values import is_finite_number
+
 # farthest coordinate of a polygon, in longer sides of the picture: pycocotools walks every pixel of an outline, so
 # a stray coordinate takes all memory
 POLYGON_REACH = 10
@@ -177,7 +179,7 @@ def _inspect_one(
         return MaskFault(frame, 'mask-size', found, 'write every mask at the size of its video'), None
     counts = mask['counts']
     if isinstance(counts, str):
-        counts = counts.encode('ascii', 'replace')
+        counts = counts.encode('utf-8', 'surrogatepass')  # other characters become bytes that RLE lacks
     if isinstance(counts, bytes):
         return None, counts
     if not isinstance(counts, list | tuple):
@@ -197,8 +199,9 @@ def _list_fault(
         return _counts_fault(frame, 'counts that are not a list of integers'), None
     if len(runs) and runs.min() < 0:
         return _counts_fault(frame, f'a negative run ({runs.min()})'), None
-    if runs.sum() != height * width:
-        return _counts_fault(frame, _wrong_total(runs.sum(), height, width)), None
+    total = sum(map(int, counts))  # a sum of int64 wraps
+    if total != height * width:
+        return _counts_fault(frame, _wrong_total(total, height, width)), None
     return None, runs.astype(np.int64)
 
 
@@ -212,9 +215,9 @@ def _polygon_fault(frame: int, polygons: Sequence[Any], height: int, width: int)
         if len(polygon) < 6 or len(polygon) % 2:
             found = f'a polygon of {len(polygon)} numbers'
             return MaskFault(frame, 'polygon', found, f'{fix}: an even count, three points or more')
-        points = np.asarray(polygon, dtype=np.float64)
-        if not np.isfinite(points).all():
+        if not all(map(is_finite_number, polygon)):
             return MaskFault(frame, 'polygon', 'a polygon with a coordinate that is not finite', fix)
+        points = np.asarray(polygon, dtype=np.float64)
         if np.abs(points).max() > POLYGON_REACH * max(height, width):
             found = f'a polygon with a coordinate of {points[np.abs(points).argmax()]:g}'
             return MaskFault(frame, 'polygon', found, f'clip polygons to the picture, {width} by {height} pixels')

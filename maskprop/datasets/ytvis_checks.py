@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from maskprop.datasets.image_folders import image_size, is_whole_image
 from maskprop.datasets.rle import inspect_masks, is_absent
+from maskprop.utils.json_values import is_finite_number
 
 LARGEST_ID = 2**31 - 1  # ids go through int32 arrays on their way to a model
 PER_FRAME_FIELDS = ('segmentations', 'bboxes', 'areas')
@@ -193,7 +193,7 @@ class _Checker:
             if is_absent(box):
                 if not is_absent(mask) and areas[frame] != 0:
                     without_box.append(frame)
-            elif not (isinstance(box, list) and len(box) == 4 and all(_is_number(x) for x in box)):
+            elif not (isinstance(box, list) and len(box) == 4 and all(is_finite_number(x) for x in box)):
                 self.add('box', name, field, _show(box), 'expected [x, y, width, height], finite, or null')
             elif min(box[2:]) < 0:
                 self.add('box', name, field, f'{box}, a negative size', 'expected [x, y, width, height] in pixels')
@@ -206,7 +206,7 @@ class _Checker:
             self.add('mask-without-box', name, f'bboxes[{without_box[0]}]', found, fix, warn=True)
 
     def _check_areas(self, name: str, given: Sequence[Any], masks: Sequence[Any], areas: np.ndarray) -> None:
-        bad = [i for i, a in enumerate(given) if a is not None and not (_is_number(a) and a >= 0)]
+        bad = [i for i, a in enumerate(given) if a is not None and not (is_finite_number(a) and a >= 0)]
         for frame in bad:
             self.add('areas', name, f'areas[{frame}]', _show(given[frame]), 'expected a number of pixels, or null')
         if bad or not self.check_areas:
@@ -270,10 +270,6 @@ def _is_int(value: Any) -> bool:
 
 def _is_id(value: Any) -> bool:
     return _is_int(value) and 0 <= value <= LARGEST_ID
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _show(value: Any) -> str:

@@ -6,7 +6,6 @@ rules are in ``docs/data.md``.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from maskprop.datasets.rle import decode_mask, is_absent
 from maskprop.datasets.ytvis_checks import PER_FRAME_FIELDS, Problem, check_data, check_images
+from maskprop.utils.json_values import parse_json
 
 __all__ = [
     'Annotation',
@@ -88,7 +88,7 @@ def read_json(path: str | Path) -> Any:
     """
     try:
         with open(path, encoding='utf-8-sig') as file:
-            return json.load(file)
+            return parse_json(file)
     except OSError as error:
         fix = 'see docs/data.md for where the files of a data set are expected'
         raise AnnotationError(f'{path}: cannot be read ({error.strerror}); {fix}') from None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from maskprop.datasets.rle import POLYGON_REACH
+from maskprop.utils.json_values import is_finite_number
 
 from .progress import with_progress
 from .validation import (
@@ -82,8 +82,10 @@ def read_videos(data: dict, source: str) -> dict[int, tuple[tuple[int, int], int
 
 def _video_length(record: dict, source: str, name: str) -> int:
     files = record.get('file_names')
-    if not isinstance(files, list):
+    if files is None:
         return require_size(record, 'length', source, name)
+    if not isinstance(files, list):
+        fail(source, name, 'file_names', f'found {shown(files)}', 'It must be the list of the frames')
     length = len(files) if record.get('length') is None else require_size(record, 'length', source, name)
     if length != len(files):
         fail(
@@ -153,7 +155,7 @@ def _read_track(
         fail(source, name, 'iscrowd', f'found {shown(crowd)}', 'It must be 0 or 1')
     areas = require_list(record, 'areas', length, source, name, video)
     for frame, area in enumerate(areas):
-        if area is not None and not (isinstance(area, Real) and 0 <= area < float('inf')):
+        if area is not None and not (is_finite_number(area) and area >= 0):
             fail(
                 source,
                 f'{name} frame {frame}',
@@ -212,9 +214,7 @@ def _compressed(mask: Any, size: tuple[int, int], source: str, name: str) -> str
 
 def _rasterized(polygons: list, size: tuple[int, int], source: str, name: str) -> bytes:
     for polygon in polygons:
-        numbers = isinstance(polygon, list) and all(
-            isinstance(x, (int, float)) and np.isfinite(x) for x in polygon
-        )
+        numbers = isinstance(polygon, list) and all(map(is_finite_number, polygon))
         if not numbers or len(polygon) < 6 or len(polygon) % 2:
             fail(
                 source,

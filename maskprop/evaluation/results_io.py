@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from maskprop.utils.files import replace_when_done
+from maskprop.utils.json_values import parse_json
 
 from .progress import announce_reading
 from .validation import EvalInputError, fail, load_json
@@ -114,7 +115,7 @@ def read_results(path: str | Path) -> list[dict]:
             )
         try:
             with archive.open('results.json') as file:
-                return json.load(file)
+                return parse_json(file)
         except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: it has a password
             raise EvalInputError(f'{path}: results.json: cannot be unpacked ({error}). Zip it again.') from None
         except ValueError as error:

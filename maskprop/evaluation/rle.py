@@ -133,6 +133,7 @@ def decode_masks(
     if use_numba:
         return _decode_numba(counts, num_frames, size, keep)
     areas = np.zeros((len(counts), num_frames), dtype=np.int64)
+    kept = [list(track) if keep[row] else [] for row, track in enumerate(counts)]
     for row, track in enumerate(counts):
         for frame, text in enumerate(track):
             if text is None:
@@ -144,7 +145,23 @@ def decode_masks(
             if runs is None or runs.sum() != size[0] * size[1]:
                 raise RLEError(row * num_frames + frame, _problem(text, *size))
             areas[row, frame] = runs[1::2].sum()
-    return VideoMasks(areas, size, counts=[list(track) if keep[i] else [] for i, track in enumerate(counts)])
+            if keep[row] and not runs[1:].all():
+                kept[row][frame] = _without_empty_runs(runs, size)
+    return VideoMasks(areas, size, counts=kept)
+
+
+def _without_empty_runs(runs: np.ndarray, size: tuple[int, int]) -> bytes:
+    """The same mask as a string of runs that are not empty, but for the first.
+
+    pycocotools intersects masks wrongly where both have an empty run at one pixel.
+    """
+    from pycocotools import mask as mask_api
+
+    borders = np.cumsum(runs)
+    flips, count = np.unique(borders[:-1][borders[:-1] < borders[-1]], return_counts=True)
+    flips = flips[count % 2 == 1]  # two flips at one pixel are none
+    merged = np.diff(np.concatenate([[0], flips, borders[-1:]])).tolist()
+    return mask_api.frPyObjects({'size': list(size), 'counts': merged}, *size)['counts']
 
 
 def _decode_numba(counts, num_frames: int, size: tuple[int, int], keep: np.ndarray) -> VideoMasks:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 import reprlib
 from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NoReturn
+
+from maskprop.utils.json_values import is_finite_number, parse_json
 
 from .progress import announce_reading
 
@@ -41,7 +41,7 @@ def load_json(path: str | Path) -> Any:
     try:
         announce_reading(path)
         with path.open(encoding='utf-8-sig') as file:
-            return json.load(file)
+            return parse_json(file)
     except FileNotFoundError:
         fail(str(path), '', '', 'no such file', 'Check the path')
     except OSError as error:
@@ -62,10 +62,8 @@ def require(record: dict, field: str, source: str, name: str, expected: str) -> 
 def require_id(record: dict, field: str, source: str, name: str) -> int:
     """``record[field]`` as an integer id."""
     value = require(record, field, source, name, 'an integer id')
-    if type(value) is int:
-        return value
     whole = isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer())
-    if isinstance(value, bool) or not whole:
+    if isinstance(value, bool) or not whole or abs(value) >= 2**63:  # kept in int64
         fail(source, name, field, f'found {shown(value)}', 'It must be an integer id')
     return int(value)
 
@@ -73,15 +71,10 @@ def require_id(record: dict, field: str, source: str, name: str) -> int:
 def require_number(record: dict, field: str, source: str, name: str) -> float:
     """``record[field]`` as a finite float64."""
     value = require(record, field, source, name, 'a finite number')
-    if isinstance(value, bool) or not isinstance(value, Real):
-        fail(source, name, field, f'found {shown(value)}', 'It must be a finite number')
-    try:
-        number = float(value)
-    except OverflowError:  # an integer of more than 308 digits
-        number = math.inf
-    if not math.isfinite(number):
-        fail(source, name, field, f'found {number}', 'It must be a finite number; look for a division by zero')
-    return number
+    if not is_finite_number(value):
+        hint = '; look for a division by zero' if isinstance(value, float) else ''
+        fail(source, name, field, f'found {shown(value)}', f'It must be a finite number{hint}')
+    return float(value)
 
 
 def require_size(record: dict, field: str, source: str, name: str) -> int:

@@ -86,6 +86,19 @@ def test_decode_mask_refuses_what_would_hang_pycocotools():
         decode_mask(dict(size=[4, 5], counts=[1, 2]), 4, 5)
 
 
+def test_runs_whose_int64_sum_wraps_to_the_right_one_are_refused():
+    pixels = 48 * 64
+    faults, _ = inspect_masks([dict(size=[48, 64], counts=[2**63 - 1, 2**63 - 1, 2 + pixels])], 48, 64)
+    assert [fault.rule for fault in faults] == ['rle-counts'] and str(2**64 + pixels) in faults[0].found
+
+
+@pytest.mark.parametrize('character', ['\xe9', '\u20ac', '\udc80'], ids=ascii)
+def test_a_character_of_another_alphabet_is_not_read_as_one_of_rle(character):
+    assert inspect_masks([dict(size=[3, 5], counts='?')], 3, 5)[0] == []  # 15 pixels of background
+    faults, _ = inspect_masks([dict(size=[3, 5], counts=character)], 3, 5)
+    assert [fault.rule for fault in faults] == ['rle-counts']
+
+
 def test_areas_are_exact_for_rle_and_unknown_otherwise():
     mask = random_masks(1, 12, 10)[0]
     whole = dict(size=[12, 10], counts=[0, 120])

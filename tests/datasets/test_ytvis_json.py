@@ -104,12 +104,15 @@ ERRORS = [
     ('polygon', MASK, [[1, 2, 3, 4, 5, math.nan]], r'not finite'),
     ('polygon', MASK, [[1, 2, 3, 4, 5, 1e9]], r'a coordinate of 1e\+09'),
     ('polygon', MASK, [[1, 2, 3, 4, 5, 'x']], r'not a list of numbers'),
+    ('polygon', MASK, [[1, 2, 3, 4, 5, 10**400]], r'not finite'),
     ('box', BOX, [1, 2, 3], r'annotation 1, bboxes\[2\]: \[1, 2, 3\]'),
     ('box', BOX, [1, 2, -3, 4], r'annotation 1, bboxes\[2\]: .* a negative size'),
     ('box', BOX, [1, 2, 3, math.nan], r'annotation 1, bboxes\[2\]: \[1, 2, 3, nan\]'),
+    ('box', BOX, [1, 2, 3, 10**400], r'annotation 1, bboxes\[2\]: \[1, 2, 3, 1000'),
     ('box', BOX, 'abcd', r"annotation 1, bboxes\[2\]: 'abcd'"),
     ('box-without-mask', MASK, None, r'annotation 1, bboxes\[2\]: .* but no mask in this frame'),
     ('areas', 'annotations.0.areas.2', math.inf, r'annotation 1, areas\[2\]: inf'),
+    ('areas', 'annotations.0.areas.2', 10**400, r'annotation 1, areas\[2\]: 1000'),
     ('areas', 'annotations.0.areas.2', -1, r'annotation 1, areas\[2\]: -1'),
 ]
 WARNINGS = [
@@ -167,6 +170,7 @@ def test_each_warning_is_listed_and_the_file_loads(gt, write, rule, where, value
     'text,message',
     [
         ('{"videos": [{"id": 1, "wid', r'not valid JSON .*; its 26 bytes are cut short or damaged'),
+        pytest.param('[' * 100_000 + ']' * 100_000, 'not valid JSON .*nested too deeply', id='nested'),
         ('[{"video_id": 1, "score": 1}]', r'a list at the top; .*a list is a results file'),
         (
             '{"images": [], "categories": [{"id": 1, "name": "a"}]}',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import zipfile
 
 import pytest
 from eval_cases import encode, random_case
@@ -49,7 +50,7 @@ BAD_RESULTS = {
     'score missing': (drop('score'), r'"score": is missing'),
     'score text': (put('score', '0.5'), r'"score": found \'0.5\''),
     'score nan': (put('score', float('nan')), r'"score": found nan'),
-    'score huge': (put('score', 10**400), r'"score": found inf'),
+    'score huge': (put('score', 10**400), r'"score": found 10000'),
     'score infinite': (put('score', float('-inf')), r'"score": found -inf'),
     'masks missing': (drop('segmentations'), r'"segmentations": is missing'),
     'masks not a list': (put('segmentations', 'x'), r'"segmentations": found \'x\''),
@@ -118,6 +119,12 @@ BAD_ANNOTATIONS = {
     'huge uncompressed': (set_mask(counts=[2**40]), r'RLE counts sum to 1099511627776'),
     'negative run': (set_mask(counts=[-1, 4]), r'RLE counts \[-1, 4\]'),
     'counts null': (set_mask(counts=None), r'RLE counts None'),
+    'area huge': (lambda r: r['areas'].__setitem__(0, 10**400), r'frame 0: "areas": found 1000'),
+    'polygon huge': (
+        lambda r: r['segmentations'].__setitem__(some_mask(r), [[1, 1, 2, 2, 3, 10**400]]),
+        r'polygon \[1, 1',
+    ),
+    'category huge': (put('category_id', 10**400), r'"category_id": found 1000'),
     'polygon of two points': (
         lambda r: r['segmentations'].__setitem__(some_mask(r), [[1, 1, 2, 2]]),
         r'polygon \[1, 1, 2, 2\]',
@@ -162,6 +169,27 @@ def test_bad_video(case, field, value):
         gt['videos'][1]['file_names'] = None
     with pytest.raises(EvalInputError, match=rf'videos\[1\].*"{field}"'):
         GroundTruth.from_dict(gt)
+
+
+@pytest.mark.parametrize('names', [5, 'abc', {'0': 'a.jpg'}], ids=['int', 'text', 'object'])
+def test_file_names_that_are_no_list(case, names):
+    gt, _ = case
+    gt['videos'][1]['file_names'] = names
+    with pytest.raises(EvalInputError, match=r'videos\[1\].*"file_names": found'):
+        GroundTruth.from_dict(gt)
+
+
+@pytest.mark.parametrize('read', [load_ground_truth, read_results])
+@pytest.mark.parametrize('zipped', [False, True], ids=['json', 'zip'])
+def test_json_that_is_nested_too_deeply(tmp_path, read, zipped):
+    path = tmp_path / 'deep.json'
+    path.write_text('[' * 100_000 + ']' * 100_000)
+    if zipped:
+        with zipfile.ZipFile(tmp_path / 'deep.zip', 'w') as archive:
+            archive.write(path, 'results.json')
+        path = tmp_path / 'deep.zip'
+    with pytest.raises(EvalInputError, match=rf'{path.name}: .*not valid JSON'):
+        read(path)
 
 
 def test_length_may_come_from_the_file_names(case):

@@ -7,7 +7,7 @@ import pytest
 from eval_cases import blob, encode
 from pycocotools import mask as mask_api
 
-from maskprop.evaluation.rle import RLEError, decode_counts, decode_masks
+from maskprop.evaluation.rle import RLEError, add_intersections, decode_counts, decode_masks
 
 
 def compress(runs: list[int], height: int, width: int) -> str:
@@ -56,6 +56,27 @@ def test_zero_runs_are_legal():
     masks = decode_masks([[compress([2, 3, 0, 4, 3], 3, 4)]], 1, (3, 4), np.ones(1, bool), True)
     assert intervals(masks, 0) == [(2, 5), (5, 9)]
     assert masks.areas.tolist() == [[7]]
+
+
+def runs_with_empty_ones(rng: np.random.Generator, pixels: int) -> list[int]:
+    borders = np.sort(rng.choice([0, 3, 4, 5, 8, 9, pixels], 7))
+    return np.diff(np.concatenate([[0], borders, [pixels]])).tolist()
+
+
+def test_intersections_of_masks_with_empty_runs():
+    rng = np.random.default_rng(0)
+    size, pixels = (3, 5), 15
+    for _ in range(100):
+        dense, tracks = [], []
+        for _ in range(2):
+            runs = [runs_with_empty_ones(rng, pixels) for _ in range(3)]
+            dense.append([np.repeat(np.arange(len(r)) % 2, r) for r in runs])
+            tracks.append([[compress(r, *size)] for r in runs])
+        for use_numba in (True, False):
+            left, right = (decode_masks(t, 1, size, np.ones(3, bool), use_numba) for t in tracks)
+            total = np.zeros((3, 3), dtype=np.int64)
+            add_intersections(left, right, np.arange(3), np.arange(3), range(1), total)
+            assert np.array_equal(total, np.array(dense[0]) @ np.array(dense[1]).T)
 
 
 BAD = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 EXIF_ORIENTATION = 0x0112
@@ -24,20 +25,52 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """(width, height), as an image reader that obeys the EXIF orientation would give it, None if unreadable."""
+    """(width, height) as the training's reader gives it, None if it is no image that can be read.
+
+    From the header. Only a picture that its EXIF data may turn is decoded, by the OpenCV that training uses, as
+    rules differ by format and version. One of more than Pillow's limit of 179 million pixels counts as unreadable.
+    """
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
-            return (image.height, image.width) if turned else (image.width, image.height)
-    except OSError:
+            size, orientation = image.size, exif_orientation(image)
+    except Exception:  # Pillow's parsers raise anything on damaged files
         return None
+    if orientation == 1:
+        return size
+    decoded = _decode(path)
+    return None if decoded is None else decoded.shape[1::-1]
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """How the picture is to be turned: 2 to 8; 1, not at all, also if EXIF data are absent or make no sense."""
+    try:
+        found = image.getexif().get(EXIF_ORIENTATION)
+    except Exception:  # as above: damaged EXIF data
+        return 1
+    return found if isinstance(found, int) and 2 <= found <= 8 else 1
 
 
 def is_whole_image(path: Path) -> bool:
-    """Whether the picture can be decoded to its end."""
+    """Whether the picture can be decoded to its end, by the training's reader too."""
     try:
         with Image.open(path) as image:
             image.load()
-    except (OSError, SyntaxError):  # SyntaxError: of a damaged PNG
+    except Exception:  # as above
         return False
-    return True
+    return _decode(path) is not None
+
+
+def largest_of_16_bits(path: Path) -> int | None:
+    """The largest value of a picture of 16 bits a channel; None for one of 8 bits, or that can't be decoded."""
+    decoded = _decode(path, unchanged=True)
+    return int(decoded.max()) if decoded is not None and decoded.dtype == np.uint16 else None
+
+
+def _decode(path: Path, unchanged: bool = False) -> np.ndarray | None:
+    """As mmcv's reader does: bytes first, which handles more files than ``cv2.imread``."""
+    import cv2  # not needed to read annotations
+
+    try:
+        return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED if unchanged else cv2.IMREAD_COLOR)
+    except (OSError, cv2.error):
+        return None

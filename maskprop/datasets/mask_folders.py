@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from maskprop.datasets.image_folders import EXIF_ORIENTATION, IMAGE_SUFFIXES, list_images, natural_key
+from maskprop.datasets.image_folders import IMAGE_SUFFIXES, exif_orientation, list_images, natural_key
 from maskprop.datasets.synthetic.writer import encode_track
 from maskprop.datasets.ytvis_json import AnnotationError
 
@@ -109,14 +109,16 @@ def _open(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as picture:
             yield picture
-    except (OSError, SyntaxError):  # what PIL raises where the header is no picture's, or the rest is cut short
+    except AnnotationError:
+        raise
+    except Exception:  # Pillow's parsers raise anything on damaged files
         raise AnnotationError(f'{path}: not a picture that can be read; the file may be damaged') from None
 
 
 def _size(path: Path) -> tuple[int, int]:
     """(width, height) of a frame."""
     with _open(path) as picture:
-        if picture.getexif().get(EXIF_ORIENTATION, 1) != 1:
+        if exif_orientation(picture) != 1:
             raise AnnotationError(
                 f'{path}: turned by its EXIF orientation, which image readers obey or not, so that masks may not '
                 'fit. Write the frames upright'

@@ -13,11 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from maskprop.datasets.image_folders import image_size, is_whole_image
+from maskprop.datasets.image_folders import image_size, is_whole_image, largest_of_16_bits
 from maskprop.datasets.rle import inspect_masks, is_absent
+from maskprop.utils.files import is_file
 from maskprop.utils.json_values import is_finite_number
 
 LARGEST_ID = 2**31 - 1  # ids go through int32 arrays on their way to a model
+DARK_16_BIT = 2**14  # 16-bit frames that hold up to 14 bits: less than a quarter of the range, nearly black
 PER_FRAME_FIELDS = ('segmentations', 'bboxes', 'areas')
 
 
@@ -245,19 +247,29 @@ def check_images(data: dict, file: str, image_root: str | Path, decode: bool = F
     for video in data['videos']:
         expected = video['width'], video['height']
         missing: list[str] = []
+        largest: int | None = None  # value of the video's 16-bit frames
         for frame, image in enumerate(video['file_names']):
             path = Path(image_root) / image
-            if not path.is_file():
+            if not is_file(path):
                 missing.append(image)
                 continue
             size = image_size(path)
-            if size == expected and decode and not is_whole_image(path):
-                found, fix = f'{path} is cut short or damaged', 'unpack or download it again'
-                yield Problem(file, f'video {video["id"]}', f'file_names[{frame}]', found, fix, 'image-damaged')
+            if size == expected and decode:
+                if not is_whole_image(path):
+                    found, fix = f'{path} is cut short or damaged', 'unpack or download it again'
+                    yield Problem(
+                        file, f'video {video["id"]}', f'file_names[{frame}]', found, fix, 'image-damaged'
+                    )
+                elif (value := largest_of_16_bits(path)) is not None:
+                    largest = max(value, largest or 0)
             if size != expected:
-                found = f'{path} is {"no image" if size is None else "{} x {}".format(*size)}'
+                found = f'{path} is {"no image that can be read" if size is None else "{} x {}".format(*size)}'
                 fix = f'expected width x height = {expected[0]} x {expected[1]}, as the video says'
                 yield Problem(file, f'video {video["id"]}', f'file_names[{frame}]', found, fix, 'image-size')
+        if largest is not None and largest < DARK_16_BIT:
+            found = f'frames of 16 bits whose largest value is {largest}: training takes the upper 8 bits, of 256'
+            fix = 'write them with 8 bits, scaled by the range that they use'
+            yield Problem(file, f'video {video["id"]}', 'file_names', found, fix, 'image-16-bit', 'warning')
         if missing:
             found = f'{len(missing)} of the frames are not in {image_root}, the first: {missing[0]}'
             fix = 'give the folder that file_names are relative to, or unpack the images again'

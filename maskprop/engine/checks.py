@@ -13,6 +13,7 @@ from mmengine.config import Config
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine.config import ConfigError
 from maskprop.engine.num_classes import fit_num_classes
+from maskprop.utils.files import is_file
 
 
 def check_datasets(cfg: Config, splits: tuple[str, ...]) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def _check_frames(dataset: Any, key: str) -> None:
             path = Path(image['img_path'])
             if path.parent not in listed:
                 listed[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
-            if path.name in listed[path.parent] or path.is_file():
+            if path.name in listed[path.parent] or is_file(path):
                 continue
             video = f'video {info["video_id"]}: its frame ' if 'images' in info else ''
             raise ConfigError(

@@ -29,6 +29,14 @@ def replace_when_done(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; never an error, also for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a null character
+        return False
+
+
 def check_writable(path: str | Path, option: str, folder: bool = False) -> None:
     """See before long work that a file can be written at ``path``, or files in the folder ``path``.
 

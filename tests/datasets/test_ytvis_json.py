@@ -6,6 +6,7 @@ import codecs
 import copy
 import math
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -303,6 +304,23 @@ def test_images_are_looked_for_and_measured(gt, write, tiny_set, tmp_path):
     assert 'v5/00005.png is no image' in str(problems[2])
 
 
+@pytest.mark.parametrize('largest, warned', [(1020, True), (2**16 - 1, False)])
+def test_frames_of_16_bits_that_use_few_of_them(gt, write, tiny_set, tmp_path, largest, warned):
+    images = shutil.copytree(tiny_set / 'images', tmp_path / 'images')
+    for frame in (images / 'v3').iterdir():
+        height, width = cv2.imread(str(frame)).shape[:2]
+        pixels = np.linspace(0, largest, height * width).reshape(height, width).astype(np.uint16)
+        cv2.imwrite(str(frame), pixels)
+    problems = find_problems(write(gt), images, decode_images=True)
+    assert [(p.rule, p.record, p.severity) for p in problems] == [('image-16-bit', 'video 3', 'warning')] * warned
+
+
+def test_a_name_that_is_too_long_for_a_file_is_a_missing_frame(gt, write, tiny_set):
+    gt['videos'][0]['file_names'][1] = 'a' * 300 + '.png'
+    (problem,) = find_problems(write(gt), tiny_set / 'images')
+    assert problem.rule == 'image-missing' and '1 of the frames' in problem.found
+
+
 def test_summary_counts(gt, write):
     counts = summarize(load_ytvis(write(gt)))
     assert {k: counts[k] for k in ('videos', 'frames', 'instances', 'categories', 'crowd', 'masks')} == dict(
@@ -321,7 +339,13 @@ def test_masks_decode_alike_in_every_encoding(gt):
 
 def test_the_docs_list_every_rule():
     docs = (Path(__file__).parents[2] / 'docs/data.md').read_text()
-    rules = {rule for rule, *_ in ERRORS + WARNINGS} | {'json', 'image-missing', 'image-size', 'image-damaged'}
+    rules = {rule for rule, *_ in ERRORS + WARNINGS} | {
+        'json',
+        'image-missing',
+        'image-size',
+        'image-damaged',
+        'image-16-bit',
+    }
     assert [rule for rule in sorted(rules) if f'`{rule}`' not in docs] == []
     source = (Path(__file__).parents[2] / 'maskprop/datasets/ytvis_checks.py').read_text()
     assert set(re.findall(r"self\.add\('([a-z-]+)'", source)) <= rules  # and each is tested

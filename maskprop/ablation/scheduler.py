@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from maskprop.ablation.jobs import Job
-from maskprop.ablation.lock import hold_folder
 from maskprop.ablation.settings import differences
 from maskprop.ablation.timings import Timings, format_seconds
+from maskprop.utils.folder_lock import hold_folder
 
 Runner = Callable[[Job], None]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import numpy as np
 from torch import nn
 from tqdm import tqdm
 
-from maskprop.apis.frames import FrameSource, open_frames
+from maskprop.apis.frames import FrameSource, VideoError, open_frames
 from maskprop.apis.session import VideoSession, image_loader_options
 from maskprop.evaluation.results_io import write_results
 from maskprop.utils.files import check_writable
@@ -86,6 +86,7 @@ def infer_video_to_folder(
 
     Raises:
         OSError: as :func:`~maskprop.utils.files.check_writable`, before the first frame.
+        VideoError, OSError: the overlay could not be drawn or written; raised once results.json is written.
         FileNotFoundError, TypeError, VideoError: as :func:`inference_video`.
     """
     out_dir = Path(out_dir)
@@ -93,12 +94,44 @@ def infer_video_to_folder(
         check_writable(out_dir / name, 'out_dir')
     source = _open(model, frames_or_path, frame_stride)
     session = VideoSession(model)
-    writer = VideoWriter(out_dir / VIDEO_NAME, source.fps) if write_video else nullcontext()
-    with writer as video:
+    writer = VideoWriter(out_dir / VIDEO_NAME, source.fps) if write_video else None
+    with _Overlay(writer, model.dataset_meta['classes'], score_thr) as overlay:
         for frame, result in stream_results(session, _with_progress(source, progress)):
-            if video is not None:
-                video.write(draw_frame_result(frame, result, model.dataset_meta['classes'], score_thr))
-    return write_results(out_dir / RESULTS_NAME, session.iter_results())
+            overlay.add(frame, result)
+        count = write_results(out_dir / RESULTS_NAME, session.iter_results())
+    return count
+
+
+class _Overlay:
+    """Writes the overlay, which never costs results: its errors are raised after the block that writes them."""
+
+    def __init__(self, writer: VideoWriter | None, classes: Sequence[str], score_thr: float) -> None:
+        self._writer, self._classes, self._score_thr = writer, classes, score_thr
+        self._error: Exception | None = None
+
+    def add(self, frame: np.ndarray, result: FrameResult) -> None:
+        if self._writer is None or self._error is not None:
+            return
+        try:
+            self._writer.write(draw_frame_result(frame, result, self._classes, self._score_thr))
+        except Exception as error:  # of codecs, disks, fonts
+            path, self._error = self._writer.path, error
+            warnings.warn(f'{path} will be missing ({error}); results are written all the same', stacklevel=2)
+            self._writer.discard()
+
+    def __enter__(self) -> _Overlay:
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        if self._writer is None:
+            return
+        if exc_type is not None:
+            self._writer.discard()
+        elif self._error is not None:
+            found = f'{self._writer.path} is missing ({self._error}); the results are written'
+            raise VideoError(found) from self._error
+        else:
+            self._writer.close()
 
 
 def stream_results(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +77,11 @@ def write_split(
     for target, text in zip(targets, texts, strict=True):
         if not overwrite and target.is_file() and target.read_text(encoding='utf-8') != text:
             raise ValueError(f'{target}: another split is there; pass --overwrite, or give another --out-dir')
-    for target, text in zip(targets, texts, strict=True):
-        with replace_when_done(target) as temporary:
-            temporary.write_text(text, encoding='utf-8')
+    with ExitStack() as stack:  # at its end both are there, whole, and get their names, the last one first
+        for target, text in zip(targets[::-1], texts[::-1], strict=True):
+            stack.enter_context(replace_when_done(target)).write_text(text, encoding='utf-8')
+        # without it a kill before mini-val has its name leaves no two files of different splits
+        targets[1].unlink(missing_ok=True)
     return *targets, category_table(gt, *parts)
 
 

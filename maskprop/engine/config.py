@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import zipfile
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,7 +16,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
 from maskprop.engine.checkpoint import CheckpointError
-from maskprop.utils.files import check_writable
+from maskprop.utils.files import check_writable, is_file
 
 RUNNER_WORK_DIR = 'work_dirs/runner'  # of default_runtime.py: mmengine's Runner refuses to do without
 # keys that a config need not have: arguments of the runners, and what they and this project read beside
@@ -245,18 +246,25 @@ def _checkpoints(work_dir: str | Path) -> list[Path]:
 def find_last_checkpoint(work_dir: str | Path) -> Path | None:
     """The last checkpoint that a training wrote in its work folder, or None if there is none yet.
 
+    The one that the folder's note ``last_checkpoint`` names. If that is empty or names one that is not there, as
+    after a kill or on a full disk, the newest one that is whole; a warning says so.
+
     Raises:
-        CheckpointError: the folder's note ``last_checkpoint`` names a file that is not there.
+        CheckpointError: the note names one that is not there, and there is no other.
     """
     note = Path(work_dir) / 'last_checkpoint'
     if not note.is_file():
         return None
-    named = Path(note.read_text().strip())
-    for path in (named, note.parent / named.name):  # the folder may have been moved
-        if path.is_file():
+    text = note.read_text(errors='replace').strip()
+    for path in (Path(text), note.parent / Path(text).name):  # the folder may have been moved
+        if is_file(path):
             return path
-    raise CheckpointError(
-        f'{note} names {named}, which is not there (removed, or the training was killed while it replaced its '
-        'only checkpoint: use max_keep_ckpts of 2 or more). Give a checkpoint by --resume PATH, or delete that '
-        'note to begin anew'
-    )
+    whole = [path for path in _checkpoints(work_dir) if zipfile.is_zipfile(path)]
+    found = f'names {text}, which is not there' if text else 'is empty'
+    if not whole:
+        raise CheckpointError(
+            f'{note} {found}, nor is another whole checkpoint. Give one by --resume PATH, or delete that note to '
+            'begin anew'
+        )
+    print(f'warning: {note} {found}; going on from the newest checkpoint, {whole[-1]}', file=sys.stderr)
+    return whole[-1]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mmengine.dist import all_gather_object, get_dist_info
+from mmengine.fileio import BaseStorageBackend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
@@ -78,6 +81,50 @@ class RandomStateHook(Hook):
             'those of an uninterrupted training. To have that, resume with as many processes as before.'
         )
         seed_all(runner.seed, rank, runner.iter)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's, but the checkpoint that a new one replaces is removed when the new one is whole, not before.
+
+    So one is there whenever the training is killed, with ``max_keep_ckpts=1`` and of the best ones too.
+    """
+
+    def _save_checkpoint_with_step(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        with self._removing_late():
+            super()._save_checkpoint_with_step(runner, *args, **kwargs)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        with self._removing_late():
+            super()._save_best_checkpoint(runner, metrics)
+
+    @contextmanager
+    def _removing_late(self) -> Iterator[None]:
+        backend = self.file_backend
+        self.file_backend = late = _LateRemovals(backend)
+        try:
+            yield
+        finally:
+            self.file_backend = backend
+        for remove, path in late.pending:
+            remove(path)
+
+
+class _LateRemovals:
+    """A file backend that keeps in mind what it is to remove."""
+
+    def __init__(self, backend: BaseStorageBackend) -> None:
+        self._backend = backend
+        self.pending: list[tuple[Callable[[str], None], str]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self.pending.append((self._backend.remove, path))
+
+    def rmtree(self, path: str) -> None:
+        self.pending.append((self._backend.rmtree, path))
 
 
 def _saves_after_iter(runner: Runner, hook: Hook) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -28,36 +29,41 @@ from maskprop.utils.random_state import preserve_random_state, seed_all, seeded
 
 
 class ChangedSetupHook(Hook):
-    """Keeps what a step and an epoch are, and on ``--resume`` leaves out rates of a checkpoint with others.
+    """Keeps what a step, an epoch and the schedule are, and on ``--resume`` leaves out rates of others.
 
-    mmengine loads learning rates and schedules over those of the config, also where the rate was just scaled to
-    another batch (``--auto-scale-lr``) or an epoch has another number of iterations now. Here they stay those of
-    the config; :meth:`catch_up` then brings them to where the training is. Momentum and the like are loaded.
+    mmengine loads learning rates and schedules over those of the config, also where the config's were changed, the
+    rate was just scaled to another batch (``--auto-scale-lr``) or an epoch has another number of iterations now.
+    Here they stay those of the config; :meth:`catch_up` then brings them to where the training is. The optimizer's
+    state is loaded, unless it is of another type.
     """
 
     priority = 'VERY_HIGH'
-    KEYS = ('iters_per_epoch', 'accumulative_counts')  # in the message hub, hence in checkpoints
+    KEYS = ('iters_per_epoch', 'accumulative_counts', 'schedule')  # in the message hub, hence in checkpoints
+    SCHEDULE = ('optim_wrapper', 'param_scheduler', 'auto_scale_lr')  # keys of the config
 
     def __init__(self) -> None:
-        self._changed = False
+        self._changes: list[str] = []
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if not runner._resume or 'optimizer' not in checkpoint:  # weights only
             return
         kept = (checkpoint.get('message_hub') or {}).get('runtime_info') or {}
-        now = dict(zip(self.KEYS, self._setup(runner), strict=True))
-        self._changed = any(int(kept.get(key, now[key])) != now[key] for key in self.KEYS)
-        if not self._changed:
+        now = self._setup(runner)
+        self._changes = _changes({key: kept[key] for key in now if key in kept}, now)
+        if not self._changes:
             return
+        saved_state = checkpoint['optimizer']
+        if any(change.startswith('optim_wrapper.optimizer.type:') for change in self._changes):
+            saved_state['state'] = {}
         groups = runner.optim_wrapper.optimizer.param_groups
-        before = checkpoint['optimizer']['param_groups']
-        for saved, fresh in zip(before, groups, strict=False):  # whether they are as many is seen when they load
+        # not strict: loading sees whether they are as many
+        for saved, fresh in zip(saved_state['param_groups'], groups, strict=False):
             saved.update((key, value) for key, value in fresh.items() if key != 'params')
         checkpoint['param_schedulers'] = [scheduler.state_dict() for scheduler in _schedulers(runner)]
 
     def keep(self, runner: Runner) -> None:
-        """From now on checkpoints say what a step and an epoch are."""
-        for key, value in zip(self.KEYS, self._setup(runner), strict=True):
+        """From now on checkpoints say what a step, an epoch and the schedule are."""
+        for key, value in self._setup(runner).items():
             runner.message_hub.update_info(key, value)
 
     def catch_up(self, runner: Runner, epochs: int, iterations: int) -> None:
@@ -67,7 +73,7 @@ class ChangedSetupHook(Hook):
             epochs: that are done.
             iterations: that are done, those of the epochs among them.
         """
-        if not self._changed:
+        if not self._changes:
             return
         # counted anew: losses are divided by the iterations of a step, which may be fewer in the last
         runner.optim_wrapper.initialize_count_status(runner.model, iterations, runner.max_iters)
@@ -80,14 +86,42 @@ class ChangedSetupHook(Hook):
                 if iteration % length == 0 and iteration <= epochs * length:
                     _step(s for s in schedulers if s.by_epoch)
         runner.logger.warning(
-            'A step or an epoch is not what it was when the checkpoint was saved (processes, batch size, '
-            "accumulation or data set): learning rates and schedules are this config's, at "
+            f'Changed since the checkpoint was saved: {"; ".join(self._changes)}. Learning rates and schedules '
+            "are this config's, as if the training had begun with it, at "
             f'{runner.optim_wrapper.optimizer.param_groups[0]["lr"]:.3g} now.'
         )
 
-    @staticmethod
-    def _setup(runner: Runner) -> tuple[Any, ...]:
-        return len(runner.train_dataloader), runner.optim_wrapper._accumulative_counts
+    def _setup(self, runner: Runner) -> dict[str, int | str]:
+        schedule = {key: runner.cfg.get(key) for key in self.SCHEDULE}
+        values = (
+            len(runner.train_dataloader),
+            runner.optim_wrapper._accumulative_counts,
+            json.dumps(schedule, sort_keys=True, default=str),
+        )
+        return dict(zip(self.KEYS, values, strict=True))
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What of ``before`` differs now, as 'KEY: OLD, now NEW'; of the schedule by the keys of the config."""
+    old, new = (
+        {key: setup[key] for key in before if key != 'schedule'}
+        | dict(_leaves(json.loads(setup['schedule'] if 'schedule' in before else '{}')))
+        for setup in (before, now)
+    )
+    return [
+        f'{key}: {old.get(key)}, now {new.get(key)}'
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and key != 'optim_wrapper.accumulative_counts'  # there without its prefix
+    ]
+
+
+def _leaves(value: Any, name: str = '') -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of all that is not a dict or list of a config."""
+    if not isinstance(value, dict | list):
+        yield name, value
+        return
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(child, f'{name}.{key}' if name else str(key))
 
 
 def _schedulers(runner: Runner) -> list[_ParamScheduler]:
@@ -140,7 +174,8 @@ class VideoTrainLoop(EpochBasedTrainLoop):
         if self._iter >= self._max_epochs * length:
             self.runner.logger.warning(
                 f'Nothing is left to train: the {self._max_epochs} epochs are done. To go further: --cfg-options '
-                'train_cfg.max_epochs=N'
+                'train_cfg.max_epochs=N, and the keys of param_scheduler that end with the training, such as '
+                'param_scheduler.1.T_max=N: rates are then those of a training of N epochs'
             )
         return super().run()
 

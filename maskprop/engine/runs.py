@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from maskprop.engine.config import (
 )
 from maskprop.engine.launch import setup_distributed
 from maskprop.utils.files import check_writable, write_json
+from maskprop.utils.folder_lock import FolderInUse, hold_folder
 
 
 def train(
@@ -57,8 +60,8 @@ def train(
         CheckpointError, OSError: a checkpoint cannot be read or doesn't fit; a folder cannot be written.
     """
     cfg = _start(config, 'train', work_dir, cfg_options, launcher)
-    prepare_training(cfg, resume=resume, auto_scale_lr=auto_scale_lr, seed=seed, amp=amp)
-    with explain_build_errors(cfg):
+    with _sole_training(cfg.work_dir), explain_build_errors(cfg):
+        prepare_training(cfg, resume=resume, auto_scale_lr=auto_scale_lr, seed=seed, amp=amp)
         datasets = _check(cfg, ('train', 'val'))
         runner = build_runner(cfg)
         if 'val' in datasets:
@@ -111,6 +114,7 @@ def test(
     if metrics and is_main_process():
         write_json(metrics, {**found, **_per_category(runner)})
         runner.logger.info(f'metrics written to {metrics}')
+    _check_drawn(runner)
     return found
 
 
@@ -126,6 +130,13 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
         runner = FlexibleRunner.from_cfg(cfg)
         runner.model = runner.strategy.build_model(runner.model)  # now, as Runner does
         return runner
+
+
+def _check_drawn(runner: Runner) -> None:
+    """Raise OSError if pictures could not be drawn; by now all results are written."""
+    for hook in runner.hooks:
+        if getattr(hook, 'failed', None):
+            raise OSError(f'--show-dir {hook.out_dir}: {hook.summary()}. The results are written')
 
 
 def _per_category(runner: Runner) -> dict[str, Any]:
@@ -147,6 +158,26 @@ def _start(
     check_writable(cfg.work_dir, 'work_dir', folder=True)
     setup_distributed(launcher, cfg)
     return cfg
+
+
+@contextmanager
+def _sole_training(work_dir: str) -> Iterator[None]:
+    """Two trainings in one folder would replace and remove each other's checkpoints: the second is refused."""
+    if not is_main_process():
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold_folder(Path(work_dir), _say_nothing, name='training.lock', wait=False))
+        except FolderInUse as error:
+            raise ConfigError(f'{error}: another training. Give this one another --work-dir') from None
+        except OSError as error:
+            warnings.warn(f'{work_dir} cannot be locked against a second training ({error})', stacklevel=2)
+        yield
+
+
+def _say_nothing(_: str) -> None:
+    """Of a training that was killed --resume says enough."""
 
 
 def _check(cfg: Config, splits: Sequence[str]) -> dict[str, Any]:

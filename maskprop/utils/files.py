@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+_LONGEST_NAME = 200  # bytes; file systems take 255, of which suffixes and temporary names need some
 
 
 @contextlib.contextmanager
@@ -27,6 +30,26 @@ def replace_when_done(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Names as those of files or folders: inside of their folder, short enough for a suffix, no two alike.
+
+    A name stays as it is where it can. Upper and lower case count as alike, as on some systems they are.
+    """
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        plain = re.sub(r'[/\\\0]', '_', name).strip() or '_'
+        plain = plain.lstrip('.') or '_'  # no hidden file, nor the folder above
+        plain = plain.encode('utf-8', 'replace')[:_LONGEST_NAME].decode('utf-8', 'ignore')
+        number, chosen = 1, plain
+        while chosen.lower() in taken:
+            number += 1
+            chosen = f'{plain}_{number}'
+        taken.add(chosen.lower())
+        result.append(chosen)
+    return result
 
 
 def is_file(path: Path) -> bool:

@@ -12,6 +12,7 @@ import mmcv
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 
+from maskprop.utils.files import unique_names
 from maskprop.visualization.files import write_image
 from maskprop.visualization.strip import draw_strip
 from maskprop.visualization.tracks import Track, draw_tracks, tracks_from_dataset, tracks_from_results
@@ -34,6 +35,10 @@ class VideoVisualizationHook(Hook):
         write_frames: write the images.
         write_video: write the mp4.
         write_strip: write the strip.
+
+    Attributes:
+        failed: what went wrong, by the names of the videos that could not be drawn. That never ends a test or a
+            training; after an error of the disk no more is drawn.
     """
 
     def __init__(
@@ -57,15 +62,30 @@ class VideoVisualizationHook(Hook):
         self.write_frames = write_frames
         self.write_video = write_video
         self.write_strip = write_strip
+        self.failed: dict[str, Exception] = {}
         self._num_drawn = 0
         self._videos: dict[int, tuple[int, str]] = {}
 
     def before_test_epoch(self, runner: Any) -> None:
         """Begins anew: another data set, and ``max_videos`` more videos."""
+        self.failed = {}
         self._num_drawn = 0
         self._videos = {}
 
     before_val_epoch = before_test_epoch
+
+    def after_test_epoch(self, runner: Any, metrics: Any = None) -> None:
+        """Says how many videos could not be drawn."""
+        if self.failed:
+            runner.logger.warning(self.summary())
+
+    after_val_epoch = after_test_epoch
+
+    def summary(self) -> str:
+        """How many videos could not be drawn, and why the first could not; empty if all could."""
+        name, error = next(iter(self.failed.items()), ('', None))
+        stopped = '; drawing stopped there' if isinstance(error, OSError) else ''
+        return f'{len(self.failed)} videos not drawn, the first: {name} ({error}){stopped}' if error else ''
 
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """``outputs``: dict(video_id, results, img_paths) of the video that was finished."""
@@ -78,9 +98,17 @@ class VideoVisualizationHook(Hook):
     def _draw_next(self, dataset: Any, outputs: Mapping[str, Any] | None) -> None:
         if not outputs or (self.max_videos is not None and self._num_drawn >= self.max_videos):
             return
+        if any(isinstance(error, OSError) for error in self.failed.values()):
+            return
         self._num_drawn += 1
         self._videos = self._videos or index_videos(dataset)
         index, name = self._videos[outputs['video_id']]
+        try:
+            self._draw(dataset, index, name, outputs)
+        except Exception as error:  # of disks, codecs, fonts, pictures: no reason to lose the results
+            self.failed[name] = error
+
+    def _draw(self, dataset: Any, index: int, name: str, outputs: Mapping[str, Any]) -> None:
         meta = dataset.metainfo
         names = dict(zip(meta['category_ids'], meta['classes'], strict=True))
         tracks = tracks_from_results(outputs['results'], names, self.min_score)
@@ -112,7 +140,8 @@ def index_videos(dataset: Any) -> dict[int, tuple[int, str]]:
         info = dataset.get_data_info(i)
         folders.append((info['video_id'], Path(info['images'][0]['img_path']).parent.name or 'video'))
     counts = Counter(folder for _, folder in folders)
+    wanted = [folder if counts[folder] == 1 else f'{folder}_{video_id}' for video_id, folder in folders]
     return {
-        video_id: (i, folder if counts[folder] == 1 else f'{folder}_{video_id}')
-        for i, (video_id, folder) in enumerate(folders)
+        video_id: (i, name)
+        for i, ((video_id, _), name) in enumerate(zip(folders, unique_names(wanted), strict=True))
     }

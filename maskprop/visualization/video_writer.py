@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+MAX_RATE = 2**16 - 1  # MPEG-4's largest numerator of frames a second
 
 
 class CodecError(RuntimeError):
@@ -21,12 +24,13 @@ class VideoWriter:
 
     Args:
         path: the file to make; its folder is made too.
-        fps: frames a second.
+        fps: frames a second, written at the nearest rate that MPEG-4 holds: 66.667 as 66.67.
         codec: FOURCC; 'mp4v' comes with every OpenCV wheel ('avc1', where OpenCV has it, plays in browsers).
 
     Raises:
         ValueError: fps not above 0; a frame that isn't (h, w, 3) uint8 or as large as the first; no frame.
         CodecError: OpenCV can't encode with this codec into this kind of file.
+        OSError: the file could not be written to its end, as on a full disk; one that was there before is kept.
 
     Example:
         >>> with VideoWriter('out.mp4', fps=6) as writer:
@@ -35,12 +39,12 @@ class VideoWriter:
     """
 
     def __init__(self, path: str | Path, fps: float, codec: str = 'mp4v') -> None:
-        if not fps > 0:
+        if not 0 < fps < math.inf:
             raise ValueError(f'{path}: fps must be above 0, got {fps}')
         if len(codec) != 4:
             raise ValueError(f'{path}: a codec is named by four characters such as mp4v, got {codec!r}')
         self.path = Path(path)
-        self.fps = float(fps)
+        self.fps = nearest_rate(fps)
         self.codec = codec
         self.num_frames = 0
         # The suffix stays: it tells OpenCV the kind of file.
@@ -70,6 +74,7 @@ class VideoWriter:
             raise ValueError(f'{self.path}: no frame was written')
         self._writer.release()
         try:
+            self._check_whole()
             os.replace(self._temporary, self.path)
         finally:
             self._temporary.unlink(missing_ok=True)
@@ -89,6 +94,14 @@ class VideoWriter:
         else:
             self.discard()
 
+    def _check_whole(self) -> None:
+        """OpenCV says nothing of frames that it failed to write."""
+        written = _count_frames(self._temporary, self.num_frames)
+        if written != self.num_frames:
+            raise OSError(
+                f'{self.path}: only {written} of {self.num_frames} frames could be written; is the disk full?'
+            )
+
     def _open(self, shape: tuple[int, ...]) -> cv2.VideoWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         height, width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
@@ -104,3 +117,25 @@ class VideoWriter:
             )
         self._shape = shape
         return writer
+
+
+def nearest_rate(fps: float) -> float:
+    """The nearest rate that OpenCV can write as MPEG-4: N / 10^k frames a second, N up to 65535, k up to 3."""
+    for scale in (1000, 100, 10, 1):
+        if round(fps * scale) <= MAX_RATE:
+            return max(round(fps * scale), 2) / scale  # OpenCV takes .001 for 0
+    return float(MAX_RATE)
+
+
+def _count_frames(path: Path, expected: int) -> int:
+    """Frames of a file: by its header, and where that says otherwise than expected by reading them."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        if int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == expected:
+            return expected
+        count = 0
+        while capture.grab():
+            count += 1
+        return count
+    finally:
+        capture.release()

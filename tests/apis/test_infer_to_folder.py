@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import cv2
 import numpy as np
 import pytest
 
-from maskprop.apis import infer_video_to_folder, inference_video
+from maskprop.apis import VideoError, infer_video_to_folder, inference_video
 from maskprop.apis.inference import draw_frame_result
 from maskprop.structures import FrameResult
 from maskprop.visualization import VideoWriter, track_color
@@ -67,6 +68,20 @@ def test_failure_leaves_no_files(tmp_path):
     with pytest.raises(ValueError, match='empty'):
         infer_video_to_folder(ColourModel(), iter([]), tmp_path / 'out', progress=False)
     assert not list((tmp_path / 'out').iterdir())
+
+
+@pytest.mark.parametrize('where', ['draw_instances', 'VideoWriter.write', 'VideoWriter._check_whole'])
+def test_an_overlay_that_fails_costs_no_results(tmp_path, mp4, where, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(f'maskprop.apis.inference.{where}', fail)
+    out = tmp_path / 'out'
+    with pytest.raises((VideoError, OSError), match='No space left'), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        infer_video_to_folder(ColourModel(), mp4, out, score_thr=0, progress=False)
+    assert [p.name for p in out.iterdir()] == ['results.json']
+    assert json.loads((out / 'results.json').read_text()) == inference_video(ColourModel(), mp4)
 
 
 def test_score_threshold_of_the_overlay():

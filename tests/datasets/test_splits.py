@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,38 @@ def test_another_split_is_not_replaced_unasked(write, tmp_path):
     assert (train.read_bytes(), val.read_bytes()) == before
     write_split(path, 40, 1, overwrite=True)
     assert val.read_bytes() != before[1]
+
+
+@pytest.mark.parametrize('fails_at', [0, 1, 'kill'])
+def test_two_files_of_different_splits_are_never_left(write, monkeypatch, fails_at):
+    path = write(many_videos())
+    train, val, _ = write_split(path, 40, 0)
+    before = train.read_bytes(), val.read_bytes()
+    writes, replaces = [], []
+
+    def write_text(self, text, **kwargs):
+        writes.append(self)
+        if len(writes) - 1 == fails_at:
+            raise OSError(27, 'File too large')
+        self.write_bytes(text.encode())
+
+    def replace(source, target):
+        replaces.append(target)
+        if len(replaces) == 2:
+            raise KeyboardInterrupt  # as a kill between the two
+        os_replace(source, target)
+
+    os_replace = os.replace
+    monkeypatch.setattr(Path, 'write_text', write_text)
+    if fails_at == 'kill':
+        monkeypatch.setattr('maskprop.utils.files.os.replace', replace)
+    with pytest.raises((OSError, KeyboardInterrupt)) as caught:
+        write_split(path, 40, 1, overwrite=True)
+    if fails_at == 'kill':
+        assert train.is_file() and not val.is_file()
+        return
+    assert ('mini_val.json', 'mini_train.json')[fails_at] in str(caught.value)
+    assert (train.read_bytes(), val.read_bytes()) == before
 
 
 def test_a_file_without_annotations_cannot_be_split(write):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -12,6 +16,7 @@ import maskprop
 
 maskprop.register_all()
 
+from maskprop.engine.checkpoint import CheckpointError  # noqa: E402
 from maskprop.engine.config import find_last_checkpoint  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, Killed, KillHook, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
@@ -170,10 +175,12 @@ SCHEDULES = [
         ({'train_dataloader.batch_size': 4}, 3),
         ({'train_dataloader.batch_size': 1, 'optim_wrapper.accumulative_counts': 2}, 3),
         ({'optim_wrapper.accumulative_counts': 3}, 6),
+        ({'optim_wrapper.optimizer.lr': 0.05}, 3),
+        ({'train_cfg.max_epochs': 3, 'param_scheduler.1.T_max': 3, 'param_scheduler.1.end': 3}, 6),
         ({'train_dataloader.batch_size': 1, 'auto_scale_lr': dict(enable=True, base_batch_size=2)}, 6),
     ],
 )
-def test_another_batch_has_the_rates_of_a_training_that_began_with_it(root, tmp_path, changes, saved_at):
+def test_what_changed_has_the_rates_of_a_training_that_began_with_it(root, tmp_path, changes, saved_at):
     cfg = tiny_config(root, tmp_path / 'killed', param_scheduler=SCHEDULES)
     train(cfg.copy(), saved_at + 1)
     whole = tiny_config(root, tmp_path / 'whole', param_scheduler=SCHEDULES)
@@ -188,6 +195,67 @@ def test_another_batch_has_the_rates_of_a_training_that_began_with_it(root, tmp_
         assert (rate, factor) == (pytest.approx(expected[iteration][0], rel=1e-9), expected[iteration][1])
 
 
+def test_other_keys_of_the_optimizer_are_taken_and_named(root, tmp_path):
+    cfg = tiny_config(root, tmp_path)
+    train(cfg.copy(), 4)
+    cfg.load_from, cfg.resume = str(find_last_checkpoint(cfg.work_dir)), True
+    other = cfg.copy()
+    other.optim_wrapper.optimizer.weight_decay = 0.25
+    runner = train(other, 5)
+    assert {group['weight_decay'] for group in runner.optim_wrapper.optimizer.param_groups} == {0.25}
+    log = ''.join(path.read_text() for path in tmp_path.glob('*/*.log'))
+    assert re.search(r'Changed since .*: optim_wrapper.optimizer.weight_decay: [^;]+, now 0.25\.', log)
+    other = cfg.copy()
+    other.optim_wrapper.optimizer = dict(type='AdamW', lr=1e-4)
+    runner = train(other, 6)  # with the state of SGD it would look for its own in vain
+    assert isinstance(runner.optim_wrapper.optimizer, torch.optim.AdamW)
+
+
 def test_validation_and_workers_do_not_matter(root, tmp_path, expected):
     cfg = tiny_config(root, tmp_path, train_cfg__val_begin=100, train_dataloader__num_workers=2)
     assert_same(train(cfg), expected)
+
+
+class Growing(Hook):
+    """Gives each validation a better metric, and notes the checkpoints that are there when one is saved."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self.there: list[list[str]] = []
+
+    def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
+        metrics['growing'] = runner.iter
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        self.there.append(sorted(path.name for path in Path(runner.work_dir).glob('*.pth')))
+
+
+def test_a_checkpoint_that_is_replaced_stays_until_the_new_one_is_whole(root, tmp_path):
+    cfg = tiny_config(root, tmp_path, train_cfg__val_begin=1, default_hooks__checkpoint__interval=5)
+    cfg.default_hooks.checkpoint.update(
+        type='SafeCheckpointHook', max_keep_ckpts=1, save_best='growing', rule='greater'
+    )
+    cfg.custom_hooks = [dict(type=Growing)]
+    runner = train(cfg)
+    there = next(hook.there for hook in runner.hooks if isinstance(hook, Growing))
+    for kind in ('iter_', 'best_'):
+        first = next(i for i, names in enumerate(there) if any(name.startswith(kind) for name in names))
+        assert 0 < first < len(there) - 1
+        assert all(any(name.startswith(kind) for name in names) for names in there[first:])
+    assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['best_growing_iter_10.pth', 'iter_10.pth']
+
+
+@pytest.mark.parametrize('note', ['', 'gone.pth', '/', '\0'], ids=['empty', 'dangling', 'folder', 'null'])
+def test_a_note_that_names_no_checkpoint_is_replaced_by_the_newest_whole_one(tmp_path, note, capsys):
+    (tmp_path / 'last_checkpoint').write_text(note)
+    with pytest.raises(CheckpointError, match='last_checkpoint'):
+        find_last_checkpoint(tmp_path)
+    for age, name in enumerate(('iter_1.pth', 'iter_2.pth', 'iter_3.pth')):
+        torch.save(dict(state_dict=dict(a=torch.ones(1000))), tmp_path / name)
+        os.utime(tmp_path / name, (age, age))
+    cut = (tmp_path / 'iter_3.pth').read_bytes()
+    (tmp_path / 'iter_3.pth').write_bytes(cut[: len(cut) // 2])
+    os.utime(tmp_path / 'iter_3.pth', (9, 9))
+    assert find_last_checkpoint(tmp_path) == tmp_path / 'iter_2.pth'
+    assert 'iter_2.pth' in capsys.readouterr().err

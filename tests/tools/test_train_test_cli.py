@@ -23,6 +23,7 @@ from maskprop.engine.checkpoint import CheckpointError  # noqa: E402
 from maskprop.engine.config import ConfigError, find_last_checkpoint  # noqa: E402
 from maskprop.engine.launch import LaunchError  # noqa: E402
 from maskprop.evaluation.validation import EvalInputError  # noqa: E402
+from maskprop.utils.folder_lock import hold_folder  # noqa: E402
 from tests.engine.ranks import run_ranks  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, STAND_IN, quick_runs, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
@@ -154,6 +155,36 @@ def test_checkpoints_are_not_replaced_without_a_word(root, tmp_path, capsys):
     (tmp_path / 'work/last_checkpoint').unlink()
     with pytest.raises(CheckpointError, match=r'no file last_checkpoint.*--resume .*iter_5.pth'):
         train(config, '--resume')
+
+
+def test_a_second_training_in_a_folder_is_refused(root, tmp_path):
+    config = write_config(root, tmp_path)
+    options = ['--cfg-options', 'train_cfg.max_epochs=1']
+    with (
+        hold_folder(tmp_path / 'work', name='training.lock'),
+        pytest.raises(ConfigError, match=rf'work: process {os.getpid()} on .* another training.*--work-dir'),
+    ):
+        train(config, *options)
+    assert not list((tmp_path / 'work').glob('*.pth'))
+    train(config, *options)
+    assert not (tmp_path / 'work/training.lock').exists()
+
+
+def test_pictures_that_cannot_be_drawn_cost_no_results(root, tmp_path, monkeypatch):
+    config = write_config(root, tmp_path)
+    weights, out = write_weights(config, tmp_path), tmp_path / 'results.json'
+
+    options = '--out', out, '--show-dir', tmp_path / 'shown', '--metrics', tmp_path / 'm.json'
+
+    def fail(*args):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('maskprop.visualization.hook.write_image', fail)
+    with pytest.raises(OSError, match=r'--show-dir .*shown: 1 videos not drawn.*No space left.*stopped there'):
+        test(config, weights, *map(str, options))
+    monkeypatch.undo()
+    test(config, weights, '--out', str(tmp_path / 'again.json'))
+    assert out.read_text() == (tmp_path / 'again.json').read_text() and (tmp_path / 'm.json').is_file()
 
 
 def test_every_frame_is_looked_for(tmp_path):

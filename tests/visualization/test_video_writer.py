@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -40,6 +44,38 @@ def test_error_leaves_the_old_file_and_no_other(tmp_path):
         writer.write(np.zeros((32, 32, 3), np.uint8))
         raise KeyError
     assert path.read_bytes() == b'old' and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    'fps', [66.667, 211.222, 196.263, 239.7625, 120, 119.88, 239.76, 30000 / 1001, 0.0005, 0.003, 1e5, 65535]
+)
+def test_any_rate_is_written_at_the_nearest_one(tmp_path, fps):
+    path = tmp_path / 'a.mp4'
+    with VideoWriter(path, fps) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((32, 32, 3), np.uint8))
+    frames, written = _read(path)
+    assert len(frames) == 3
+    assert written == pytest.approx(min(max(fps, 0.002), 65535), rel=5e-3 if fps < 1 else 1e-4)
+
+
+FULL_DISK = """
+import resource, sys, numpy as np
+from maskprop.visualization import VideoWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+noise = np.random.default_rng(0)
+with VideoWriter(sys.argv[1], 6) as writer:
+    for _ in range(20):
+        writer.write(noise.integers(0, 255, (120, 160, 3)).astype(np.uint8))
+"""
+
+
+def test_a_full_disk_is_an_error_that_keeps_the_old_file(tmp_path):
+    path = tmp_path / 'a.mp4'
+    path.write_bytes(b'old')
+    done = subprocess.run([sys.executable, '-c', FULL_DISK, str(path)], capture_output=True, text=True)
+    assert re.search(rf'OSError: {path}: only \d+ of 20 frames could be written', done.stderr), done.stderr
+    assert path.read_bytes() == b'old' and [p.name for p in tmp_path.iterdir()] == ['a.mp4']
 
 
 def test_frames_of_another_size_are_refused(tmp_path):

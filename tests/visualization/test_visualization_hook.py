@@ -123,8 +123,29 @@ def test_max_videos_begin_anew_with_each_epoch(tmp_path, dataset):
     assert _files(tmp_path / 'b') == ['first.mp4']
 
 
+def test_what_cannot_be_drawn_is_counted_and_passed_over(tmp_path, dataset, monkeypatch):
+    hook = VideoVisualizationHook(tmp_path / 'out', write_video=False, write_frames=False)
+    drawn = []
+
+    def draw(paths, *args, **kwargs):
+        drawn.append(paths)
+        if len(drawn) == 1:
+            raise RuntimeError('raqm_layout() failed')
+        return np.zeros((4, 4, 3), np.uint8)
+
+    monkeypatch.setattr('maskprop.visualization.hook.draw_strip', draw)
+    _run(hook, dataset)
+    assert _files(tmp_path / 'out') == ['second_strip.png']
+    assert hook.summary() == '1 videos not drawn, the first: first (raqm_layout() failed)'
+    _run(hook, dataset)
+    assert hook.summary() == '' and len(drawn) == 4
+
+
 def test_names_are_unique(tmp_path):
     dataset = FakeDataset(tmp_path, folders=('a/x', 'b/x', 'c/y'))
     assert index_videos(dataset) == {1: (0, 'x_1'), 2: (1, 'x_2'), 3: (2, 'y')}
+    dataset = FakeDataset(tmp_path, folders=('a/x', 'b/x', 'x_2', 'L' * 255, 'X_1'))
+    names = [name for _, name in index_videos(dataset).values()]
+    assert names == ['x_1', 'x_2', 'x_2_2', 'L' * 200, 'X_1_2']
     with pytest.raises(ValueError, match='fps'):
         VideoVisualizationHook(tmp_path, fps=0)

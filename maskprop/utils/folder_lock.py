@@ -16,9 +16,19 @@ from typing import TextIO
 BEAT = 20.0  # seconds between two signs of life
 
 
+class FolderInUse(OSError):
+    """Another process holds the folder."""
+
+
 @contextlib.contextmanager
-def hold_folder(folder: Path, say: Callable[[str], None] = print, poll: float = 2.0) -> Iterator[float]:
-    """Hold the kernel's lock on ``folder/lock`` while the block runs; waits for another process that holds it.
+def hold_folder(
+    folder: Path,
+    say: Callable[[str], None] = print,
+    poll: float = 2.0,
+    name: str = 'lock',
+    wait: bool = True,
+) -> Iterator[float]:
+    """Hold the kernel's lock on ``folder/name`` while the block runs; waits for another process that holds it.
 
     The kernel (on a network file system its server) releases the lock when its process ends, however it ends.
     The file says which host and process holds it; one that is left over is of a holder that died.
@@ -26,12 +36,20 @@ def hold_folder(folder: Path, say: Callable[[str], None] = print, poll: float = 
     Yields:
         seconds that a holder which died had spent here.
 
+    Args:
+        folder: made if missing.
+        say: told of what is waited for, and of holders that died.
+        poll: seconds between two looks.
+        name: of the lock; locks of other names don't touch.
+        wait: False: raise if it is held.
+
     Raises:
+        FolderInUse: it is held, and ``wait`` is False.
         OSError: the file system has no locks.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / 'lock'
-    with contextlib.closing(_open_locked(path, say, poll)) as file:
+    path = folder / name
+    with contextlib.closing(_open_locked(path, say, poll, wait)) as file:
         spent = _seconds_of_the_dead(path, file, say)
         file.seek(0)
         file.truncate()
@@ -48,7 +66,7 @@ def hold_folder(folder: Path, say: Callable[[str], None] = print, poll: float = 
             path.unlink(missing_ok=True)
 
 
-def _open_locked(path: Path, say: Callable[[str], None], poll: float) -> TextIO:
+def _open_locked(path: Path, say: Callable[[str], None], poll: float, wait: bool) -> TextIO:
     """The file, once this process has its lock."""
     told = False
     while True:
@@ -58,10 +76,13 @@ def _open_locked(path: Path, say: Callable[[str], None], poll: float) -> TextIO:
             if _is_at(path, file):
                 return file
         except BlockingIOError:
+            holder = _read(file)
+            by = f'process {holder["pid"]} on {holder["host"]}' if holder else 'another process'
+            if not wait:
+                file.close()
+                raise FolderInUse(f'{path.parent}: {by} is at it') from None
             if not told:
                 told = True
-                holder = _read(file)
-                by = f'process {holder["pid"]} on {holder["host"]}' if holder else 'another process'
                 say(f'{path.parent}: {by} is at it, waiting')
             time.sleep(poll)
         except BaseException:

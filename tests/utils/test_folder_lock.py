@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from maskprop.ablation import lock
-from maskprop.ablation.lock import hold_folder
+from maskprop.utils import folder_lock
+from maskprop.utils.folder_lock import hold_folder
 
 
 def leave_lock(folder, worked: float) -> None:
@@ -58,7 +58,7 @@ def test_lock_that_its_holder_had_not_written_is_taken(tmp_path):
 @pytest.mark.xdist_group('processes')
 def test_lock_of_a_killed_process_is_released(tmp_path):
     code = (
-        'import sys, time; from pathlib import Path; from maskprop.ablation.lock import hold_folder\n'
+        'import sys, time; from pathlib import Path; from maskprop.utils.folder_lock import hold_folder\n'
         'with hold_folder(Path(sys.argv[1])): print("held", flush=True); time.sleep(60)'
     )
     process = subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -79,7 +79,7 @@ def test_lock_of_a_killed_process_is_released(tmp_path):
 
 
 def test_holder_gives_signs_of_life(tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, 'BEAT', 0.02)
+    monkeypatch.setattr(folder_lock, 'BEAT', 0.02)
     with hold_folder(tmp_path):
         os.utime(tmp_path / 'lock', (0, 0))
         time.sleep(0.3)

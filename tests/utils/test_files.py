@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+import pytest
+
+from maskprop.utils.files import is_file, replace_when_done, unique_names
+
+
+@pytest.mark.parametrize(
+    'names, expected',
+    [
+        (['a', 'b'], ['a', 'b']),
+        (['a', 'a', 'A', 'a_2'], ['a', 'a_2', 'A_3', 'a_2_2']),
+        (['..', '.', '', '/etc/x', '../y', '.hidden'], ['_', '__2', '__3', '_etc_x', '_y', 'hidden']),
+        (['a/b', 'a\\b', 'a\0b'], ['a_b', 'a_b_2', 'a_b_3']),
+        (['é' * 300, 'é' * 300], ['é' * 100, 'é' * 100 + '_2']),
+        (['a\udc80'], ['a?']),
+    ],
+)
+def test_unique_names(names, expected, tmp_path):
+    found = unique_names(names)
+    assert found == expected
+    for name in found:
+        (tmp_path / f'{name}.mp4').touch(exist_ok=False)
+    assert len(list(tmp_path.iterdir())) == len(names)
+
+
+@pytest.mark.parametrize('name', ['a' * 300, 'a\0b'], ids=['long', 'null'])
+def test_a_name_that_no_file_can_have_is_no_file(tmp_path, name):
+    assert not is_file(tmp_path / name)
+
+
+def test_errors_of_the_disk_name_the_file_and_keep_the_old_one(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('old')
+    with pytest.raises(OSError, match='a.json'), replace_when_done(path) as temporary:
+        temporary.write_text('new')
+        raise OSError(28, os.strerror(28))
+    assert path.read_text() == 'old' and len(list(tmp_path.iterdir())) == 1
+
+
+def test_files_that_agree_are_replaced_together(tmp_path):
+    for name in 'ab':
+        (tmp_path / name).write_text('old')
+    with pytest.raises(OSError, match='b'), ExitStack() as stack:
+        for name in 'ab':
+            temporary = stack.enter_context(replace_when_done(tmp_path / name))
+            temporary.write_text('new')
+        raise OSError(28, os.strerror(28))
+    assert [(tmp_path / name).read_text() for name in 'ab'] == ['old', 'old']

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 
@@ -26,6 +28,19 @@ def readme() -> str:
     return path.read_text(encoding='utf-8') if path.exists() else ''
 
 
+class BuildWithConfigs(build_py):
+    """Puts configs and model index into the package, where OpenMMLab's tools look: ``maskprop/.mim``."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:  # the checkout has them
+            return
+        target = Path(self.build_lib) / 'maskprop' / '.mim'
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(ROOT / 'configs', target / 'configs', ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copy(ROOT / 'model-index.yml', target)
+
+
 setup(
     name='maskprop',
     version=version(),
@@ -33,6 +48,7 @@ setup(
     long_description=readme(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
+    cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['maskprop', 'maskprop.*']),
     python_requires='>=3.10,<3.14',
     install_requires=requirements(),

@@ -13,6 +13,7 @@ PACKAGE = ROOT / 'maskprop'
 # lowest first; rooms on one level do not import each other
 LEVELS = (
     ('utils',),
+    ('zoo',),
     ('ops',),
     ('structures',),
     ('datasets',),

@@ -31,9 +31,8 @@ STABILITY = dict(
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
-    parser.add_argument('checkpoint')
+    parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_model_arguments(parser)
     parser.add_argument(
         '--frame-strides', type=cli.positive, nargs='+', help="default: the config's frame_stride, and 1"
     )

@@ -18,9 +18,8 @@ from maskprop.engine import cli
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
-    parser.add_argument('checkpoint')
+    parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_model_arguments(parser)
     parser.add_argument('--out', required=True, metavar='DETS.json')
     parser.add_argument(
         '--frame-stride', type=cli.positive, metavar='N', help="detect on every N-th frame (default: the config's)"

@@ -18,9 +18,8 @@ GROUPS = ((1, 3), (4, 6), (7, 10))
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
-    parser.add_argument('checkpoint')
+    parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_model_arguments(parser)
     parser.add_argument('--gaps', type=cli.positive, nargs='+', default=list(range(1, 11)), help='in frames')
     parser.add_argument('--frame-stride', type=cli.positive, default=1, help='use every s-th frame of each video')
     parser.add_argument('--every', type=cli.positive, default=3, help='every how many frames a mask starts')

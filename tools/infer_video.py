@@ -19,9 +19,8 @@ from maskprop.visualization.video_writer import CodecError
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file of the model')
-    parser.add_argument('checkpoint', help='its weights, as tools/train.py writes them')
+    parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_model_arguments(parser)
     parser.add_argument('video', help='a video file, or a folder of images (taken in natural order)')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder to write to')
     parser.add_argument(

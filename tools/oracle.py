@@ -16,9 +16,8 @@ from maskprop.engine import cli
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
-    parser.add_argument('checkpoint')
+    parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_model_arguments(parser)
     parser.add_argument('--out', metavar='ROWS.json', help='write the rows: all metrics in 0..1, full precision')
     parser.add_argument(
         '--box-iou', type=float, default=0.5, help='a detection takes a ground-truth box from this IoU on'
@@ -35,10 +34,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def study(args: argparse.Namespace) -> list[dict]:
     """Run the study as ``args`` say; the rows."""
-    from maskprop.engine.config import ConfigError, check_config_file, load_config
+    from maskprop.engine.config import ConfigError, find_config_file, load_config
     from maskprop.utils.files import check_writable, write_json
 
-    check_config_file(args.config)
+    find_config_file(args.config)
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(
             f'checkpoint {args.checkpoint}: no such file. Train one by: python tools/train.py {args.config}'

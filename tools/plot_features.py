@@ -16,9 +16,8 @@ from maskprop.engine import cli
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
-    parser.add_argument('checkpoint')
+    parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_model_arguments(parser)
     parser.add_argument('--video', type=int, required=True, metavar='ID', help='id in the annotation file')
     parser.add_argument('--frame', type=int, required=True, metavar='T', help="the clip's centre")
     parser.add_argument(

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from maskprop.engine.config import ConfigError, check_config_file
+from maskprop.engine.config import ConfigError, find_config_file
 
 STARTS = ('detector', 'model')
 DEFAULT_DETECTOR = 'configs/demo/maskprop_tiny_synthetic.py'
@@ -104,7 +104,7 @@ def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
     Raises:
         ConfigError: what it says makes no study; the message names file, row, key and fix.
     """
-    check_config_file(str(path))
+    find_config_file(str(path))
     cfg = Config.fromfile(path)
     if 'study' not in cfg:
         raise ConfigError(
@@ -121,7 +121,7 @@ def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
     ]
     _check_rows(rows, str(path))
     content['seeds'] = tuple(content.get('seeds', Study.seeds))
-    check_config_file(content.get('detector', DEFAULT_DETECTOR))
+    find_config_file(content.get('detector', DEFAULT_DETECTOR))
     return Study(name=Path(path).stem, file=str(path), cfg=cfg, rows=tuple(rows), **content)
 
 
@@ -136,7 +136,7 @@ def _read_row(content: dict, where: str) -> Row:
             raise ConfigError(f'{where}: train.start={training.start!r}: expected one of {STARTS}')
     row = Row(train=training, **content)
     for config in row.nets.values():
-        check_config_file(config)
+        find_config_file(config)
     if training and (row.epoch is not None or row.masks_epoch is not None):
         raise ConfigError(f'{where}: epoch and masks_epoch are of the detector: set train=None with them')
     if row.ground_truth and row.masks_epoch is not None:

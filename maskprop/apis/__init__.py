@@ -5,6 +5,7 @@ from maskprop.apis.inference import infer_video_to_folder, inference_video, stre
 from maskprop.apis.model import init_model
 from maskprop.apis.session import VideoSession
 from maskprop.engine.runs import test, train
+from maskprop.zoo import list_models
 
 __all__ = [
     'VideoError',
@@ -12,6 +13,8 @@ __all__ = [
     'infer_video_to_folder',
     'inference_video',
     'init_model',
+    'list_models',
+    'list_models',
     'stream_results',
     'test',
     'train',

@@ -14,8 +14,9 @@ from torch import nn
 
 import maskprop
 from maskprop.engine.build_errors import explain_build_errors
-from maskprop.engine.checkpoint import load_checkpoint_file, load_weights
+from maskprop.engine.checkpoint import load_checkpoint_file, load_weights, saved_classes
 from maskprop.engine.config import ConfigError, load_config
+from maskprop.zoo import find_model
 
 
 def init_model(
@@ -27,9 +28,10 @@ def init_model(
     """Builds a model for inference.
 
     Args:
-        config: a config file, or a config.
-        checkpoint: weights that ``tools/train.py`` wrote; None: as a training begins. Read with
-            ``weights_only=True``, so it cannot run code.
+        config: a config file, a config, or the name of a model of :func:`~maskprop.zoo.list_models`.
+        checkpoint: weights that ``tools/train.py`` wrote, a URL, or the name of a model; None: those of the model
+            that ``config`` names, else as a training begins. It is read with ``weights_only=True``, so it cannot
+            run code.
         device: None: the first GPU if there is one, else the CPU.
         cfg_options: config keys to override, as ``--cfg-options``.
 
@@ -39,6 +41,7 @@ def init_model(
 
     Raises:
         FileNotFoundError: no such checkpoint.
+        DownloadError: it could not be downloaded.
         CheckpointError: the checkpoint is damaged, holds a forbidden class or doesn't fit the model.
         ConfigError: no such config; it names a type or an argument that there is not; neither checkpoint nor
             config says what the classes are, or the config's ``num_classes`` differs; ``device`` is none, or a
@@ -57,8 +60,10 @@ def init_model(
     from maskprop.engine.num_classes import fit_num_classes
 
     cfg = load_config(config, cfg_options)
+    if checkpoint is None and find_model(config):
+        checkpoint = config
     loaded = None if checkpoint is None else load_checkpoint_file(checkpoint)
-    meta = find_dataset_meta(cfg, loaded)
+    meta = find_dataset_meta(cfg, loaded, checkpoint)
     fit_num_classes(cfg.model, len(meta['classes']), str(checkpoint or 'the config'))
     with explain_build_errors(cfg):
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
@@ -85,8 +90,15 @@ def require_same_classes(model: nn.Module, dataset: Any) -> None:
         )
 
 
-def find_dataset_meta(cfg: Config, checkpoint: Mapping[str, Any] | None) -> dict[str, list]:
-    """Class names and category ids: from the checkpoint, else from the config, else from the test set's file.
+def find_dataset_meta(
+    cfg: Config, checkpoint: Mapping[str, Any] | None, name: str | Path | None = None
+) -> dict[str, list]:
+    """Class names and category ids: from the checkpoint, the index, the config, or the test set's file.
+
+    Args:
+        cfg: the config.
+        checkpoint: as read.
+        name: of the checkpoint, which the index of models may know.
 
     Returns:
         dict(classes=[name of label 0, ...], category_ids=[id of label 0, ...]); ids default to 1, 2, ...
@@ -94,8 +106,14 @@ def find_dataset_meta(cfg: Config, checkpoint: Mapping[str, Any] | None) -> dict
     Raises:
         ConfigError: none of them knows.
     """
-    saved = ((checkpoint or {}).get('meta') or {}).get('dataset_meta') or {}
-    for meta in (saved, cfg.get('metainfo'), cfg.test_dataloader.dataset.get('metainfo')):
+    info = find_model(name)
+    listed = dict(classes=info.classes) if info else {}
+    for meta in (
+        saved_classes(checkpoint or {}),
+        listed,
+        cfg.get('metainfo'),
+        cfg.test_dataloader.dataset.get('metainfo'),
+    ):
         meta = {key.lower(): value for key, value in (meta or {}).items()}
         if meta.get('classes'):
             return _complete(meta)

@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
-from urllib.parse import urlparse
 
 import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
+
+from maskprop.zoo import DownloadError, did_you_mean, download, find_model
 
 MapLocation = str | torch.device | Callable | None
 
@@ -57,24 +58,21 @@ def allowed_classes() -> list[Any]:
 
 
 def load_checkpoint_file(file: str | os.PathLike | BinaryIO, map_location: MapLocation = 'cpu') -> Any:
-    """Read a checkpoint from a local file, with ``weights_only=True``.
+    """Read a checkpoint, with ``weights_only=True``.
 
     Args:
-        file: path, or a binary file object.
+        file: as of :func:`local_checkpoint`, or a binary file object.
         map_location: as in :func:`torch.load`.
 
     Raises:
-        FileNotFoundError: no such file.
+        DownloadError, FileNotFoundError: as of :func:`local_checkpoint`.
         CheckpointError: the file is damaged or not a checkpoint, or holds a class that isn't allowed; nothing
             of it has been run.
     """
     _check_torch_version()
     name = str(file) if isinstance(file, str | os.PathLike) else getattr(file, 'name', 'the checkpoint')
-    if isinstance(file, str | os.PathLike) and not Path(file).is_file():
-        raise FileNotFoundError(
-            f'checkpoint {name}: no such file. Check the path (work_dirs/<config>/last_checkpoint names the '
-            'last one that a training wrote)'
-        )
+    if isinstance(file, str | os.PathLike):
+        file = local_checkpoint(file)
     try:
         with torch.serialization.safe_globals(allowed_classes()):
             return torch.load(file, map_location=map_location, weights_only=True)
@@ -122,26 +120,40 @@ def load_url(
 ) -> Any:
     """Like :func:`torch.hub.load_state_dict_from_url` but always ``weights_only=True``.
 
-    A file already in the cache (``torch.hub.get_dir()/checkpoints``) is not downloaded again.
+    A file already in the cache is not downloaded again; the digest in a file's name is always checked.
 
     Raises:
-        ConnectionError: it cannot be downloaded; the message says where to put the file by hand.
+        DownloadError: as :func:`maskprop.zoo.download.download`.
         CheckpointError: as :func:`load_checkpoint_file`.
     """
-    folder = Path(model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints'))
-    target = folder / (file_name or os.path.basename(urlparse(url).path))
-    if not target.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        found = torch.hub.HASH_REGEX.search(target.name) if check_hash else None
-        try:
-            torch.hub.download_url_to_file(url, str(target), found and found[1], progress=progress)
-        except OSError as error:  # URLError, HTTPError, timeouts, a refused connection
-            raise ConnectionError(
-                f'cannot download the weights {url} ({error}). Without network access, download that file '
-                f'elsewhere and put it at {target}, or train from scratch: in the config set load_from=None and '
-                "init_cfg=None in the model's backbone"
-            ) from error
-    return load_checkpoint_file(target, map_location)
+    try:
+        file = download(url, folder=model_dir, name=file_name, progress=progress)
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error}. Or train from scratch: in the config set load_from=None and init_cfg=None in the model's "
+            'backbone'
+        ) from error
+    return load_checkpoint_file(file, map_location)
+
+
+def local_checkpoint(checkpoint: str | os.PathLike) -> Path:
+    """The file of a checkpoint that a path, a URL or a model of the index names; downloaded if need be.
+
+    Raises:
+        DownloadError: as :func:`maskprop.zoo.download.download`.
+        FileNotFoundError: no such file; names the models that are spelt alike.
+    """
+    text = str(checkpoint)
+    if info := find_model(text):
+        return download(info.weights, info.sha256)
+    if text.startswith(('http://', 'https://')):
+        return download(text)
+    if not Path(text).is_file():
+        raise FileNotFoundError(
+            f'checkpoint {text}: no such file{did_you_mean(text)} (work_dirs/<config>/last_checkpoint names the '
+            'last one that a training wrote)'
+        )
+    return Path(text)
 
 
 def load_weights(model: nn.Module, checkpoint: Mapping[str, Any], name: str) -> None:
@@ -162,6 +174,16 @@ def load_weights(model: nn.Module, checkpoint: Mapping[str, Any], name: str) -> 
     if missing:
         listed = ', '.join(missing[:5]) + (f' and {len(missing) - 5} more' if len(missing) > 5 else '')
         raise CheckpointError(f'checkpoint {name} does not fit the model: it lacks {listed}. {advice}')
+
+
+def saved_classes(checkpoint: Mapping[str, Any]) -> dict[str, list]:
+    """Class names, and category ids if they are there too, by which the checkpoint was trained; {} if it has none.
+
+    mmengine's ``meta/dataset_meta``, or ``meta/CLASSES`` of files of before 2023.
+    """
+    meta = checkpoint.get('meta') or {}
+    saved = {key.lower(): value for key, value in (meta.get('dataset_meta') or meta).items()}
+    return {key: list(saved[key]) for key in ('classes', 'category_ids') if saved.get(key)}
 
 
 def _safe_torch_load(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from maskprop.engine.checkpoint import CheckpointError
 from maskprop.engine.config import ConfigError
 from maskprop.engine.launch import LAUNCHERS, LaunchError
 from maskprop.evaluation.validation import EvalInputError
+from maskprop.zoo import find_model
 
 USER_ERRORS = (
     AnnotationError,
@@ -38,9 +39,51 @@ class ConfigOptions(DictAction):
             parser.error(f'--cfg-options {" ".join(args[1])}: expected KEY=VALUE ... ({error})')
 
 
+class ModelParser(argparse.ArgumentParser):
+    """A parser whose first arguments are CONFIG CHECKPOINT, for which the name of one model may stand."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        args = list(sys.argv[1:] if args is None else args)
+        place = self._first_positional(args)
+        if place is not None and is_whole_model(args[place]) and not _is_checkpoint(args[place + 1 : place + 2]):
+            args.insert(place + 1, args[place])
+        return super().parse_known_args(args, namespace)
+
+    def _first_positional(self, args: Sequence[str]) -> int | None:
+        place = 0
+        while place < len(args):
+            if not args[place].startswith('-'):
+                return place
+            action = self._option_string_actions.get(args[place])
+            place += 1
+            if action is None:  # --option=value, or unknown
+                continue
+            if action.nargs in ('+', '*', '?'):
+                while place < len(args) and not args[place].startswith('-'):
+                    place += 1
+            else:
+                place += 1 if action.nargs is None else action.nargs
+        return None
+
+
+def is_whole_model(text: str) -> bool:
+    """Whether a name says config and checkpoint at once: a model of the index."""
+    return find_model(text) is not None
+
+
+def _is_checkpoint(following: Sequence[str]) -> bool:
+    """Whether the argument after a model's name is other weights for it."""
+    return any(is_whole_model(text) or '://' in text or text.endswith(('.pth', '.pt')) for text in following)
+
+
+def add_model_arguments(parser: ModelParser) -> None:
+    """CONFIG and CHECKPOINT."""
+    parser.add_argument('config', help='config file, or the name of a model (docs/model_zoo.md) and no CHECKPOINT')
+    parser.add_argument('checkpoint', help='its weights: a file, a URL, or the name of a model')
+
+
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that training and test share."""
-    parser.add_argument('config', help='config file, e.g. configs/maskprop/....py')
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/CONFIG_NAME)')
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
@@ -66,6 +109,7 @@ def positive(text: str) -> int:
 def train_parser(description: str | None = None) -> argparse.ArgumentParser:
     """Arguments of tools/train.py."""
     parser = _parser(description)
+    parser.add_argument('config', help='config file, e.g. configs/maskprop/....py')
     add_common_arguments(parser)
     parser.add_argument(
         '--resume',
@@ -86,9 +130,9 @@ def train_parser(description: str | None = None) -> argparse.ArgumentParser:
 
 def test_parser(description: str | None = None) -> argparse.ArgumentParser:
     """Arguments of tools/test.py."""
-    parser = _parser(description)
+    parser = _parser(description, ModelParser)
     add_common_arguments(parser)
-    parser.add_argument('checkpoint', help='weights that tools/train.py wrote')
+    add_model_arguments(parser)
     parser.add_argument('--out', metavar='RESULTS.json', help='write the results in the YouTube-VIS format')
     parser.add_argument(
         '--submission', metavar='RESULTS.zip', help='write the zip that the YouTube-VIS server takes'
@@ -102,8 +146,8 @@ def test_parser(description: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def _parser(description: str | None) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser(description: str | None, kind: type = argparse.ArgumentParser) -> argparse.ArgumentParser:
+    return kind(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def train(args: argparse.Namespace) -> Runner | FlexibleRunner:

@@ -15,8 +15,9 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
-from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.checkpoint import CheckpointError, local_checkpoint
 from maskprop.utils.files import check_writable, is_file
+from maskprop.zoo import did_you_mean, find_model
 
 RUNNER_WORK_DIR = 'work_dirs/runner'  # of default_runtime.py: mmengine's Runner refuses to do without
 # keys that a config need not have: arguments of the runners, and what they and this project read beside
@@ -41,10 +42,18 @@ class Outputs(NamedTuple):
     show_dir: str | Path | None = None
 
 
-def check_config_file(path: str | Path) -> None:
-    """Raises ConfigError if there is no such file."""
-    if not Path(path).is_file():
-        raise ConfigError(f'config {path}: no such file. The configs are in the folder configs/')
+def find_config_file(config: str | Path) -> Path:
+    """The file of a config, or of that of a model of the index.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if info := find_model(str(config)):
+        return info.config
+    if not is_file(Path(config)):
+        found = f'no such file{did_you_mean(str(config))}'
+        raise ConfigError(f'config {config}: {found}. The configs are in the folder configs/')
+    return Path(config)
 
 
 def load_config(
@@ -53,7 +62,7 @@ def load_config(
     """Read a config file, or copy a config.
 
     Args:
-        config: its path, or a config.
+        config: its path, the name of a model of the index, or a config.
         options: ``--cfg-options``, merged into it.
         work_dir: default: the config's ``work_dir``, if it has one of its own, else
             ``work_dirs/<name of the config>``.
@@ -64,9 +73,10 @@ def load_config(
     if isinstance(config, Config):
         cfg = deepcopy(config)
     else:
-        check_config_file(config)
         try:
-            cfg = Config.fromfile(str(config))
+            cfg = Config.fromfile(str(find_config_file(config)))
+        except ConfigError:
+            raise
         except Exception as error:  # a config is Python: anything may be wrong in it
             raise ConfigError(f'config {config}: cannot be read: {type(error).__name__}: {error}') from error
     merge_options(cfg, options)
@@ -112,6 +122,8 @@ def prepare_training(
     amp: bool = False,
 ) -> None:
     """Apply the arguments of :func:`maskprop.engine.runs.train` to ``cfg``."""
+    if find_model(cfg.get('load_from')):
+        cfg.load_from = str(local_checkpoint(cfg.load_from))
     if seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
         cfg.train_dataloader.sampler.pop('seed', None)  # then it is the Runner's
@@ -145,12 +157,10 @@ def prepare_training(
 
 def prepare_testing(cfg: Config, checkpoint: str | Path, outputs: Outputs, *, amp: bool = False) -> None:
     """Apply the arguments of :func:`maskprop.engine.runs.test` to ``cfg``."""
-    checkpoint = str(checkpoint)
-    if '://' not in checkpoint and not Path(checkpoint).is_file():
-        raise FileNotFoundError(
-            f'checkpoint {checkpoint}: no such file. Train one by: python tools/train.py {cfg.filename}'
-        )
-    cfg.load_from, cfg.resume = checkpoint, False
+    try:
+        cfg.load_from, cfg.resume = str(local_checkpoint(checkpoint)), False
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{error}. Train one by: python tools/train.py {cfg.filename}') from None
     hooks = [*(cfg.get('custom_hooks') or []), dict(type='CheckpointFitHook')]
     if outputs.show_dir:
         hooks.append(

@@ -13,7 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.checkpoint import CheckpointError, saved_classes
 from maskprop.utils.random_state import get_random_state, seed_all, set_random_state
 
 
@@ -164,9 +164,8 @@ class CheckpointFitHook(Hook):
 
     @staticmethod
     def _compare_classes(runner: Runner, checkpoint: dict) -> None:
-        trained = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
-        current = runner.visualizer.dataset_meta or {}
-        trained, current = trained.get('classes'), current.get('classes')
+        trained = saved_classes(checkpoint).get('classes')
+        current = (runner.visualizer.dataset_meta or {}).get('classes')
         if trained and current and list(trained) != list(current):
             runner.logger.warning(
                 f'The checkpoint was trained on {len(trained)} classes {list(trained)}, the data set has '

@@ -18,7 +18,7 @@ from maskprop.engine.build_errors import explain_build_errors
 from maskprop.engine.config import (
     ConfigError,
     Outputs,
-    check_config_file,
+    find_config_file,
     load_config,
     prepare_testing,
     prepare_training,
@@ -149,7 +149,7 @@ def _start(
     config: str | Path | Config, split: str, work_dir: str | Path | None, options: dict | None, launcher: str
 ) -> Config:
     if not isinstance(config, Config):
-        check_config_file(config)  # before the seconds that the imports take
+        find_config_file(config)  # before the seconds that the imports take
     maskprop.register_all()
     cfg = load_config(config, options, work_dir)
     missing = [key for key in ('model', f'{split}_dataloader', f'{split}_cfg') if not cfg.get(key)]

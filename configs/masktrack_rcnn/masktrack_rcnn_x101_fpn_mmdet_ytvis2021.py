@@ -1,0 +1,15 @@
+"""MaskTrack R-CNN, ResNeXt-101-64x4d-FPN, as mmdet has it: for its published checkpoint, YouTube-VIS 2021 (33.5 AP).
+
+Run:  python tools/infer_video.py masktrack_rcnn_x101_ytvis2021 my_video.mp4 --out out
+"""
+
+_base_ = './masktrack_rcnn_x101_fpn_mmdet_ytvis2019.py'
+
+data_root = 'data/youtube_vis_2021/'
+
+train_dataloader = dict(dataset=dict(data_root=data_root))
+val_dataloader = dict(dataset=dict(data_root=data_root))
+test_dataloader = dict(dataset=dict(data_root=data_root, ann_file='valid/instances.json'))
+
+val_evaluator = dict(ann_file=data_root + 'annotations/mini_val.json')
+test_evaluator = dict(ann_file=data_root + 'valid/instances.json')

@@ -14,6 +14,8 @@ from unittest import mock
 
 import pytest
 
+from maskprop.zoo import find_model, list_models
+
 ROOT = Path(__file__).parents[1]
 DOCS = [
     'README.md',
@@ -107,7 +109,8 @@ def test_config_says_what_it_is_and_how_to_run_it(name):
     docstring = ast.get_docstring(ast.parse(read(name))) or ''
     assert docstring, f'{name} has no docstring'
     if '_base_' not in Path(name).parts:
-        command = rf'python tools/\w+\.py {re.escape(name)}'
+        models = [model for model in list_models() if find_model(model).config == ROOT / name]
+        command = rf'python tools/\w+\.py ({"|".join([re.escape(name), *models])})\b'
         assert re.search(command, docstring), f'{name} does not give its run command'
 
 

@@ -52,7 +52,11 @@ setup(
     packages=find_packages(include=['maskprop', 'maskprop.*']),
     python_requires='>=3.10,<3.14',
     install_requires=requirements(),
-    extras_require={'test': ['pytest>=8', 'pytest-xdist>=3'], 'lint': ['ruff==0.17.6', 'pre-commit']},
+    extras_require={
+        'hub': ['huggingface_hub>=0.25'],  # hf://OWNER/NAME
+        'test': ['pytest>=8', 'pytest-xdist>=3'],
+        'lint': ['ruff==0.17.6', 'pre-commit'],
+    },
     classifiers=[
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',

@@ -15,7 +15,7 @@ from torch import nn
 import maskprop
 from maskprop.engine.build_errors import explain_build_errors
 from maskprop.engine.checkpoint import load_checkpoint_file, load_weights, saved_classes
-from maskprop.engine.config import ConfigError, load_config
+from maskprop.engine.config import ConfigError, is_whole_model, load_config
 from maskprop.zoo import find_model
 
 
@@ -28,9 +28,10 @@ def init_model(
     """Builds a model for inference.
 
     Args:
-        config: a config file, a config, or the name of a model of :func:`~maskprop.zoo.list_models`.
-        checkpoint: weights that ``tools/train.py`` wrote, a URL, or the name of a model; None: those of the model
-            that ``config`` names, else as a training begins. It is read with ``weights_only=True``, so it cannot
+        config: a config file, a config, the name of a model of :func:`~maskprop.zoo.list_models`, or published
+            weights (``.safetensors``, ``hf://OWNER/NAME``), which hold their config.
+        checkpoint: weights that ``tools/train.py`` wrote, a URL, or the name of a model; None: those that
+            ``config`` names, else as a training begins. It is read with ``weights_only=True``, so it cannot
             run code.
         device: None: the first GPU if there is one, else the CPU.
         cfg_options: config keys to override, as ``--cfg-options``.
@@ -60,7 +61,7 @@ def init_model(
     from maskprop.engine.num_classes import fit_num_classes
 
     cfg = load_config(config, cfg_options)
-    if checkpoint is None and find_model(config):
+    if checkpoint is None and isinstance(config, str | Path) and is_whole_model(str(config)):
         checkpoint = config
     loaded = None if checkpoint is None else load_checkpoint_file(checkpoint)
     meta = find_dataset_meta(cfg, loaded, checkpoint)

@@ -21,7 +21,8 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
-from maskprop.zoo import DownloadError, did_you_mean, download, find_model
+from maskprop.engine.published import is_published, read_published
+from maskprop.zoo import DownloadError, did_you_mean, download, find_model, hub_file
 
 MapLocation = str | torch.device | Callable | None
 
@@ -73,6 +74,8 @@ def load_checkpoint_file(file: str | os.PathLike | BinaryIO, map_location: MapLo
     name = str(file) if isinstance(file, str | os.PathLike) else getattr(file, 'name', 'the checkpoint')
     if isinstance(file, str | os.PathLike):
         file = local_checkpoint(file)
+        if is_published(file):
+            return _load_published(file, map_location)
     try:
         with torch.serialization.safe_globals(allowed_classes()):
             return torch.load(file, map_location=map_location, weights_only=True)
@@ -80,6 +83,13 @@ def load_checkpoint_file(file: str | os.PathLike | BinaryIO, map_location: MapLo
         raise CheckpointError(_explain(name, str(error))) from None
     except Exception as error:  # what a damaged file raises is anything: RuntimeError, EOFError, KeyError, ...
         raise CheckpointError(_damaged(name, f'{type(error).__name__}: {error}')) from error
+
+
+def _load_published(file: Path, map_location: MapLocation) -> dict[str, Any]:
+    try:
+        return read_published(file, map_location)
+    except ValueError as error:
+        raise CheckpointError(_damaged(str(file), str(error))) from error
 
 
 def _check_torch_version() -> None:
@@ -137,7 +147,7 @@ def load_url(
 
 
 def local_checkpoint(checkpoint: str | os.PathLike) -> Path:
-    """The file of a checkpoint that a path, a URL or a model of the index names; downloaded if need be.
+    """The file of a checkpoint: a path, a URL, ``hf://OWNER/NAME`` or a model of the index; downloaded if need be.
 
     Raises:
         DownloadError: as :func:`maskprop.zoo.download.download`.
@@ -148,6 +158,8 @@ def local_checkpoint(checkpoint: str | os.PathLike) -> Path:
         return download(info.weights, info.sha256)
     if text.startswith(('http://', 'https://')):
         return download(text)
+    if text.startswith('hf://'):
+        return hub_file(text)
     if not Path(text).is_file():
         raise FileNotFoundError(
             f'checkpoint {text}: no such file{did_you_mean(text)} (work_dirs/<config>/last_checkpoint names the '

@@ -14,10 +14,9 @@ from mmengine.runner import FlexibleRunner, Runner
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine import runs
 from maskprop.engine.checkpoint import CheckpointError
-from maskprop.engine.config import ConfigError
+from maskprop.engine.config import ConfigError, is_whole_model
 from maskprop.engine.launch import LAUNCHERS, LaunchError
 from maskprop.evaluation.validation import EvalInputError
-from maskprop.zoo import find_model
 
 USER_ERRORS = (
     AnnotationError,
@@ -66,19 +65,20 @@ class ModelParser(argparse.ArgumentParser):
         return None
 
 
-def is_whole_model(text: str) -> bool:
-    """Whether a name says config and checkpoint at once: a model of the index."""
-    return find_model(text) is not None
-
-
 def _is_checkpoint(following: Sequence[str]) -> bool:
     """Whether the argument after a model's name is other weights for it."""
-    return any(is_whole_model(text) or '://' in text or text.endswith(('.pth', '.pt')) for text in following)
+    return any(
+        is_whole_model(text) or '://' in text or text.endswith(('.pth', '.pt', '.safetensors'))
+        for text in following
+    )
 
 
 def add_model_arguments(parser: ModelParser) -> None:
     """CONFIG and CHECKPOINT."""
-    parser.add_argument('config', help='config file, or the name of a model (docs/model_zoo.md) and no CHECKPOINT')
+    parser.add_argument(
+        'config',
+        help='config file; or, without CHECKPOINT, a name or published weights (docs/model_zoo.md)',
+    )
     parser.add_argument('checkpoint', help='its weights: a file, a URL, or the name of a model')
 
 

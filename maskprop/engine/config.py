@@ -16,6 +16,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
 from maskprop.engine.checkpoint import CheckpointError, local_checkpoint
+from maskprop.engine.published import is_published, read_config
 from maskprop.utils.files import check_writable, is_file
 from maskprop.zoo import did_you_mean, find_model
 
@@ -74,8 +75,8 @@ def load_config(
         cfg = deepcopy(config)
     else:
         try:
-            cfg = Config.fromfile(str(find_config_file(config)))
-        except ConfigError:
+            cfg = _read_config(str(config))
+        except (ConfigError, CheckpointError, OSError):
             raise
         except Exception as error:  # a config is Python: anything may be wrong in it
             raise ConfigError(f'config {config}: cannot be read: {type(error).__name__}: {error}') from error
@@ -84,6 +85,26 @@ def load_config(
     own = None if cfg.get('work_dir') == RUNNER_WORK_DIR else cfg.get('work_dir')
     cfg.work_dir = str(work_dir or own or Path('work_dirs') / name)
     return cfg
+
+
+def is_whole_model(name: str) -> bool:
+    """Whether a name says config and checkpoint at once: a model of the index, or published weights."""
+    return find_model(name) is not None or is_published(name) or name.startswith('hf://')
+
+
+def _read_config(config: str) -> Config:
+    """Of a config file, of a model of the index, or of published weights."""
+    if find_model(config) or not is_whole_model(config):
+        return Config.fromfile(str(find_config_file(config)))
+    file = local_checkpoint(config)
+    try:
+        found = read_config(file)
+    except ValueError as error:
+        raise CheckpointError(f'checkpoint {file}: its config cannot be read: {error}') from error
+    if not found:
+        raise ConfigError(f'checkpoint {file}: has weights and no config. Name its config too: CONFIG {config}')
+    text = Config(found).pretty_text  # or the file would be read for it
+    return Config(found, cfg_text=text, filename=str(file.with_suffix('.py')))
 
 
 def merge_options(cfg: Config, options: dict | None) -> None:

@@ -1,6 +1,16 @@
 """Models with published weights, by name: the index, and downloads."""
 
 from maskprop.zoo.download import DownloadError, download
+from maskprop.zoo.hub import hub_file
 from maskprop.zoo.index import ModelInfo, config_root, did_you_mean, find_model, list_models
 
-__all__ = ['DownloadError', 'ModelInfo', 'config_root', 'did_you_mean', 'download', 'find_model', 'list_models']
+__all__ = [
+    'DownloadError',
+    'ModelInfo',
+    'config_root',
+    'did_you_mean',
+    'download',
+    'find_model',
+    'hub_file',
+    'list_models',
+]

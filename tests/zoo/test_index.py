@@ -26,7 +26,7 @@ def published() -> dict[str, set[float]]:
     for file in MMDET.glob('*/metafile.yml'):
         for entry in (yaml.safe_load(file.read_text()) or {}).get('Models', ()):
             for result in entry.get('Results') or ():
-                values = [value for value in result['Metrics'].values() if isinstance(value, int | float)]
+                values = [value for value in result.get('Metrics', {}).values() if isinstance(value, int | float)]
                 found.setdefault(str(entry.get('Weights')), set()).update(values)
     return found
 

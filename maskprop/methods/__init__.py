@@ -8,6 +8,7 @@ import maskprop.ops  # noqa: F401  mmcv needs its kernels before mmdet.models is
 
 # isort: split
 import maskprop.methods.flow
+import maskprop.methods.mask2former_vis
 import maskprop.methods.maskprop
 import maskprop.methods.masktrack_rcnn
 import maskprop.methods.objprop

@@ -1,8 +1,9 @@
 """torchvision's kernels under the names ``mmcv.ops`` asks for, when mmcv has no compiled ones.
 
 A plain ``pip install`` of mmcv brings its Python half only; ``import mmcv.ops`` then fails with
-``No module named 'mmcv._ext'``. torchvision ships the kernels this project needs (nms, RoIAlign, deformable
-convolution v1 and v2): :func:`install_torchvision_kernels` registers a stand-in ``mmcv._ext`` made of them.
+``No module named 'mmcv._ext'``. torchvision ships kernels that this project needs (nms, RoIAlign, deformable
+convolution v1 and v2): :func:`install_torchvision_kernels` registers a stand-in ``mmcv._ext`` made of them, and of
+mmcv's own PyTorch form of multi-scale deformable attention.
 Every other op raises an error that names itself. A compiled ``mmcv._ext`` is never replaced.
 
 mmcv calls its kernels inside an ``autograd.Function`` and passes preallocated tensors for the results: the
@@ -97,8 +98,9 @@ def _import_compiled() -> None:
 def _missing_kernel(name: str) -> Callable:
     def raise_missing(*args, **kwargs):
         raise NotImplementedError(
-            f'the mmcv op {name!r} needs a compiled mmcv, and the installed one is not. maskprop has kernels '
-            f'(from torchvision) for nms, RoIAlign (average) and deformable convolution only. {HOW_TO_COMPILE}'
+            f'the mmcv op {name!r} needs a compiled mmcv, and the installed one is not. maskprop has kernels for '
+            'nms, RoIAlign (average), deformable convolution and multi-scale deformable attention only. '
+            f'{HOW_TO_COMPILE}'
         )
 
     raise_missing.__name__ = name
@@ -303,6 +305,48 @@ def modulated_deform_conv_backward(
         grad_bias.copy_(gradients[4])
 
 
+# ---- multi-scale deformable attention ------------------------------------------------------------
+
+
+def ms_deform_attn_forward(
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    im2col_step: int,
+) -> Tensor:
+    """mmcv's PyTorch form, which it takes by itself on CPUs alone.
+
+    Values (B, keys, heads, C), locations (B, queries, heads, levels, points, 2) and weights of that shape without
+    the last axis give (B, queries, heads C).
+    """
+    from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
+
+    return multi_scale_deformable_attn_pytorch(value, spatial_shapes, sampling_locations, attention_weights)
+
+
+def ms_deform_attn_backward(
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    grad_output: Tensor,
+    grad_value: Tensor,
+    grad_sampling_loc: Tensor,
+    grad_attn_weight: Tensor,
+    im2col_step: int,
+) -> None:
+    """Gradients of :func:`ms_deform_attn_forward`, which is computed again for them."""
+    inputs = [tensor.detach().requires_grad_() for tensor in (value, sampling_locations, attention_weights)]
+    with torch.enable_grad():
+        output = ms_deform_attn_forward(inputs[0], spatial_shapes, level_start_index, *inputs[1:], im2col_step)
+    gradients = torch.autograd.grad(output, inputs, grad_output)
+    for target, gradient in zip((grad_value, grad_sampling_loc, grad_attn_weight), gradients, strict=True):
+        target.copy_(gradient)
+
+
 # ---- build information ---------------------------------------------------------------------------
 
 
@@ -325,6 +369,8 @@ _KERNELS = (
     deform_conv_backward_parameters,
     modulated_deform_conv_forward,
     modulated_deform_conv_backward,
+    ms_deform_attn_forward,
+    ms_deform_attn_backward,
     get_compiler_version,
     get_compiling_cuda_version,
 )

@@ -24,7 +24,8 @@ def published() -> dict[str, set[float]]:
     """{URL of a checkpoint: the results that mmdet's own files state}."""
     found: dict[str, set[float]] = {}
     for file in MMDET.glob('*/metafile.yml'):
-        for entry in (yaml.safe_load(file.read_text()) or {}).get('Models', ()):
+        content = yaml.safe_load(file.read_text())
+        for entry in content.get('Models', ()) if isinstance(content, dict) else content:
             for result in entry.get('Results') or ():
                 values = [value for value in result.get('Metrics', {}).values() if isinstance(value, int | float)]
                 found.setdefault(str(entry.get('Weights')), set()).update(values)

@@ -1,0 +1,14 @@
+"""Mask2Former-VIS, ResNet-101, YouTube-VIS 2019; the rest as with ResNet-50.
+
+Run:  python tools/train.py configs/mask2former_vis/mask2former_vis_r101_ytvis2019.py --auto-scale-lr
+Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
+"""
+
+_base_ = './mask2former_vis_r50_ytvis2019.py'
+
+from mmengine.hub import get_config
+
+published = get_config('mmdet::mask2former_vis/mask2former_r101_8xb2-8e_youtubevis2019.py').model
+published.backbone.init_cfg = None
+model = dict(backbone=published.backbone, init_cfg=published.init_cfg)
+del published

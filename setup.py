@@ -34,6 +34,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['maskprop', 'maskprop.*']),
+    package_data={'maskprop.datasets.stills': ['maps/*.json']},
     python_requires='>=3.10,<3.14',
     install_requires=requirements(),
     extras_require={'test': ['pytest>=8', 'pytest-xdist>=3'], 'lint': ['ruff==0.17.6', 'pre-commit']},

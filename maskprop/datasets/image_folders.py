@@ -25,10 +25,17 @@ def list_images(folder: Path) -> list[Path]:
 
 def image_size(path: Path) -> tuple[int, int] | None:
     """(width, height), as an image reader that obeys the EXIF orientation would give it, None if unreadable."""
+    found = image_header(path)
+    return None if found is None else found[:2]
+
+
+def image_header(path: Path) -> tuple[int, int, int] | None:
+    """(width, height, EXIF orientation), the size as :func:`image_size` gives it; None if unreadable."""
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
-            return (image.height, image.width) if turned else (image.width, image.height)
+            orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+            width, height = (image.height, image.width) if orientation >= 5 else (image.width, image.height)
+            return width, height, orientation
     except OSError:
         return None
 

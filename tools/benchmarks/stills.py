@@ -1,10 +1,10 @@
-"""Time and peak memory of reading a COCO JSON or the boxes of OpenImages, on files that are generated here.
+"""Processor time and peak memory of converting still images, on files that are generated here.
 
-    python tools/benchmarks/bench_stills.py coco --size 100000
-    python tools/benchmarks/bench_stills.py openimages --size 1000000
+    python tools/benchmarks/stills.py coco --size 100000
+    python tools/benchmarks/stills.py openimages --size 1000000
 
-The COCO file has seven annotations an image, each a polygon of 30 points, as train2017 has on average about. The
-OpenImages file has 21 columns, 8 boxes an image and a third of them of mapped classes; the pictures are one small JPEG.
+The COCO file has seven annotations an image, each a polygon of 30 points. The OpenImages file has 21 columns, and 8
+boxes an image, a third of them of mapped classes; all pictures are one JPEG.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def write_openimages(path: Path, size: int) -> None:
     )
     clicks = ','.join(f'XClick{n}{axis}' for axis in 'XY' for n in (1, 2, 3, 4))
     with open(path, 'w') as file:
-        file.write(f'{columns},IsInside,{clicks}\n')
+        file.write(f'{columns},IsDepiction,IsInside,{clicks}\n')
         for number in range(size):
             x, y = draw.uniform(0, 0.5), draw.uniform(0, 0.5)
             corners = f'{x:.6f},{x + 0.4:.6f},{y:.6f},{y + 0.4:.6f}'
@@ -71,19 +71,19 @@ def measure(args: argparse.Namespace) -> None:
         os.waitpid(writer, 0)
         class_map = load_class_map(args.source, 'ytvis2019')
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        start = time.perf_counter()
+        start = time.process_time()
         if args.source == 'coco':
             report = convert_coco(path, out, class_map)
         else:
             table = read_boxes(path, class_map.classes)
-            read = time.perf_counter() - start
+            read = time.process_time() - start
             print(f'{args.size / read:,.0f} rows/s, {read:.1f} s for the boxes')
             for name in table.images:
                 (Path(folder) / f'{name}.jpg').symlink_to('picture')
             Image.new('RGB', (1024, 768)).save(Path(folder) / 'picture', 'JPEG')
-            start = time.perf_counter()
+            start = time.process_time()
             report = convert_openimages(OpenImagesFiles(path, Path(folder)), out, class_map)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(f'{path.stat().st_size / 2**20:.0f} MiB in, {out.stat().st_size / 2**20:.0f} MiB out')
         print(

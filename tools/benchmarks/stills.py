@@ -3,8 +3,8 @@
     python tools/benchmarks/stills.py coco --size 100000
     python tools/benchmarks/stills.py openimages --size 1000000
 
-The COCO file has seven annotations an image, each a polygon of 30 points. The OpenImages file has 21 columns, and 8
-boxes an image, a third of them of mapped classes; all pictures are one JPEG.
+The COCO file has seven annotations an image, each a polygon of 30 points. The OpenImages file has 21 columns and
+8 boxes an image, a third of them of mapped classes; all pictures are one JPEG.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ class Verification:
     """Judges the target's classes in one image.
 
     OpenImages' annotators boxed all objects of the labels that were verified present in an image, at the most
-    specific label, and nothing else. So a label with a box is known. One without is known only if it, a class
-    above it or the general class of its target (Car of Taxi) was verified absent: a label that is present without
-    a box was passed over, as body parts are in most images, or as cars are beside a boxed limousine.
+    specific label, and nothing else. So a label with a box is known. One without is known only if it, the
+    general class of its target (Car of Taxi) or a class above that was verified absent: a label that is present
+    without a box was passed over, as body parts are in most images, or as cars are beside a boxed limousine.
 
     Args:
         class_map: from MIDs.
@@ -34,7 +34,7 @@ class Verification:
             self._mids[number] = mids
             for mid in mids:
                 bits = 0
-                for one in {mid, mids[0], *ancestors.get(mid, ()), *ancestors.get(mids[0], ())}:
+                for one in {mid, mids[0], *ancestors.get(mids[0], ())}:
                     if one not in bit_of:
                         bit_of[one] = 1 << len(self.wanted)
                         self.wanted.append(one)

@@ -50,6 +50,7 @@ setup(
     license='Apache-2.0',
     cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['maskprop', 'maskprop.*']),
+    package_data={'maskprop.datasets.stills': ['maps/*.json']},
     python_requires='>=3.10,<3.14',
     install_requires=requirements(),
     extras_require={

@@ -25,7 +25,13 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) as the training's reader gives it, None if it is no image that can be read.
+    """(width, height) as the training's reader gives it, None if it is no image that can be read."""
+    found = image_header(path)
+    return None if found is None else found[:2]
+
+
+def image_header(path: Path) -> tuple[int, int, int] | None:
+    """(width, height, EXIF orientation), the size as of :func:`image_size`; None if it can't be read.
 
     From the header. Only a picture that its EXIF data may turn is decoded, by the OpenCV that training uses, as
     rules differ by format and version. One of more than Pillow's limit of 179 million pixels counts as unreadable.
@@ -36,9 +42,9 @@ def image_size(path: Path) -> tuple[int, int] | None:
     except Exception:  # Pillow's parsers raise anything on damaged files
         return None
     if orientation == 1:
-        return size
+        return *size, 1
     decoded = _decode(path)
-    return None if decoded is None else decoded.shape[1::-1]
+    return None if decoded is None else (*decoded.shape[1::-1], orientation)
 
 
 def exif_orientation(image: Image.Image) -> int:

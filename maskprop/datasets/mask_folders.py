@@ -105,7 +105,12 @@ def _read_video(folder: Path, masks: Path, binary: bool) -> tuple[dict, dict[int
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[Image.Image]:
+def open_picture(path: Path) -> Iterator[Image.Image]:
+    """PIL's picture, which is read inside.
+
+    Raises:
+        AnnotationError: it can't be read.
+    """
     try:
         with Image.open(path) as picture:
             yield picture
@@ -117,7 +122,7 @@ def _open(path: Path) -> Iterator[Image.Image]:
 
 def _size(path: Path) -> tuple[int, int]:
     """(width, height) of a frame."""
-    with _open(path) as picture:
+    with open_picture(path) as picture:
         if exif_orientation(picture) != 1:
             raise AnnotationError(
                 f'{path}: turned by its EXIF orientation, which image readers obey or not, so that masks may not '
@@ -128,7 +133,7 @@ def _size(path: Path) -> tuple[int, int]:
 
 def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8."""
-    with _open(path) as picture:
+    with open_picture(path) as picture:
         if picture.mode not in INDEXED:
             raise AnnotationError(
                 f'{path}: a picture of mode {picture.mode}; expected an indexed or grey PNG of 8 bits, whose '

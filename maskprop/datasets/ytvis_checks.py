@@ -60,6 +60,7 @@ class _Checker:
         self.videos: dict[int, tuple[int, int, int]] = {}  # id -> (length, height, width) of the sound ones
         self.video_ids: set[int] = set()
         self.category_ids: set[int] = set()
+        self.listed_categories: set[int] = set()  # known before the videos are checked, which come first
 
     def add(self, rule: str, record: str, field: str, found: str, fix: str, warn: bool = False) -> None:
         severity = 'warning' if warn else 'error'
@@ -79,6 +80,8 @@ class _Checker:
         annotations = data.get('annotations')
         if annotations is not None and not isinstance(annotations, list):
             self.add('top-level', '', 'annotations', _show(annotations), 'expected a list, or null for none')
+        listed = data['categories'] if isinstance(data.get('categories'), list) else []
+        self.listed_categories = {c['id'] for c in listed if isinstance(c, dict) and _is_id(c.get('id'))}
         self.video_ids = self._records(data, 'videos', 'video', self._check_video)
         self.category_ids = self._records(data, 'categories', 'category', self._check_category)
         self._records(data, 'annotations', 'annotation', self._check_annotation)
@@ -121,6 +124,16 @@ class _Checker:
             sound = False
         if sound:
             self.videos[video['id']] = len(names), video['height'], video['width']
+        self._check_unknown(video, name)
+
+    def _check_unknown(self, video: dict, name: str) -> None:
+        unknown = video.get('unknown_categories')
+        known = self.listed_categories
+        if unknown is not None and not (
+            isinstance(unknown, list) and all(_is_id(i) and i in known for i in unknown)
+        ):
+            fix = 'expected a list of ids of categories, or leave it out'
+            self.add('unknown-categories', name, 'unknown_categories', _show(unknown), fix)
 
     def _check_category(self, category: dict, name: str) -> None:
         if not isinstance(category.get('name'), str) or not category['name']:
@@ -172,6 +185,9 @@ class _Checker:
             self.add('areas', name, 'areas', 'missing', fix, warn=True)
         if 'segmentations' not in lists:
             return
+        if annotation.get('box_only'):
+            self._check_box_only(annotation, name, lists)
+            return
         faults, areas = inspect_masks(lists['segmentations'], height, width)
         for fault in faults:
             self.add(fault.rule, name, f'segmentations[{fault.frame}]', fault.found, fault.fix)
@@ -188,6 +204,32 @@ class _Checker:
             fix = 'write null where the object is not visible (taken as null)'
             self.add('mask-empty', name, f'segmentations[{empty[0]}]', found, fix, warn=True)
 
+    def _check_box_only(self, annotation: dict, name: str, lists: dict[str, Sequence[Any]]) -> None:
+        """An object whose masks nobody drew: boxes say where it is, and all masks are null."""
+        if annotation['box_only'] is not True:
+            self.add('box-only', name, 'box_only', _show(annotation['box_only']), 'expected true or false')
+        masked = [i for i, mask in enumerate(lists['segmentations']) if not is_absent(mask)]
+        if masked:
+            fix = 'write null, or leave box_only out'
+            self.add('box-only', name, f'segmentations[{masked[0]}]', 'a mask of a box_only object', fix)
+            return
+        boxes = lists.get('bboxes', ())
+        if all(is_absent(box) for box in boxes):
+            self.add('box-only', name, 'bboxes', 'no box of a box_only object', 'write its boxes, or leave it out')
+        for frame, box in enumerate(boxes):
+            if not is_absent(box):
+                self._check_box(name, f'bboxes[{frame}]', box)
+
+    def _check_box(self, name: str, field: str, box: Any) -> bool:
+        """Whether a box is sound."""
+        if not (isinstance(box, list) and len(box) == 4 and all(is_finite_number(x) for x in box)):
+            self.add('box', name, field, _show(box), 'expected [x, y, width, height], finite, or null')
+        elif min(box[2:]) < 0:
+            self.add('box', name, field, f'{box}, a negative size', 'expected [x, y, width, height] in pixels')
+        else:
+            return True
+        return False
+
     def _check_boxes(self, name: str, boxes: Sequence[Any], masks: Sequence[Any], areas: np.ndarray) -> None:
         without_box: list[int] = []
         for frame, (box, mask) in enumerate(zip(boxes, masks, strict=True)):
@@ -195,12 +237,8 @@ class _Checker:
             if is_absent(box):
                 if not is_absent(mask) and areas[frame] != 0:
                     without_box.append(frame)
-            elif not (isinstance(box, list) and len(box) == 4 and all(is_finite_number(x) for x in box)):
-                self.add('box', name, field, _show(box), 'expected [x, y, width, height], finite, or null')
-            elif min(box[2:]) < 0:
-                self.add('box', name, field, f'{box}, a negative size', 'expected [x, y, width, height] in pixels')
-            elif is_absent(mask) and min(box[2:]) > 0:
-                fix = 'add the mask, or write null for the box'
+            elif self._check_box(name, field, box) and is_absent(mask) and min(box[2:]) > 0:
+                fix = 'add the mask, write null for the box, or box_only: true where no frame has one'
                 self.add('box-without-mask', name, field, f'{box}, but no mask in this frame', fix)
         if without_box:
             found = f'null beside a mask in {len(without_box)} frames, the first {without_box[0]}'

@@ -40,8 +40,16 @@ class AnnotationError(ValueError):
     """An annotation file that cannot be used. The message names file, record, field and the fix."""
 
 
-class Video(TypedDict):
-    """A video: its frames in order, relative to the image folder, and their size in pixels."""
+class _OptionalOfVideo(TypedDict, total=False):
+    unknown_categories: list[int]
+
+
+class Video(_OptionalOfVideo):
+    """A video: its frames in order, relative to the image folder, and their size in pixels.
+
+    ``unknown_categories``: ids of categories whose objects may be in the frames without an annotation, so that
+    nothing follows from their absence (docs/stills.md).
+    """
 
     id: int
     width: int
@@ -59,8 +67,12 @@ class _RequiredOfAnnotation(TypedDict):
 
 
 class Annotation(_RequiredOfAnnotation, total=False):
-    """One object in one video; the lists have one entry a frame, null where the object is not visible."""
+    """One object in one video; the lists have one entry a frame, null where the object is not visible.
 
+    ``box_only``: True where no mask was drawn: all ``segmentations`` are null and ``bboxes`` say where it is.
+    """
+
+    box_only: bool
     bboxes: list[list[float] | None]
     areas: list[float | None]
 
@@ -215,8 +227,9 @@ def summarize(gt: GroundTruth) -> dict[str, Any]:
     """Counts of a loaded file.
 
     Returns:
-        ``videos``, ``frames``, ``instances``, ``categories`` (listed), ``crowd`` (instances), ``masks``,
-        ``null_share`` (of the entries of ``segmentations``), ``per_category`` ({name: instances}).
+        ``videos``, ``frames``, ``instances``, ``categories`` (listed), ``crowd`` (instances), ``box_only``
+        (instances), ``masks``, ``null_share`` (of the entries of ``segmentations``), ``per_category``
+        ({name: instances}).
     """
     annotations = gt['annotations'] or []
     names = {c['id']: c['name'] for c in sorted(gt['categories'], key=lambda c: c['id'])}
@@ -231,6 +244,7 @@ def summarize(gt: GroundTruth) -> dict[str, Any]:
         instances=len(annotations),
         categories=len(names),
         crowd=sum(bool(a['iscrowd']) for a in annotations),
+        box_only=sum(bool(a.get('box_only')) for a in annotations),
         masks=masks,
         null_share=(entries - masks) / entries if entries else float(np.nan),
         per_category={f'{names[i]} ({i})': n for i, n in per_category.items()},

@@ -112,6 +112,9 @@ ERRORS = [
     ('box', BOX, [1, 2, 3, 10**400], r'annotation 1, bboxes\[2\]: \[1, 2, 3, 1000'),
     ('box', BOX, 'abcd', r"annotation 1, bboxes\[2\]: 'abcd'"),
     ('box-without-mask', MASK, None, r'annotation 1, bboxes\[2\]: .* but no mask in this frame'),
+    ('box-only', 'annotations.0.box_only', True, r'annotation 1, segmentations\[0\]: a mask of a box_only object'),
+    ('unknown-categories', 'videos.0.unknown_categories', [7, 99], r'video 1, unknown_categories: \[7, 99\]'),
+    ('unknown-categories', 'videos.0.unknown_categories', 7, r'video 1, unknown_categories: 7'),
     ('areas', 'annotations.0.areas.2', math.inf, r'annotation 1, areas\[2\]: inf'),
     ('areas', 'annotations.0.areas.2', 10**400, r'annotation 1, areas\[2\]: 1000'),
     ('areas', 'annotations.0.areas.2', -1, r'annotation 1, areas\[2\]: -1'),
@@ -156,6 +159,37 @@ def test_each_broken_rule_is_one_error(gt, write, rule, where, value, message):
     assert text.startswith(f'{path}: ') and re.search(message, text) and errors[0].fix
     with pytest.raises(AnnotationError, match=message):
         load_ytvis(path)
+
+
+def without_masks(gt: dict) -> dict:
+    """Annotation 1 has boxes only."""
+    length = len(gt['annotations'][0]['segmentations'])
+    gt['annotations'][0].update(segmentations=[None] * length, areas=[None] * length, box_only=True)
+    gt['videos'][0]['unknown_categories'] = [7]
+    return gt
+
+
+def test_an_object_may_have_boxes_only(gt, write):
+    path = write(without_masks(gt))
+    assert find_problems(path) == []
+    assert summarize(load_ytvis(path))['box_only'] == 1
+    assert load_ytvis(path)['videos'][0]['unknown_categories'] == [7]
+
+
+@pytest.mark.parametrize(
+    'rule,where,value,message',
+    [
+        ('box-only', 'bboxes', [None] * 8, 'annotation 1, bboxes: no box of a box_only object'),
+        ('box-only', 'bboxes', del_, 'annotation 1, bboxes: no box'),
+        ('box-only', 'box_only', 'yes', "annotation 1, box_only: 'yes'"),
+        ('box', 'bboxes.2', [1, 2, -3, 4], 'negative size'),
+        ('box-without-mask', 'box_only', False, 'but no mask in this frame'),
+    ],
+)
+def test_each_fault_of_boxes_only(gt, write, rule, where, value, message):
+    problems = find_problems(write(broken(without_masks(gt), f'annotations.0.{where}', value)))
+    assert rule in {p.rule for p in problems}
+    assert any(re.search(message, str(p)) for p in problems)
 
 
 @pytest.mark.parametrize('rule,where,value,message', WARNINGS, ids=names(WARNINGS))

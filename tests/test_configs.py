@@ -77,7 +77,7 @@ def test_pipelines_and_variants_build(path, tmp_path):
     weights = tmp_path / 'reid.pth'
     weights.touch()  # a linker that needs weights says at once when their file is missing
     for split in ('train', 'val', 'test'):
-        for transform in cfg[f'{split}_dataloader'].dataset.pipeline:
+        for transform in (cfg[f'{split}_dataloader'] or cfg.test_dataloader).dataset.pipeline:
             TRANSFORMS.build(transform)
     with torch.device('meta'):  # without weights, which take most of the time
         model = build(cfg)

@@ -15,7 +15,7 @@ from torch import nn
 import maskprop
 from maskprop.engine.build_errors import explain_build_errors, explain_downloads
 from maskprop.engine.checkpoint import load_checkpoint_file
-from maskprop.engine.config import ConfigError, load_config
+from maskprop.engine.config import ConfigError, load_config, use_variant
 from maskprop.engine.weights import load_weights
 
 
@@ -24,6 +24,7 @@ def init_model(
     checkpoint: str | Path | None = None,
     device: str | torch.device | None = None,
     cfg_options: dict | None = None,
+    variant: str | None = None,
 ) -> nn.Module:
     """Builds a model for inference.
 
@@ -33,6 +34,7 @@ def init_model(
             ``weights_only=True``, so it cannot run code.
         device: None: the first GPU if there is one, else the CPU.
         cfg_options: config keys to override, as ``--cfg-options``.
+        variant: which of the config's ``variants`` says how objects are linked; None: the model itself.
 
     Returns:
         The model in eval mode, with ``model.cfg`` and ``model.dataset_meta`` (``classes``: names by label,
@@ -58,6 +60,8 @@ def init_model(
     from maskprop.engine.num_classes import fit_num_classes
 
     cfg = load_config(config, cfg_options)
+    if variant is not None:
+        use_variant(cfg, variant)
     loaded = None if checkpoint is None else load_checkpoint_file(checkpoint)
     meta = find_dataset_meta(cfg, loaded)
     fit_num_classes(cfg.model, len(meta['classes']), str(checkpoint or 'the config'))

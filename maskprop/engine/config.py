@@ -102,6 +102,20 @@ def merge_options(cfg: Config, options: dict | None) -> None:
         raise ConfigError(f'--cfg-options {" ".join(options)}: does not fit the config: {error}') from error
 
 
+def use_variant(cfg: Config, name: str) -> None:
+    """Let a config's model stream videos as one of its ``variants`` does, in place.
+
+    Raises:
+        ConfigError: there is no such variant.
+    """
+    variants = cfg.get('variants') or {}
+    if name not in variants:
+        known = f'it has {", ".join(variants)}' if variants else 'it has none'
+        raise ConfigError(f'config {cfg.filename}: no variant {name!r}; {known}')
+    for key, value in variants[name].items():
+        cfg.model[key] = value  # as a whole, as start_video takes it
+
+
 def prepare_training(
     cfg: Config,
     *,

@@ -30,6 +30,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--frame-stride', type=int, default=1, metavar='S', help='take every S-th frame (default: 1, all)'
     )
+    parser.add_argument(
+        '--variant', metavar='NAME', help="link objects as this one of the config's variants does (docs/coco.md)"
+    )
     parser.add_argument('--no-video', action='store_true', help='write results.json only')
     parser.add_argument(
         '--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE', help='override config keys'
@@ -40,7 +43,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
-        model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
+        model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, args.variant)
         count = infer_video_to_folder(
             model,
             args.video,

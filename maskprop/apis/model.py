@@ -13,9 +13,10 @@ from mmengine.model.utils import revert_sync_batchnorm
 from torch import nn
 
 import maskprop
-from maskprop.engine.build_errors import explain_build_errors
-from maskprop.engine.checkpoint import load_checkpoint_file, load_weights, saved_classes
-from maskprop.engine.config import ConfigError, is_whole_model, load_config
+from maskprop.engine.build_errors import explain_build_errors, explain_downloads
+from maskprop.engine.checkpoint import load_checkpoint_file, saved_classes
+from maskprop.engine.config import ConfigError, is_whole_model, load_config, use_variant
+from maskprop.engine.weights import load_weights
 from maskprop.zoo import find_model
 
 
@@ -24,6 +25,7 @@ def init_model(
     checkpoint: str | Path | None = None,
     device: str | torch.device | None = None,
     cfg_options: dict | None = None,
+    variant: str | None = None,
 ) -> nn.Module:
     """Builds a model for inference.
 
@@ -35,6 +37,7 @@ def init_model(
             run code.
         device: None: the first GPU if there is one, else the CPU.
         cfg_options: config keys to override, as ``--cfg-options``.
+        variant: which of the config's ``variants`` says how objects are linked; None: the model itself.
 
     Returns:
         The model in eval mode, with ``model.cfg`` and ``model.dataset_meta`` (``classes``: names by label,
@@ -63,13 +66,16 @@ def init_model(
     cfg = load_config(config, cfg_options)
     if checkpoint is None and isinstance(config, str | Path) and is_whole_model(str(config)):
         checkpoint = config
+    if variant is not None:
+        use_variant(cfg, variant)
     loaded = None if checkpoint is None else load_checkpoint_file(checkpoint)
     meta = find_dataset_meta(cfg, loaded, checkpoint)
     fit_num_classes(cfg.model, len(meta['classes']), str(checkpoint or 'the config'))
     with explain_build_errors(cfg):
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
     if loaded is None:
-        model.init_weights()
+        with explain_downloads(cfg):
+            model.init_weights()
     else:
         load_weights(model, loaded, str(checkpoint))
     model.dataset_meta = meta
@@ -117,7 +123,7 @@ def find_dataset_meta(
     ):
         meta = {key.lower(): value for key, value in (meta or {}).items()}
         if meta.get('classes'):
-            return _complete(meta)
+            return _complete(meta, cfg.get('metainfo'))
     if checkpoint is not None:
         warnings.warn(
             'the checkpoint does not say what its classes are; they are read from the test set', stacklevel=2
@@ -140,9 +146,13 @@ def _meta_of_test_set(cfg: Config) -> Mapping[str, Any]:
         ) from error
 
 
-def _complete(meta: Mapping[str, Any]) -> dict[str, list]:
+def _complete(meta: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> dict[str, list]:
+    """With category ids: its own, or those of ``known`` for the same classes (COCO's have gaps), or 1, 2, ..."""
     classes = list(meta['classes'])
-    ids = [int(i) for i in meta.get('category_ids') or range(1, len(classes) + 1)]
+    ids = meta.get('category_ids')
+    if not ids and known and list(known.get('classes', ())) == classes:
+        ids = known.get('category_ids')
+    ids = [int(i) for i in ids or range(1, len(classes) + 1)]
     if len(ids) != len(classes):
         raise ConfigError(f'{len(classes)} class names but {len(ids)} category ids: {classes}, {ids}')
     return dict(classes=classes, category_ids=ids)

@@ -19,10 +19,9 @@ import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
-from torch import nn
 
 from maskprop.engine.published import is_published, read_published
-from maskprop.zoo import DownloadError, did_you_mean, download, find_model, hub_file
+from maskprop.zoo import did_you_mean, download, find_model, hub_file
 
 MapLocation = str | torch.device | Callable | None
 
@@ -136,14 +135,7 @@ def load_url(
         DownloadError: as :func:`maskprop.zoo.download.download`.
         CheckpointError: as :func:`load_checkpoint_file`.
     """
-    try:
-        file = download(url, folder=model_dir, name=file_name, progress=progress)
-    except DownloadError as error:
-        raise DownloadError(
-            f"{error}. Or train from scratch: in the config set load_from=None and init_cfg=None in the model's "
-            'backbone'
-        ) from error
-    return load_checkpoint_file(file, map_location)
+    return load_checkpoint_file(download(url, folder=model_dir, name=file_name, progress=progress), map_location)
 
 
 def local_checkpoint(checkpoint: str | os.PathLike) -> Path:
@@ -166,26 +158,6 @@ def local_checkpoint(checkpoint: str | os.PathLike) -> Path:
             'last one that a training wrote)'
         )
     return Path(text)
-
-
-def load_weights(model: nn.Module, checkpoint: Mapping[str, Any], name: str) -> None:
-    """Loads a checkpoint's weights; every weight of the model must be there, in its shape.
-
-    Raises:
-        CheckpointError: one isn't. mmengine would go on with random weights in its place.
-    """
-    weights = checkpoint.get('state_dict', checkpoint)
-    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-    advice = 'Use the config that it was trained with (its text is in the checkpoint, under meta/cfg)'
-    try:
-        missing = model.load_state_dict(weights, strict=False).missing_keys
-    except RuntimeError as error:  # other shapes
-        shapes = '; '.join(line.strip(' .\t') for line in str(error).splitlines()[1:4])
-        raise CheckpointError(f'checkpoint {name} does not fit the model: {shapes}. {advice}') from None
-    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
-    if missing:
-        listed = ', '.join(missing[:5]) + (f' and {len(missing) - 5} more' if len(missing) > 5 else '')
-        raise CheckpointError(f'checkpoint {name} does not fit the model: it lacks {listed}. {advice}')
 
 
 def saved_classes(checkpoint: Mapping[str, Any]) -> dict[str, list]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from maskprop.conversion.golden_arrays import Compared
 from maskprop.conversion.objprop_reference import convert_state_dict
 from maskprop.engine.checkpoint import CheckpointError
 from maskprop.methods.masktrack_rcnn.mask_track_linker import MaskTrackLinker
@@ -29,11 +31,45 @@ from maskprop.methods.objprop.inter_frame_attention import object_maps, spatial_
 from maskprop.methods.objprop.inter_frame_attention_head import InterFrameAttentionHead, find_objects
 from maskprop.structures import Frame, FrameResult, PerInstance
 
+TOLERANCE = 1e-4  # absolute and relative
+INDEXED = ('seq_fill_prob', 'seq_fill_mask')  # rows belong to those of NAME_index; their order has no meaning
+INPUTS = re.compile(
+    r'(cur|ref|seq)_p\d+|pad_shape|img_shape|num_ref_boxes|ref_boxes|num_gt|gt_.*|scale_factor|predict_boxes_orig'
+    r'|predict_labels_0based|seq_det|track_(ref_)?x(_n)?|track_ids|track_id_weights|match_(det|prev)_(bboxes|labels)'
+)
 SIGMA, STRIDE = 8.0, 8  # cells, pixels: the released code's
 LEVELS = (2, 3, 4, 5)
 ROW_FORMS = dict(intdiv='index', truediv='fraction')
 
 Arrays = Mapping[str, Tensor]
+
+
+def compare(case: Arrays, state: Mapping[str, Any]) -> dict[str, Compared]:
+    """Every output array of a case, ours and the reference's.
+
+    Args:
+        case: inputs and outputs by name. state: a reference state dict of the three heads.
+    """
+    found: dict[str, Tensor] = {}
+    for recompute in (recompute_attention, recompute_prediction, recompute_fills, recompute_tracking):
+        found.update(recompute(case, state))
+    found = _in_order(found)
+    expected = {name: case[name] for name in found}
+    expected = _in_order(expected)
+    # its channel 0 is the background's, which this project doesn't have
+    expected['mask_logits'] = expected['mask_logits'][:, 1:]
+    return {name: Compared(value, expected[name], TOLERANCE, TOLERANCE) for name, value in found.items()}
+
+
+def _in_order(arrays: Arrays) -> dict[str, Tensor]:
+    """The arrays of the fill sequence with rows in the order of frame and object id."""
+    ordered = dict(arrays)
+    keys = {name: f'{name}_index' for name in INDEXED} | {f'{name}_index': f'{name}_index' for name in INDEXED}
+    for name, key in (keys | dict(seq_out='seq_out')).items():
+        if arrays[key].numel():
+            rows = arrays[key][:, :2].tolist()
+            ordered[name] = arrays[name][sorted(range(len(rows)), key=rows.__getitem__)]
+    return ordered
 
 
 def build_attention_head(state: Mapping[str, Any], row: str = 'index') -> InterFrameAttentionHead:

@@ -4,6 +4,8 @@
 
 * ``compare(case, state) -> dict[str, Compared]``: every output array of a case by name, ours and the reference's;
 * ``INPUTS``: a compiled pattern of the names in a case that are not compared.
+
+Modules whose names begin with ``_`` are parts of theirs.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from types import ModuleType
 
 def methods() -> list[str]:
     """The methods that have reference numbers."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith('_'))
 
 
 def load_method(name: str) -> ModuleType:

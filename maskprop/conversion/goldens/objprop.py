@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pycocotools.mask as mask_utils
 import torch
 import torch.nn.functional as F
@@ -16,12 +15,12 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from maskprop.conversion.golden_arrays import Compared
+from maskprop.conversion.goldens._detected_frame import detected_frame
 from maskprop.conversion.objprop_reference import convert_state_dict
 from maskprop.engine.checkpoint import CheckpointError
 from maskprop.methods.masktrack_rcnn.mask_track_linker import MaskTrackLinker
 from maskprop.methods.masktrack_rcnn.track_embed_head import TrackEmbedHead
 from maskprop.methods.masktrack_rcnn.track_matching import (
-    match_logits,
     match_scores,
     pairwise_box_iou,
     update_memory,
@@ -29,6 +28,7 @@ from maskprop.methods.masktrack_rcnn.track_matching import (
 from maskprop.methods.objprop.history_filler import HistoryFiller
 from maskprop.methods.objprop.inter_frame_attention import object_maps, spatial_weight
 from maskprop.methods.objprop.inter_frame_attention_head import InterFrameAttentionHead, find_objects
+from maskprop.ops.match_logits import match_logits
 from maskprop.structures import Frame, FrameResult, PerInstance
 
 TOLERANCE = 1e-4  # absolute and relative
@@ -238,26 +238,12 @@ def _sequence_frame(
     with torch.no_grad():
         code = head.encode_features([level[index : index + 1] for level in feats])[0]
     size = tuple(side * head.stride for side in code.shape[-2:])
-    frame = _detected_frame(rows[:, 2:7], rows[:, 7].long(), size=size, attention_head=code)
+    frame = detected_frame(rows[:, 2:7], rows[:, 7].long(), size=size, attention_head=code)
     result = FrameResult(index)
     for track_id, scores, rle in zip(rows[:, 1].tolist(), frame.class_scores, frame.rles, strict=True):
         ((label, score),) = scores.items()
         result.add(int(track_id), label, score, rle)
     return frame, result
-
-
-def _detected_frame(boxes: Tensor, labels: Tensor, size: tuple[int, int] = (1, 1), **codes: Any) -> Frame:
-    """A frame with the detections of (N, 5) boxes and scores; their masks, which nothing here needs, are empty."""
-    rle = mask_utils.encode(np.zeros(size, dtype=np.uint8, order='F'))
-    return Frame(
-        masks=torch.zeros(len(boxes), 1, 1),
-        boxes=boxes[:, :4],
-        class_scores=[{label: score} for label, score in zip(labels.tolist(), boxes[:, 4].tolist(), strict=True)],
-        rles=[rle] * len(boxes),
-        size=size,
-        map_size=size,
-        codes=codes,
-    )
 
 
 @torch.no_grad()
@@ -304,8 +290,8 @@ def _matching(case: Arrays, embeds: Tensor, ref_embeds: Tensor, logits: Tensor) 
     boxes, labels = case['match_det_bboxes'], case['match_det_labels']
     known_boxes, known_labels = case['match_prev_bboxes'], case['match_prev_labels']
     linker = MaskTrackLinker(losers='duplicate')
-    linker.link(_detected_frame(known_boxes, known_labels, track_head=PerInstance(ref_embeds)))
-    ids = linker.link(_detected_frame(boxes, labels, track_head=PerInstance(embeds)))
+    linker.link(detected_frame(known_boxes, known_labels, track_head=PerInstance(ref_embeds)))
+    ids = linker.link(detected_frame(boxes, labels, track_head=PerInstance(embeds)))
     objects = [-1 if track_id is None else track_id - 1 for track_id in ids]
     ious = pairwise_box_iou(boxes[:, :4], known_boxes[:, :4], legacy=True)
     same = (labels[:, None] == known_labels).float()

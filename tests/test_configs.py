@@ -33,6 +33,9 @@ def build(cfg: Config) -> torch.nn.Module:
     if cfg.model.get('refinement_head'):
         cfg.model.refinement_head.patch_size = 32  # 384 is for big frames
     detector = cfg.model.detector
+    if 'rcnn' not in detector.test_cfg:  # one stage
+        detector.test_cfg.max_per_img = 5
+        return MODELS.build(cfg.model)
     stages = detector.train_cfg.rcnn
     for stage in stages if isinstance(stages, list) else [stages]:
         stage.sampler.num = 32
@@ -81,6 +84,8 @@ def test_pipelines_and_variants_build(path, tmp_path):
     for overrides in cfg.get('variants', {}).values():
         if isinstance(overrides.get('linker', {}).get('reid'), dict):
             overrides.linker.reid.init_cfg.checkpoint = str(weights)
+        if overrides.get('propagator', {}).get('flow', {}).get('type') == 'RAFTFlow':
+            overrides.propagator.flow.weights = None  # they are downloaded
         model.start_video(**overrides)
 
 

@@ -48,11 +48,10 @@ def frame_detections(model: torch.nn.Module, view: View, refined: bool = False) 
     """The records of one frame, with the class index as ``category_id``."""
     found = model.frame_detector.detect(view.feats, [view.meta])[0]
     scale = found.boxes.new_tensor(view.meta['scale_factor']).repeat(2)
-    height, width = view.meta['ori_shape'][:2]
     if refined:
         rles = model.refinement_head.encode(view, found).values
     else:
-        rles = model.paste_masks(found.roi_masks, found.boxes / scale, height, width)
+        rles = model.frame_encoder.final_masks(view.meta, found)
     columns = zip((found.boxes / scale).tolist(), found.labels.tolist(), found.scores.tolist(), rles, strict=True)
     return [
         dict(bbox=[x1, y1, x2 - x1, y2 - y1], category_id=label, score=score, segmentation=rle)

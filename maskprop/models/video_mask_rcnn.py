@@ -16,6 +16,7 @@ from maskprop.engine.num_classes import fill_num_classes
 from maskprop.models import model_parts
 from maskprop.models.frame_detector import TwoStageFrameDetector
 from maskprop.models.frame_pairs import FramePairs, pair_features
+from maskprop.models.one_stage_detector import OneStageFrameDetector
 from maskprop.models.view_frames import DEFAULT_STRIDE, FrameEncoder
 from maskprop.structures import Frame, FrameDetector, Propagator, VideoHead, View
 from maskprop.tracking.features import FeatureStream
@@ -30,7 +31,7 @@ class VideoMaskRCNN(BaseMOTModel):
     :meth:`start_video`.
 
     Args:
-        detector: config of any mmdet two-stage instance-segmentation detector, or of a
+        detector: config of any mmdet two-stage instance-segmentation detector, of RTMDet-Ins, or of a
             :class:`~maskprop.structures.protocols.FrameDetector` with ``backbone`` and ``neck``.
         aggregator: config of what makes a frame's backbone features of those of its neighbours too (STSN), before
             the neck.
@@ -102,8 +103,10 @@ class VideoMaskRCNN(BaseMOTModel):
     @property
     def frame_detector(self) -> FrameDetector:
         """The detector as the model calls it."""
-        given = isinstance(self.detector, FrameDetector)
-        return self.detector if given else TwoStageFrameDetector(self.detector)
+        if isinstance(self.detector, FrameDetector):
+            return self.detector
+        two_stage = hasattr(self.detector, 'roi_head')
+        return (TwoStageFrameDetector if two_stage else OneStageFrameDetector)(self.detector)
 
     @property
     def frame_encoder(self) -> FrameEncoder:

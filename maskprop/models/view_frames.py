@@ -55,15 +55,21 @@ class FrameEncoder:
             groups = group_duplicates(detections.boxes / scale, detections.scores, self.merge_iou)
         kept = groups.unique()
         found = detections.select(kept)
-        boxes = found.boxes / scale
         return Frame(
-            masks=paste_soft_masks(found.roi_masks, found.boxes / self.stride, *self._cells(view)),
-            boxes=boxes.cpu(),
+            masks=self._soft_masks(view, found),
+            boxes=(found.boxes / scale).cpu(),
             class_scores=class_scores(detections, groups, kept),
-            rles=self.paste_masks(found.roi_masks, boxes, *view.meta['ori_shape'][:2]),
+            rles=self.final_masks(view.meta, found),
             codes=self._codes(view, found, needs),
             **self._sizes(view),
         )
+
+    def final_masks(self, meta: dict, found: Detections) -> list[dict]:
+        """N RLEs at the video's size; ``meta``: of the frame."""
+        if found.frame_masks is not None:
+            return found.frame_masks.in_video(meta)
+        boxes = found.boxes / found.boxes.new_tensor(meta['scale_factor']).repeat(2)
+        return self.paste_masks(found.roi_masks, boxes, *meta['ori_shape'][:2])
 
     def from_instances(
         self,
@@ -99,6 +105,11 @@ class FrameEncoder:
             codes=self._codes(view, found.select(kept), needs),
             **self._sizes(view),
         )
+
+    def _soft_masks(self, view: View, found: Detections) -> Tensor:
+        if found.frame_masks is not None:
+            return found.frame_masks.on_map(*self._cells(view))
+        return paste_soft_masks(found.roi_masks, found.boxes / self.stride, *self._cells(view))
 
     def _codes(self, view: View, instances: Detections, needs: Collection[str] | None) -> dict:
         wanted = (name for name in self.heads if needs is None or name in needs)

@@ -1,7 +1,7 @@
 """What flows between the folders of the package, and the protocols of its parts."""
 
 from maskprop.structures.clip_tracks import ClipTracks
-from maskprop.structures.detections import Detections
+from maskprop.structures.detections import Detections, FrameMasks
 from maskprop.structures.frame import Frame, PerInstance
 from maskprop.structures.frame_result import FrameResult
 from maskprop.structures.protocols import (
@@ -22,6 +22,7 @@ __all__ = [
     'Frame',
     'FrameDetector',
     'FrameFiller',
+    'FrameMasks',
     'FramePairs',
     'FrameResult',
     'Linker',

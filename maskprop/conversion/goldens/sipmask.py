@@ -14,7 +14,7 @@ from torch import Tensor
 from maskprop.conversion.golden_arrays import Compared
 from maskprop.conversion.goldens._sipmask_tracking import compare_tracking
 from maskprop.conversion.sipmask_reference import HEAD, architecture, convert_state_dict
-from maskprop.methods.sipmask.mask_assembly import assemble_masks, cells_in_boxes
+from maskprop.methods.sipmask.mask_assembly import REGIONS, assemble_masks, cells_in_boxes
 from maskprop.methods.sipmask.point_assigner import PointAssigner
 from maskprop.methods.sipmask.sipmask_detector import AssembledMasks
 from maskprop.methods.sipmask.sipmask_head import PointDetections, SipMaskHead
@@ -204,7 +204,7 @@ def _regions(boxes: Tensor, height: int, width: int) -> Tensor:
     """(N, h, w) long: the sub-region of each cell, -1 outside."""
     found = cells_in_boxes(boxes, height, width)
     regions = torch.full((len(boxes), height * width), -1)
-    return regions.index_put((found.boxes, found.cells), found.regions).unflatten(1, (height, width))
+    return regions.index_put((found.boxes, found.cells), found.regions % REGIONS).unflatten(1, (height, width))
 
 
 def _targets(case: Arrays, head: SipMaskHead, track_head: SipMaskTrackHead) -> Found:

@@ -1,12 +1,14 @@
 """SipMask's spatial preservation: masks assembled of basis maps, with coefficients of its own for each sub-region.
 
 A box is parted into 2 x 2 sub-regions. In each of them the mask's logits are the basis maps, weighted by the
-coefficients of that sub-region; outside of the box the probability is 0. The cells in the boxes are one flat list,
-so there is no loop over instances or sub-regions, and what is outside costs nothing.
+coefficients of that sub-region; outside of the box the probability is 0. Sub-regions are the rows, and the map's
+cells the columns, of one sparse matrix: the product of coefficients and basis maps, sampled where a cell lies in a
+sub-region. So there is no loop over instances or sub-regions, and what is outside costs nothing.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -15,41 +17,68 @@ from torch import Tensor
 REGIONS = 4  # top left, top right, bottom left, bottom right
 EXTRA = 0.1  # the reference parts a box .05 cells past its middle
 
+for message in ('Sparse CSR tensor support is in beta', 'Sparse invariant checks are implicitly disabled'):
+    warnings.filterwarnings('ignore', message)
+
 
 class BoxCells(NamedTuple):
-    """The cells of a map that lie in boxes, as a flat list of L (box, cell) pairs, box by box, row by row.
+    """The cells of a map that lie in N boxes: L (sub-region, cell) pairs, sub-region by sub-region, row by row.
 
     Attributes:
-        boxes: (L,) long, row of the box. cells: (L,) long, y W + x. regions: (L,) long, 0 to 3.
+        counts: (4 N,) long, cells in each sub-region, those of a box side by side.
+        cells: (L,) long, y W + x.
     """
 
-    boxes: Tensor
+    counts: Tensor
     cells: Tensor
-    regions: Tensor
+
+    @property
+    def regions(self) -> Tensor:
+        """(L,) long: the sub-region of each pair, 4 n + region."""
+        return torch.repeat_interleave(self.counts, output_size=len(self.cells))
+
+    @property
+    def boxes(self) -> Tensor:
+        """(L,) long: the box of each pair."""
+        return torch.repeat_interleave(self.counts.view(-1, REGIONS).sum(1), output_size=len(self.cells))
 
 
 def cells_in_boxes(boxes: Tensor, height: int, width: int) -> BoxCells:
-    """The cells (x, y) with x1 <= x < x2 and y1 <= y < y2, and the sub-region of the box that each is in.
+    """The cells (x, y) with x1 <= x < x2 and y1 <= y < y2, by the sub-region of the box that each is in.
 
     Args:
         boxes: (N, 4) float, x1, y1, x2, y2 in cells; they may leave the map. height, width: of the map.
     """
     boxes = boxes.detach().float()
-    limit = boxes.new_tensor([width, height]).long()
-    # before the cast: a box far outside has no cell, and no number that a long can't hold
-    bounds = boxes.clamp(min=-1, max=float(max(height, width) + 1)).ceil().long()
-    first = bounds[:, :2].clamp(min=0)  # (N, 2), x and y
-    sides = (torch.minimum(bounds[:, 2:], limit) - first).clamp(min=0)
-    counts = sides.prod(1)
-    owners = torch.repeat_interleave(counts)  # (L,)
-    places = torch.arange(len(owners), device=boxes.device) - (counts.cumsum(0) - counts)[owners]
-    columns = sides[:, 0][owners]
-    x = places % columns + first[:, 0][owners]
-    y = places // columns + first[:, 1][owners]
-    halves = (boxes[:, 2:] - boxes[:, :2] + EXTRA) / 2
-    right = ((x - boxes[:, 0][owners]) / halves[:, 0][owners]).long()
-    below = ((y - boxes[:, 1][owners]) / halves[:, 1][owners]).long()
-    return BoxCells(owners, y * width + x, 2 * below + right)
+    left, columns = _halves(boxes[:, 0], boxes[:, 2], width)
+    top, rows = _halves(boxes[:, 1], boxes[:, 3], height)
+    # (N, 2) of an axis to the (4 N,) sub-regions
+    left, columns = (sides[:, None, :].expand(-1, 2, -1).flatten() for sides in (left, columns))
+    top, rows = (sides[:, :, None].expand(-1, -1, 2).flatten() for sides in (top, rows))
+    rows = rows.where(columns > 0, 0)
+    # each row of each sub-region is a run of neighbouring cells
+    regions = torch.repeat_interleave(rows)
+    y = top[regions] + _places(rows, regions)
+    lengths = columns[regions]
+    runs = torch.repeat_interleave(lengths)
+    cells = (y * width + left[regions])[runs] + _places(lengths, runs)
+    return BoxCells(rows * columns, cells)
+
+
+def _halves(low: Tensor, high: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """First cells and numbers of cells, each (N, 2) long, of both halves of N intervals on an axis."""
+    places = torch.arange(size, device=low.device, dtype=low.dtype)
+    low, high = low[:, None], high[:, None]
+    inside = (places >= low) & (places < high)
+    second = inside & ((places - low) / ((high - low + EXTRA) / 2) >= 1)
+    counts = torch.stack([inside.sum(1) - second.sum(1), second.sum(1)], 1)
+    first = inside.byte().argmax(1)
+    return torch.stack([first, first + counts[:, 0]], 1), counts
+
+
+def _places(counts: Tensor, groups: Tensor) -> Tensor:
+    """0, 1, ... in each group of a list whose groups lie side by side; ``groups``: of each entry."""
+    return torch.arange(len(groups), device=groups.device) - (counts.cumsum(0) - counts)[groups]
 
 
 def cell_logits(coefficients: Tensor, basis: Tensor, found: BoxCells) -> Tensor:
@@ -63,10 +92,19 @@ def cell_logits(coefficients: Tensor, basis: Tensor, found: BoxCells) -> Tensor:
     Returns:
         (L,) float.
     """
-    table = coefficients.float().reshape(-1, len(basis))  # (4 N, K), the regions of a box side by side
-    values = basis.float().flatten(1).T.contiguous()  # (H W, K): a cell's values lie side by side
-    weights = table.index_select(0, found.boxes * REGIONS + found.regions)
-    return (weights * values.index_select(0, found.cells)).sum(1)
+    table = coefficients.float().reshape(-1, len(basis))  # (4 N, K)
+    values = basis.float().flatten(1)
+    if len(found.cells) == 0:
+        return values.new_zeros(0) * (table.sum() + values.sum())  # both have a gradient all the same
+    where = torch.sparse_csr_tensor(
+        torch.cat([found.counts.new_zeros(1), found.counts.cumsum(0)]),
+        found.cells,
+        values.new_zeros(len(found.cells)),
+        size=(len(table), values.shape[1]),
+        check_invariants=False,
+    )
+    with torch.autocast(values.device.type, enabled=False):
+        return torch.sparse.sampled_addmm(where, table, values, beta=0.0).values()
 
 
 def assemble_masks(coefficients: Tensor, basis: Tensor, boxes: Tensor) -> Tensor:
@@ -78,8 +116,8 @@ def assemble_masks(coefficients: Tensor, basis: Tensor, boxes: Tensor) -> Tensor
     Returns:
         (N, H, W) float32 in [0, 1].
     """
-    height, width = basis.shape[1:]
-    found = cells_in_boxes(boxes, height, width)
-    masks = basis.new_zeros(len(boxes), height * width, dtype=torch.float32)
-    probabilities = cell_logits(coefficients, basis, found).sigmoid()
-    return masks.index_put((found.boxes, found.cells), probabilities).unflatten(1, (height, width))
+    size = basis.shape[1:].numel()
+    found = cells_in_boxes(boxes, *basis.shape[1:])
+    masks = basis.new_zeros(len(boxes) * size, dtype=torch.float32)
+    masks[found.boxes * size + found.cells] = cell_logits(coefficients, basis, found).sigmoid()
+    return masks.view(len(boxes), *basis.shape[1:])

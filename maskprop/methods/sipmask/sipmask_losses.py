@@ -43,10 +43,11 @@ def mask_loss(
     """
     boxes = boxes.detach() / STRIDE
     found = cells_in_boxes(boxes, *basis.shape[1:])
-    wanted = masks.flatten(1)[objects[found.boxes], found.cells].float()
+    owners = found.boxes
+    wanted = masks.flatten(1)[objects[owners], found.cells].float()
     entropies = F.binary_cross_entropy_with_logits(
         cell_logits(coefficients, basis, found), wanted, reduction='none'
     )
-    sums = entropies.new_zeros(len(boxes)).index_add(0, found.boxes, entropies)
+    sums = entropies.new_zeros(len(boxes)).index_add(0, owners, entropies)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     return (sums / areas * weights).sum() / max(len(boxes), 1)

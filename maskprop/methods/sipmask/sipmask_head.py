@@ -157,6 +157,8 @@ class SipMaskHead(FCOSHead):
     def basis(self, regression: Sequence[Tensor]) -> Tensor:
         """The basis maps (B, K, H / 2, W / 2) of the regression features of P3, P4 and P5."""
         maps = self.basis_conv2(self.basis_conv1(join_levels(regression)).relu()).relu()
+        # a cell's values side by side: the assembly would copy them into that order
+        maps = maps.contiguous(memory_format=torch.channels_last)
         return F.interpolate(maps, scale_factor=BASIS_SCALE, mode='bilinear', align_corners=False)
 
     def flatten(

@@ -13,9 +13,10 @@ from mmengine.model.utils import revert_sync_batchnorm
 from torch import nn
 
 import maskprop
-from maskprop.engine.build_errors import explain_build_errors
-from maskprop.engine.checkpoint import load_checkpoint_file, load_weights
+from maskprop.engine.build_errors import explain_build_errors, explain_downloads
+from maskprop.engine.checkpoint import load_checkpoint_file
 from maskprop.engine.config import ConfigError, load_config
+from maskprop.engine.weights import load_weights
 
 
 def init_model(
@@ -63,7 +64,8 @@ def init_model(
     with explain_build_errors(cfg):
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
     if loaded is None:
-        model.init_weights()
+        with explain_downloads(cfg):
+            model.init_weights()
     else:
         load_weights(model, loaded, str(checkpoint))
     model.dataset_meta = meta
@@ -98,7 +100,7 @@ def find_dataset_meta(cfg: Config, checkpoint: Mapping[str, Any] | None) -> dict
     for meta in (saved, cfg.get('metainfo'), cfg.test_dataloader.dataset.get('metainfo')):
         meta = {key.lower(): value for key, value in (meta or {}).items()}
         if meta.get('classes'):
-            return _complete(meta)
+            return _complete(meta, cfg.get('metainfo'))
     if checkpoint is not None:
         warnings.warn(
             'the checkpoint does not say what its classes are; they are read from the test set', stacklevel=2
@@ -121,9 +123,13 @@ def _meta_of_test_set(cfg: Config) -> Mapping[str, Any]:
         ) from error
 
 
-def _complete(meta: Mapping[str, Any]) -> dict[str, list]:
+def _complete(meta: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> dict[str, list]:
+    """With category ids: its own, or those of ``known`` for the same classes (COCO's have gaps), or 1, 2, ..."""
     classes = list(meta['classes'])
-    ids = [int(i) for i in meta.get('category_ids') or range(1, len(classes) + 1)]
+    ids = meta.get('category_ids')
+    if not ids and known and list(known.get('classes', ())) == classes:
+        ids = known.get('category_ids')
+    ids = [int(i) for i in ids or range(1, len(classes) + 1)]
     if len(ids) != len(classes):
         raise ConfigError(f'{len(classes)} class names but {len(ids)} category ids: {classes}, {ids}')
     return dict(classes=classes, category_ids=ids)

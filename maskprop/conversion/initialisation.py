@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from torch import Tensor
 
@@ -15,54 +13,7 @@ from maskprop.apis.model import find_dataset_meta
 from maskprop.conversion.state_dicts import check_files, read_state_dict, write_checkpoint
 from maskprop.engine.checkpoint import CheckpointError
 from maskprop.engine.config import ConfigError, load_config
-
-Shapes = Mapping[str, tuple[int, ...]]
-
-
-class Fit(NamedTuple):
-    """A state dict against a model.
-
-    Attributes:
-        kept: weights that the model has, in the model's shape.
-        reshaped: name, shape in the file, shape in the model: not kept, initialised anew.
-        absent: name and shape of the model's weights that the file lacks: initialised anew.
-        dropped: name and shape of the file's weights that the model lacks.
-    """
-
-    kept: dict[str, Tensor]
-    reshaped: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
-    absent: list[tuple[str, tuple[int, ...]]]
-    dropped: list[tuple[str, tuple[int, ...]]]
-
-    def report(self) -> str:
-        """All that is not kept, by name and shape; the heads that no detector has, by their number of weights."""
-        heads = Counter(name.partition('.')[0] for name, _ in self.absent if not name.startswith('detector.'))
-        lines = [f'kept: {len(self.kept)} weights']
-        lines += _list_rows('initialised anew, of another shape', self.reshaped)
-        lines += _list_rows(
-            'initialised anew, not in the file', [row for row in self.absent if row[0].startswith('detector.')]
-        )
-        lines += [f'initialised anew, not of a detector: {head}, {count} weights' for head, count in heads.items()]
-        lines += _list_rows('dropped, not in the model', self.dropped)
-        return '\n'.join(lines)
-
-
-def fit_state_dict(state: Mapping[str, Tensor], shapes: Shapes) -> Fit:
-    """Compare weights with a model's, by name and shape.
-
-    Args:
-        state: converted weights.
-        shapes: the model's weights, see :func:`model_shapes`.
-    """
-    found = {key: tuple(value.shape) for key, value in state.items()}
-    # counters that only a momentum of None uses; FrozenBatchNorm has none
-    absent = [(k, s) for k, s in shapes.items() if k not in found and not k.endswith('.num_batches_tracked')]
-    return Fit(
-        kept={key: value for key, value in state.items() if shapes.get(key) == found[key]},
-        reshaped=[(k, s, shapes[k]) for k, s in found.items() if k in shapes and shapes[k] != s],
-        absent=absent,
-        dropped=[(k, s) for k, s in found.items() if k not in shapes],
-    )
+from maskprop.engine.weights import Fit, Shapes, fit_state_dict, shapes_of
 
 
 def model_shapes(config: str, options: dict | None = None, num_classes: int | None = None) -> Shapes:
@@ -91,7 +42,7 @@ def model_shapes(config: str, options: dict | None = None, num_classes: int | No
         except ConfigError as error:
             raise ConfigError(f'{error}, or say how many there are: --num-classes N') from error
     fit_num_classes(cfg.model, num_classes, source)
-    return {key: tuple(value.shape) for key, value in MODELS.build(cfg.model).state_dict().items()}
+    return shapes_of(MODELS.build(cfg.model).state_dict())
 
 
 def write_initialisation(
@@ -123,7 +74,7 @@ def write_initialisation(
         first = (fit.reshaped or fit.dropped)[0]
         raise CheckpointError(
             f'{name}: nothing of its backbone fits the model of {config}, for example {first[0]} '
-            f"{_show(first[1])}. Take a checkpoint whose backbone is the config's"
+            f"{'x'.join(map(str, first[1]))}. Take a checkpoint whose backbone is the config's"
         )
     write_checkpoint(out, fit.kept, dict(converted_from=Path(source).name))
     return fit
@@ -161,16 +112,3 @@ def main(
         print(f'{fit.report()}\nwrote {args.out}')
 
     run(convert_and_report, parser.parse_args())
-
-
-def _list_rows(title: str, rows: list[tuple]) -> list[str]:
-    """Rows of a name and one shape, or the file's and the model's, under a title; nothing where there is none."""
-    shown = []
-    for name, shape, *others in rows:
-        both = ''.join(f' in the file, {_show(other)} in the model' for other in others)
-        shown.append(f'  {name}: {_show(shape)}{both}')
-    return [f'{title}:', *shown] if rows else []
-
-
-def _show(shape: tuple[int, ...]) -> str:
-    return 'x'.join(map(str, shape)) or 'scalar'

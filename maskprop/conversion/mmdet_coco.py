@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from maskprop.conversion.state_dicts import MMDET_1, MMDET_3, as_tensors, describe_layout, find_layout
 from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.state_dicts import MMDET_1, MMDET_3, as_tensors, describe_layout, find_layout
 
 PARTS = ('backbone', 'neck', 'rpn_head', 'roi_head')
 

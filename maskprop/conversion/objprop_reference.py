@@ -10,14 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from maskprop.conversion.state_dicts import (
-    as_tensors,
-    check_files,
-    describe_layout,
-    read_state_dict,
-    write_checkpoint,
-)
+from maskprop.conversion.state_dicts import check_files, read_state_dict, write_checkpoint
 from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.state_dicts import as_tensors, describe_layout
 
 
 class _Group(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskprop.conversion.state_dicts import TORCHVISION, as_tensors, describe_layout, find_layout
 from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.state_dicts import TORCHVISION, as_tensors, describe_layout, find_layout
 
 # Some names changed with torchvision 0.13: what older files lack is optional here.
 _RENAMES = (

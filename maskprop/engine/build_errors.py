@@ -44,6 +44,50 @@ def explain_build_errors(cfg: Config, values: bool = False) -> Iterator[None]:
         raise ConfigError(f'config {cfg.filename}: {message}') from error
 
 
+@contextmanager
+def explain_downloads(cfg: Config) -> Iterator[None]:
+    """Say which key asks for weights that could not be downloaded, and how to do without them.
+
+    Args:
+        cfg: what is built and initialised.
+
+    Raises:
+        ConnectionError: with the same message, and the key.
+    """
+    try:
+        yield
+    except ConnectionError as error:
+        keys = _keys_of_downloads(cfg, str(error))
+        if not keys:
+            raise
+        options = ' '.join(f'{key}=None' for key in keys)
+        raise type(error)(
+            f'{error}. It is asked for by {" and ".join(keys)}: to begin without it, --cfg-options {options}'
+        ) from error
+
+
+def _keys_of_downloads(cfg: Config, message: str) -> list[str]:
+    """Keys of the config whose weights a message is about: those with its address, else all with a short name."""
+    remote = {}
+    for path, value in _strings(cfg._cfg_dict, ''):
+        first = path.split('.')[0]
+        if '://' in value and (first == 'model' or path == 'load_from'):
+            remote[path.removesuffix('.checkpoint')] = value
+    exact = [key for key, value in remote.items() if value in message]
+    return exact or [key for key, value in remote.items() if not value.startswith('http')]
+
+
+def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every string in a config with its path, as ``--cfg-options`` takes it."""
+    if isinstance(value, str):
+        yield path, value
+    items = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    )
+    for key, entry in items:
+        yield from _strings(entry, f'{path}.{key}' if path else str(key))
+
+
 def _explain(cfg: Config, text: str) -> str | None:
     """What an error of mmengine's registries or of Python is in terms of the config; None: it isn't about it."""
     parts = [(path, part) for key in cfg if key in OPTIONAL_KEYS for path, part in _parts(cfg[key], key)]

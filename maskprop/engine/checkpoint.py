@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
-from torch import nn
 
 MapLocation = str | torch.device | Callable | None
 
@@ -138,30 +137,9 @@ def load_url(
         except OSError as error:  # URLError, HTTPError, timeouts, a refused connection
             raise ConnectionError(
                 f'cannot download the weights {url} ({error}). Without network access, download that file '
-                f'elsewhere and put it at {target}, or train from scratch: in the config set load_from=None and '
-                "init_cfg=None in the model's backbone"
+                f'elsewhere and put it at {target}'
             ) from error
     return load_checkpoint_file(target, map_location)
-
-
-def load_weights(model: nn.Module, checkpoint: Mapping[str, Any], name: str) -> None:
-    """Loads a checkpoint's weights; every weight of the model must be there, in its shape.
-
-    Raises:
-        CheckpointError: one isn't. mmengine would go on with random weights in its place.
-    """
-    weights = checkpoint.get('state_dict', checkpoint)
-    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-    advice = 'Use the config that it was trained with (its text is in the checkpoint, under meta/cfg)'
-    try:
-        missing = model.load_state_dict(weights, strict=False).missing_keys
-    except RuntimeError as error:  # other shapes
-        shapes = '; '.join(line.strip(' .\t') for line in str(error).splitlines()[1:4])
-        raise CheckpointError(f'checkpoint {name} does not fit the model: {shapes}. {advice}') from None
-    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
-    if missing:
-        listed = ', '.join(missing[:5]) + (f' and {len(missing) - 5} more' if len(missing) > 5 else '')
-        raise CheckpointError(f'checkpoint {name} does not fit the model: it lacks {listed}. {advice}')
 
 
 def _safe_torch_load(

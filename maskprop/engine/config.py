@@ -23,7 +23,7 @@ OPTIONAL_KEYS = {
     *inspect.signature(Runner).parameters,
     *inspect.signature(FlexibleRunner).parameters,
     *('auto_scale_lr', 'compile', 'efficient_conv_bn_eval', 'find_unused_parameters', 'metainfo'),
-    *('model_wrapper_cfg', 'sync_bn', 'variants', 'visualization'),
+    *('load_partial', 'model_wrapper_cfg', 'sync_bn', 'variants', 'visualization'),
 }
 
 
@@ -132,13 +132,15 @@ def prepare_training(
             'this one replaces one by one. To go on with it: --resume. To keep it: another --work-dir',
             file=sys.stderr,
         )
-    _check_frozen(cfg)
+    _check_initial_weights(cfg)
     hooks = list(cfg.get('custom_hooks') or [])
     present = [*hooks, *(hook for hook in cfg.get('default_hooks', {}).values() if hook)]
     if not any(hook.get('type') == 'RandomStateHook' for hook in present):
         hooks.append(dict(type='RandomStateHook'))
     if cfg.get('resume'):
         hooks.append(dict(type='CheckpointFitHook'))
+    else:
+        hooks.append(dict(type='InitialWeightsHook', partial=bool(cfg.get('load_partial'))))
     cfg.custom_hooks = hooks
 
 
@@ -206,9 +208,11 @@ def _enable_amp(cfg: Config) -> None:
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def _check_frozen(cfg: Config) -> None:
-    """What is not trained must have weights from somewhere."""
-    if cfg.get('load_from'):
+def _check_initial_weights(cfg: Config) -> None:
+    """The checkpoint to begin with must be there, and what is not trained must have weights from somewhere."""
+    if load_from := cfg.get('load_from'):
+        if '://' not in str(load_from) and not Path(load_from).is_file():
+            raise FileNotFoundError(f'load_from={load_from}: no such checkpoint')
         return
     for name in cfg.model.get('frozen') or ():
         if not (cfg.model.get(name) or {}).get('init_cfg'):

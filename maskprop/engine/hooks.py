@@ -9,8 +9,12 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import nn
+from torch.distributed.tensor import DTensor
 
 from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.state_dicts import list_some
+from maskprop.engine.weights import complete_weights, frozen_at_random, weights_to_begin_with
 from maskprop.utils.random_state import get_random_state, seed_all, set_random_state
 
 
@@ -93,8 +97,8 @@ class CheckpointFitHook(Hook):
     """Refuses a checkpoint whose weights don't fit the model.
 
     mmengine only warns and goes on with random weights in the places that didn't fit. Weights that the model
-    has no place for are left to that warning. Class names that differ from the data set's give a warning of
-    their own.
+    has no place for are left to that warning. At test, those of a detector alone are taken as ``model.detector``.
+    Class names that differ from the data set's give a warning of their own.
 
     Raises:
         CheckpointError: weights that the model needs are missing or have another shape.
@@ -103,9 +107,14 @@ class CheckpointFitHook(Hook):
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        weights = checkpoint.get('state_dict', checkpoint)
-        found = {name.removeprefix('module.'): tensor for name, tensor in weights.items()}
+        model = _unwrapped(runner)
+        if runner._resume:
+            weights = checkpoint.get('state_dict', checkpoint)
+            found = {name.removeprefix('module.'): tensor for name, tensor in weights.items()}
+        else:
+            found = checkpoint['state_dict'] = complete_weights(
+                model, checkpoint, runner._load_from, runner.logger.info
+            )
         problems = _misfits(model.state_dict(), found)
         self._compare_classes(runner, checkpoint)
         if problems:
@@ -125,6 +134,48 @@ class CheckpointFitHook(Hook):
                 f'The checkpoint was trained on {len(trained)} classes {list(trained)}, the data set has '
                 f'{len(current)}: {list(current)}. Labels are matched by their place in these lists.'
             )
+
+
+@HOOKS.register_module()
+class InitialWeightsHook(Hook):
+    """Says what a training takes of ``load_from``, and refuses a checkpoint that would leave it at random weights.
+
+    mmengine takes what fits, be it nothing, and only warns. What fits in part, as with another number of classes,
+    is taken here too. See :func:`~maskprop.engine.weights.weights_to_begin_with`.
+
+    Args:
+        partial: take what fits, however little (the config's key ``load_partial``).
+
+    Raises:
+        CheckpointError: too little of it fits, or a part that is not trained has weights from nowhere.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, partial: bool = False) -> None:
+        self.partial = partial
+        self._given: set[str] = set()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        model = _unwrapped(runner)
+        fit = weights_to_begin_with(model, checkpoint, runner._load_from, self.partial, runner.logger.info)
+        self._given = set(fit.kept)
+        # with the model's own for the others: nothing is left for mmengine to list name by name
+        own = {key: value for key, value in model.state_dict().items() if not isinstance(value, DTensor)}
+        checkpoint['state_dict'] = {**own, **fit.kept}
+
+    def before_train(self, runner: Runner) -> None:
+        model = _unwrapped(runner)
+        if lacking := frozen_at_random(model, getattr(model, 'frozen', ()), self._given):
+            raise CheckpointError(
+                f'model.frozen={tuple(model.frozen)}: {len(lacking)} weights of these parts come from nowhere, as '
+                f'load_from={runner._load_from} and their init_cfg lack them or have them in another shape: '
+                f'{list_some(lacking)}. Take a checkpoint that has them (with as many classes), or train the part'
+            )
+
+
+def _unwrapped(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _misfits(wanted: dict, found: dict) -> list[str]:

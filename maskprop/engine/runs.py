@@ -12,7 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import FlexibleRunner, Runner, TestLoop, ValLoop
 
 import maskprop
-from maskprop.engine.build_errors import explain_build_errors
+from maskprop.engine.build_errors import explain_build_errors, explain_downloads
 from maskprop.engine.config import (
     ConfigError,
     Outputs,
@@ -66,7 +66,8 @@ def train(
             _check_metrics(runner.val_loop)
         with explain_build_errors(cfg, values=True):
             _ = runner.train_loop  # built by this
-        runner.train()
+        with explain_downloads(cfg):
+            runner.train()
     return runner
 
 

@@ -13,10 +13,11 @@ maskprop.register_all()
 from mmdet.registry import MODELS  # noqa: E402
 from mmengine.hub import get_config  # noqa: E402
 
-from maskprop.conversion.initialisation import fit_state_dict, model_shapes, write_initialisation  # noqa: E402
+from maskprop.conversion.initialisation import model_shapes, write_initialisation  # noqa: E402
 from maskprop.conversion.mmdet_coco import convert_state_dict  # noqa: E402
 from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file  # noqa: E402
 from maskprop.engine.config import ConfigError  # noqa: E402
+from maskprop.engine.weights import fit_state_dict  # noqa: E402
 from tests.engine.tiny_config import MASKPROP  # noqa: E402
 
 CONFIG = str(MASKPROP)

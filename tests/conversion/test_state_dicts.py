@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from maskprop.conversion.state_dicts import check_files, find_layout, read_state_dict, write_checkpoint
+from maskprop.conversion.state_dicts import check_files, read_state_dict, write_checkpoint
 from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file
+from maskprop.engine.state_dicts import find_layout
 
 
 class Malicious:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 
 import pytest
@@ -10,9 +11,10 @@ from mmengine.config import Config
 
 import maskprop
 from maskprop.engine import cli
-from maskprop.engine.build_errors import explain_build_errors
+from maskprop.engine.build_errors import explain_build_errors, explain_downloads
 from maskprop.engine.config import ConfigError, merge_options
-from tests.engine.tiny_config import MASKPROP
+from maskprop.engine.runs import train
+from tests.engine.tiny_config import MASKPROP, tiny_config
 from tests.helpers import write_tiny_ytvis
 
 maskprop.register_all()
@@ -156,3 +158,40 @@ def test_an_option_that_changes_nothing_is_told(cfg, capsys):
     merge_options(cfg, {'max_epochs': 3, 'train_cfg.max_epochs': 3})
     warned = capsys.readouterr().err
     assert 'warning: --cfg-options max_epochs changes nothing' in warned and warned.count('warning') == 1
+
+
+@pytest.mark.parametrize('key', ['model.detector.init_cfg', 'load_from'])
+def test_a_download_without_network_names_the_key_that_asks_for_it(tmp_path, monkeypatch, key):
+    """And the key helps: with it, the training begins."""
+    import torch
+
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]  # of nobody, once this socket is closed
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    cfg = tiny_config(write_tiny_ytvis(tmp_path / 'set'), tmp_path / 'work', file=MASKPROP, param_scheduler=[])
+    url = f'http://127.0.0.1:{port}/coco.pth'
+    cfg.merge_from_dict({key: url if key == 'load_from' else dict(type='Pretrained', checkpoint=url)})
+    options = {'train_cfg.max_epochs': 0}
+    with pytest.raises(ConnectionError, match=f'{url}.*asked for by {key}: .*--cfg-options (.*)$') as error:
+        train(cfg, cfg_options=options)
+    advised = re.search(r'--cfg-options (\S+)=None$', str(error.value))[1]
+    assert advised == key
+    train(cfg, cfg_options={**options, advised: None})
+
+
+def test_a_download_by_a_short_name_names_its_key():
+    cfg = Config(
+        dict(
+            model=dict(
+                backbone=dict(init_cfg=[dict(type='Pretrained', checkpoint='torchvision://resnet50')]),
+                other=dict(weights='https://example.invalid/other.pth'),
+            )
+        )
+    )
+    with pytest.raises(ConnectionError, match=r'asked for by model.backbone.init_cfg.0: .*init_cfg.0=None$'):
+        with explain_downloads(cfg):
+            raise ConnectionError('cannot download https://download.pytorch.org/models/resnet50-11ad3fa6.pth')
+    with pytest.raises(ConnectionError, match='^no address$'):
+        with explain_downloads(Config(dict(model=dict()))):
+            raise ConnectionError('no address')

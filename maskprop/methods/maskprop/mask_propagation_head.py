@@ -169,6 +169,11 @@ class MaskPropagationHead(BaseModule):
         self.mask_conv.bias.fill_(-self.copy_gain / 2)
         self.attention_conv.bias.fill_(3.0)
 
+    @property
+    def works_untrained(self) -> bool:
+        """Whether it propagates masks before any training: as a copy."""
+        return bool(self.copy_gain)
+
     def encode(self, view: View, instances: Detections) -> FrameCode:
         """The code of a frame; it does not depend on its instances."""
         return self.encode_features(view.feats)

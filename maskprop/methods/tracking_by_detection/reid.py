@@ -12,7 +12,8 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from maskprop.engine.checkpoint import load_checkpoint_file, load_url, load_weights
+from maskprop.engine.checkpoint import load_checkpoint_file, load_url
+from maskprop.engine.weights import load_weights
 
 ADVICE = (
     'Train a net by: python tools/train.py configs/tracking_by_detection/reid_tiny_synthetic.py '
@@ -49,8 +50,7 @@ def _read(checkpoint: str) -> Any:
     try:
         return load_url(checkpoint) if '://' in checkpoint else load_checkpoint_file(checkpoint)
     except ConnectionError as error:
-        reason = str(error).split(', or train from scratch')[0]
-        raise ConnectionError(f'linker.reid: {reason}. {ADVICE}') from error
+        raise ConnectionError(f'linker.reid: {error}. {ADVICE}') from error
 
 
 def check_reid(cfg: dict) -> dict:

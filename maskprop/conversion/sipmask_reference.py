@@ -9,14 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from maskprop.conversion.state_dicts import (
-    as_tensors,
-    check_files,
-    describe_layout,
-    read_state_dict,
-    write_checkpoint,
-)
+from maskprop.conversion.state_dicts import check_files, read_state_dict, write_checkpoint
 from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.state_dicts import as_tensors, describe_layout
 
 HEAD = 'detector.bbox_head.'
 # layer of the reference -> layer here; those that are absent keep their names in the detector's head

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
+from mmcv.ops import DeformConv2d  # on torchvision's kernels, see maskprop/ops/mmcv_kernels.py
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torchvision.ops import DeformConv2d
 
 KERNEL = 3
 
@@ -23,13 +22,11 @@ class FeatureAlign(BaseModule):
     def __init__(self, in_channels: int, out_channels: int, *, groups: int = 4, num_groups: int = 32) -> None:
         super().__init__()
         self.conv_offset = nn.Conv2d(4, groups * 2 * KERNEL**2, 1, bias=False)
-        self.conv_adaption = DeformConv2d(in_channels, out_channels, KERNEL, padding=KERNEL // 2, bias=False)
+        self.conv_adaption = DeformConv2d(
+            in_channels, out_channels, KERNEL, padding=KERNEL // 2, deform_groups=groups
+        )
         self.norm = nn.GroupNorm(num_groups, out_channels)
 
     def forward(self, feats: Tensor, distances: Tensor) -> Tensor:
         """Features (B, C, H, W) and distances (B, 4, H, W), of the box's sides in strides, to (B, C', H, W)."""
-        offsets = self.conv_offset(distances)
-        # in fp32 under autocast too: the kernel takes one dtype only, and offsets need the digits
-        with torch.autocast(feats.device.type, enabled=False):
-            aligned = self.conv_adaption(feats.float(), offsets.float())
-        return self.norm(aligned).relu()
+        return self.norm(self.conv_adaption(feats, self.conv_offset(distances))).relu()

@@ -1,4 +1,4 @@
-"""SipMask-VIS, ResNet-50-FPN, YouTube-VIS 2019, 12 epochs, one scale (32.5 mAP in both papers).
+"""SipMask-VIS, ResNet-50-FPN, YouTube-VIS 2019, 12 epochs, one scale (32.5 mAP in ObjProp's Table 2).
 
 Run:  python tools/train.py configs/sipmask/sipmask_r50_fpn_12e_ytvis2019.py --auto-scale-lr --cfg-options load_from=START.pth
       bash tools/dist_train.sh configs/sipmask/sipmask_r50_fpn_12e_ytvis2019.py 4 --auto-scale-lr --cfg-options load_from=START.pth

@@ -12,6 +12,7 @@ from torch import Tensor
 from maskprop.conversion.state_dicts import check_files, read_state_dict, write_checkpoint
 from maskprop.engine.checkpoint import CheckpointError
 from maskprop.engine.state_dicts import as_tensors, describe_layout
+from maskprop.methods.sipmask.feature_align import KERNEL
 
 HEAD = 'detector.bbox_head.'
 # layer of the reference -> layer here; those that are absent keep their names in the detector's head
@@ -87,6 +88,7 @@ def architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
         f'{head}.in_channels': state[f'{HEAD}reg_convs.0.conv.weight'].shape[1],
         f'{head}.feat_channels': len(state[f'{HEAD}reg_convs.0.conv.weight']),
         f'{head}.stacked_convs': _depth(state, f'{HEAD}reg_convs.'),
+        f'{head}.align_groups': len(state[f'{HEAD}feat_align.conv_offset.weight']) // (2 * KERNEL**2),
         f'{head}.num_bases': len(state[f'{HEAD}basis_conv2.weight']),
         f'{head}.basis_channels': len(state[f'{HEAD}basis_conv1.weight']),
         f'{head}.basis_kernel': state[f'{HEAD}basis_conv1.weight'].shape[-1],

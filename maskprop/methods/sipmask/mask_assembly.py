@@ -57,12 +57,10 @@ def cells_in_boxes(boxes: Tensor, height: int, width: int) -> BoxCells:
     top, rows = (sides[:, :, None].expand(-1, -1, 2).flatten() for sides in (top, rows))
     rows = rows.where(columns > 0, 0)
     # each row of each sub-region is a run of neighbouring cells
-    regions = torch.repeat_interleave(rows)
-    y = top[regions] + _places(rows, regions)
-    lengths = columns[regions]
-    runs = torch.repeat_interleave(lengths)
-    cells = (y * width + left[regions])[runs] + _places(lengths, runs)
-    return BoxCells(rows * columns, cells)
+    y = _count_up(top, rows)
+    starts = y * width + torch.repeat_interleave(left, rows, output_size=len(y))
+    lengths = torch.repeat_interleave(columns, rows, output_size=len(y))
+    return BoxCells(rows * columns, _count_up(starts, lengths))
 
 
 def _halves(low: Tensor, high: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -76,9 +74,10 @@ def _halves(low: Tensor, high: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return torch.stack([first, first + counts[:, 0]], 1), counts
 
 
-def _places(counts: Tensor, groups: Tensor) -> Tensor:
-    """0, 1, ... in each group of a list whose groups lie side by side; ``groups``: of each entry."""
-    return torch.arange(len(groups), device=groups.device) - (counts.cumsum(0) - counts)[groups]
+def _count_up(starts: Tensor, counts: Tensor) -> Tensor:
+    """Runs of numbers in one list: ``counts`` of them from each of ``starts``."""
+    result = torch.repeat_interleave(starts - counts.cumsum(0) + counts, counts)
+    return result + torch.arange(len(result), device=result.device)
 
 
 def cell_logits(coefficients: Tensor, basis: Tensor, found: BoxCells) -> Tensor:
@@ -103,8 +102,7 @@ def cell_logits(coefficients: Tensor, basis: Tensor, found: BoxCells) -> Tensor:
         size=(len(table), values.shape[1]),
         check_invariants=False,
     )
-    with torch.autocast(values.device.type, enabled=False):
-        return torch.sparse.sampled_addmm(where, table, values, beta=0.0).values()
+    return torch.sparse.sampled_addmm(where, table, values, beta=0.0).values()
 
 
 def assemble_masks(coefficients: Tensor, basis: Tensor, boxes: Tensor) -> Tensor:

@@ -64,10 +64,11 @@ def test_without_cells_there_is_still_a_gradient(boxes):
         assert not gradient.any()
 
 
-def test_logits_are_in_fp32_under_autocast():
+def test_logits_are_in_fp32_also_under_autocast():
     coefficients, basis, boxes = make_inputs()
     found = cells_in_boxes(boxes, HEIGHT, WIDTH)
-    expected = cell_logits(coefficients, basis, found)
+    coefficients, basis = coefficients.bfloat16(), basis.bfloat16()
+    expected = cell_logits(coefficients.float(), basis.float(), found)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         torch.testing.assert_close(cell_logits(coefficients, basis, found), expected, rtol=0, atol=0)
 

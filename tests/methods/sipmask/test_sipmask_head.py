@@ -42,6 +42,21 @@ def test_offsets_are_y_then_x():
     torch.testing.assert_close(found[:, :, 1:], expected[:, :, 1:], atol=1e-5, rtol=1e-5)
 
 
+def test_initial_weights():
+    model = build_sipmask()
+    head, track_head = model.detector.bbox_head, model.track_head
+    assert not head.feat_align.conv_offset.weight.any()
+    normal = (
+        head.feat_align.conv_adaption,
+        head.conv_coefficients,
+        head.basis_conv1,
+        track_head.track_convs[0].conv,
+    )
+    assert all(0.009 < float(layer.weight.std()) < 0.011 for layer in normal)
+    assert torch.allclose(head.conv_cls.bias.sigmoid(), torch.tensor(0.01))
+    assert float(track_head.conv_embed.weight.std()) > 0.03, "PyTorch's own"
+
+
 @pytest.mark.parametrize('counts', [(4, 0), (1, 6)])
 def test_targets_are_those_of_mmdets_head(counts):
     strides, ranges = (8, 16, 32), ((-1, 32), (32, 64), (64, 1e8))

@@ -16,10 +16,12 @@ from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 from torchvision.ops import box_iou
 
+from maskprop.engine.config import ConfigError
 from maskprop.methods.sipmask.feature_align import FeatureAlign
 from maskprop.methods.sipmask.mask_assembly import REGIONS
 from maskprop.methods.sipmask.point_assigner import RANGES, PointAssigner
 from maskprop.methods.sipmask.sipmask_losses import (
+    STRIDE,
     alignment_weights,
     counts_in_masks,
     halve_masks,
@@ -77,6 +79,9 @@ class SipMaskHead(FCOSHead):
         strides, regress_ranges, center_sample_radius, **kwargs: of mmdet's ``FCOSHead``. Its ``test_cfg`` has
             ``nms_pre`` points of each level, ``score_thr``, ``iou_threshold`` and ``top_k`` (of each class) of
             Fast NMS, ``max_per_img``.
+
+    Raises:
+        ConfigError: the first stride is not 8, or there are fewer than three.
     """
 
     def __init__(
@@ -94,6 +99,11 @@ class SipMaskHead(FCOSHead):
         center_sample_radius: float = 1.5,
         **kwargs: Any,
     ) -> None:
+        if strides[0] != BASIS_SCALE * STRIDE or len(strides) < JOINED_LEVELS:
+            raise ConfigError(
+                f'detector.bbox_head.strides={tuple(strides)}: expected {JOINED_LEVELS} or more, from '
+                f'{BASIS_SCALE * STRIDE}: the basis maps are made of the first {JOINED_LEVELS} levels, at stride {STRIDE}'
+            )
         self.num_bases = num_bases
         self.basis_channels = basis_channels
         self.basis_kernel = basis_kernel

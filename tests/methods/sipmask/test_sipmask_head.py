@@ -11,9 +11,10 @@ from mmdet.models.dense_heads import FCOSHead
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
+from maskprop.engine.config import ConfigError
 from maskprop.methods.sipmask.feature_align import FeatureAlign
 from maskprop.methods.sipmask.point_assigner import PointAssigner
-from maskprop.methods.sipmask.sipmask_head import paired_iou, widen
+from maskprop.methods.sipmask.sipmask_head import SipMaskHead, paired_iou, widen
 from maskprop.methods.sipmask.towers import join_levels
 from tests.methods.sipmask.sipmask_model import build_sipmask
 from tests.models.builders import CLASSES, HEIGHT, WIDTH, make_batch
@@ -165,6 +166,12 @@ def test_the_mask_loss_moves_neither_boxes_nor_class_scores():
     assert all(layer.weight.grad is None or not layer.weight.grad.any() for layer in untouched)
     touched = (head.conv_coefficients, head.basis_conv1, head.basis_conv2, head.feat_align.conv_adaption)
     assert all(layer.weight.grad.any() for layer in touched)
+
+
+@pytest.mark.parametrize('strides', [(4, 8, 16), (8, 16)])
+def test_other_strides_are_refused(strides):
+    with pytest.raises(ConfigError, match='expected 3 or more, from 8'):
+        SipMaskHead(CLASSES, 32, strides=strides)
 
 
 def test_widened_and_halved_boxes():

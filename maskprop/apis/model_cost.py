@@ -27,6 +27,7 @@ PARTS = {
     'backbone': ('detector.backbone',),
     'STSN': ('aggregator',),
     'FPN': ('detector.neck',),
+    'dense head': ('detector.bbox_head',),
     'RPN': ('detector.rpn_head',),
     'box heads': ('detector.roi_head.bbox_head',),
     'mask heads': ('detector.roi_head.mask_head', 'detector.roi_head.semantic_head'),
@@ -201,12 +202,15 @@ def _count_frame(model: VideoMaskRCNN, image: Tensor, instances: int, counter: _
     if model.aggregator is not None:
         levels = run('STSN', _aggregate, model.aggregator, levels, 2 * model.aggregator.window + 1)
     feats = run('FPN', detector.neck, levels)
-    run('RPN', detector.rpn_head, feats)
-    semantic = run('mask heads', semantic_feature, detector, feats)
-    run('box heads', _box_heads, detector, feats, semantic, detector.test_cfg.rpn.max_per_img)
     boxes = image.new_empty(instances, 4)
-    labels = torch.empty(instances, dtype=torch.long, device='meta')
-    run('mask heads', predict_roi_masks, detector, feats, [boxes], [labels], semantic)
+    if hasattr(detector, 'roi_head'):
+        run('RPN', detector.rpn_head, feats)
+        semantic = run('mask heads', semantic_feature, detector, feats)
+        run('box heads', _box_heads, detector, feats, semantic, detector.test_cfg.rpn.max_per_img)
+        labels = torch.empty(instances, dtype=torch.long, device='meta')
+        run('mask heads', predict_roi_masks, detector, feats, [boxes], [labels], semantic)
+    else:  # one stage
+        run('dense head', detector.bbox_head, feats)
     heads = model.heads
     if 'propagation_head' in heads:
         run('propagation', _propagate, model, feats, image.shape[-2:], instances)
@@ -215,7 +219,9 @@ def _count_frame(model: VideoMaskRCNN, image: Tensor, instances: int, counter: _
         for start in range(0, instances, model.refinement_head.chunk):
             patches = image.new_empty(min(model.refinement_head.chunk, instances - start), 3, side, side)
             run('refinement', model.refinement_head, patches, patches[:, 0])
-    if 'track_head' in heads:
+    if 'track_head' in heads and hasattr(model.track_head, 'embed'):  # of all cells
+        run('tracking', model.track_head.embed, feats)
+    elif 'track_head' in heads:
         roi_feats, counts = run('tracking', model.track_head.extract_roi_feats, feats, [boxes])
         run('tracking', model.track_head.embed_head.extract_feat, roi_feats, counts)
     if 'attention_head' in heads:

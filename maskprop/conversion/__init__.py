@@ -1,4 +1,4 @@
 """Weights of other projects, turned into checkpoints that this project's models load. See docs/checkpoints.md.
 
-``objprop_goldens`` compares ObjProp's modules, with its weights converted, to its reference numbers.
+``goldens`` compares methods, with converted weights, to the numbers of their reference codes.
 """

@@ -80,20 +80,34 @@ def write_initialisation(
     return fit
 
 
-def main(description: str, convert: Callable[[Mapping[str, Tensor], str], dict[str, Tensor]]) -> None:
-    """The command line of both tools."""
+def main(
+    description: str,
+    convert: Callable[[Mapping[str, Tensor], str], dict[str, Tensor]],
+    convert_whole: Callable[[str, str], str] | None = None,
+) -> None:
+    """The command line of the tools that make initial weights.
+
+    Args:
+        description: of the tool. convert: ``convert_state_dict`` of the checkpoint's kind.
+        convert_whole: ``convert_file``, which is called without ``--config``; None: that is required.
+    """
     from maskprop.engine.cli import ConfigOptions, run
 
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', metavar='IN', help='the checkpoint, .pth (or .npz of its state dict)')
     parser.add_argument('out', metavar='OUT', help='what is written, .pth')
-    parser.add_argument('--config', required=True, help='config of the model that is to be trained')
+    parser.add_argument(
+        '--config', required=convert_whole is None, help='config of the model that is to be trained'
+    )
     parser.add_argument('--num-classes', type=int, help="without the background (default: the config's data set)")
     parser.add_argument(
         '--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override keys'
     )
 
     def convert_and_report(args: argparse.Namespace) -> None:
+        if args.config is None:
+            print(convert_whole(args.source, args.out))
+            return
         fit = write_initialisation(args.source, args.out, convert, args.config, args.cfg_options, args.num_classes)
         print(f'{fit.report()}\nwrote {args.out}')
 

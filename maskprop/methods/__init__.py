@@ -12,4 +12,5 @@ import maskprop.methods.mask2former_vis
 import maskprop.methods.maskprop
 import maskprop.methods.masktrack_rcnn
 import maskprop.methods.objprop
+import maskprop.methods.sipmask
 import maskprop.methods.tracking_by_detection  # noqa: F401

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from maskprop.structures import FrameResult
 
-SCORE_RULES = ('all', 'with_category', 'majority')
+SCORE_RULES = ('all', 'with_category', 'majority', 'majority_lowest')
 SPOOL_BYTES = 2**24  # of a video's encoded masks that are held in memory; more go to a temporary file
 
 
@@ -27,7 +27,8 @@ class VideoInstances:
             mean of the category's detection scores over all clips of the id, or over those with the category.
             ``'majority'`` (MaskTrack R-CNN, ObjProp) gives one per id: the label of most of the frames in which
             it is present, filled ones included (of equally frequent ones that of the higher mean score); the
-            score is the mean over all those frames.
+            score is the mean over all those frames. ``'majority_lowest'`` (SipMask-VIS): the same, but of equally
+            frequent labels the lowest.
         min_frames: ids that are present in fewer frames, filled ones included, have no result.
 
     Raises:
@@ -126,13 +127,15 @@ class VideoInstances:
 
     def _final_scores(self, track_id: int) -> dict[int, float]:
         """``{label: score}`` of an id's results."""
-        if self.score_rule != 'majority':
+        if not self.score_rule.startswith('majority'):
             return {label: self.score(track_id, label) for label in self._sums[track_id]}
         track = self._tracks[track_id]
         by_label: dict[int, list[float]] = defaultdict(list)
         for label, score in zip(track.labels, track.scores, strict=True):
             by_label[label].append(score)
-        winner = max(by_label, key=lambda label: (len(by_label[label]), fmean(by_label[label])))
+        lowest = self.score_rule == 'majority_lowest'
+        second = (lambda label: -label) if lowest else (lambda label: fmean(by_label[label]))
+        winner = max(by_label, key=lambda label: (len(by_label[label]), second(label)))
         return {winner: fmean(track.scores)}
 
 

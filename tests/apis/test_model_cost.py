@@ -15,6 +15,7 @@ from mmcv.ops import DeformConv2dPack  # noqa: E402
 from maskprop.apis.model_cost import LiveMemory, ModelCost, _Counter, count_parameters, model_cost  # noqa: E402
 from maskprop.apis.model_cost_tables import cost_tables  # noqa: E402
 from maskprop.models.frame_pairs import pair_features  # noqa: E402
+from tests.methods.sipmask.sipmask_model import build_sipmask  # noqa: E402
 from tests.models.builders import build_model  # noqa: E402
 
 SIZE = (64, 96)
@@ -119,3 +120,13 @@ def test_tables_have_a_row_for_each_model_and_a_column_for_each_part():
     assert parameters.splitlines()[0] == '| parameters, million | all | STSN | FPN |'
     assert parameters.splitlines()[2:] == ['| a | 1.5 |  | 1.5 |', '| b | 2.0 | 1.0 | 1.0 |']
     assert flops.splitlines()[2] == '| a | 2.0 |  | 2.0 |'
+
+
+def test_a_one_stage_detector():
+    """SipMask's tracking branch by hand, on P3, P4 and P5: 8x12, 4x6 and 2x3 cells."""
+    cost = model_cost(build_sipmask(), SIZE)
+    assert set(cost.parameters) == set(cost.flops) == {'backbone', 'FPN', 'dense head', 'tracking'}
+    tower = 2 * 2 * (8 * 12 + 4 * 6 + 2 * 3) * 32 * 32 * 9
+    assert cost.flops['tracking'] == tower + 2 * 8 * 12 * 64 * 3 * 32
+    align = 2 * (8 * 12 + 4 * 6 + 2 * 3) * (4 * 72 + 32 * 32 * 9) + 8 * (8 * 12 + 4 * 6 + 2 * 3) * 32 * 9
+    assert cost.flops['dense head'] > align

@@ -9,11 +9,11 @@ from torch import Tensor
 from maskprop.methods.masktrack_rcnn.track_matching import (
     final_holders,
     greedy_match,
-    match_logits,
     match_scores,
     pairwise_box_iou,
     update_memory,
 )
+from maskprop.ops.match_logits import match_logits
 from maskprop.structures import Frame
 
 KEY = 'track_head'  # of the codes

@@ -10,7 +10,7 @@ from mmdet.models.tracking_heads import RoIEmbedHead
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from maskprop.methods.masktrack_rcnn.track_matching import match_logits
+from maskprop.ops.match_logits import match_logits
 
 AVERAGES = ('sampled', 'matched')
 
@@ -100,7 +100,7 @@ class TrackEmbedHead(RoIEmbedHead):
 
         Args:
             logits: B tensors (n, m + 1) float, see
-            :func:`~maskprop.methods.masktrack_rcnn.track_matching.match_logits`.
+            :func:`~maskprop.ops.match_logits.match_logits`.
             targets: B tensors (n,) long: 0 a new object, k the k-th one of the reference frame.
             weights: B tensors (n,) float: 1 for positive RoIs, 0 for the others.
 

@@ -12,23 +12,6 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 
-def match_logits(embeds: Tensor, memory: Tensor, normalize: bool) -> Tensor:
-    """Dot products of embeddings; a new object's logit is 0. In fp32, also under autocast: they are not scaled.
-
-    Args:
-        embeds: (N, E) float, of detections. memory: (M, E) float, of objects.
-        normalize: to length 1 first, so that the products are cosines.
-
-    Returns:
-        (N, M + 1) float.
-    """
-    embeds, memory = embeds.float(), memory.float()
-    if normalize:
-        embeds, memory = F.normalize(embeds, dim=1), F.normalize(memory, dim=1)
-    with torch.autocast(embeds.device.type, enabled=False):
-        return F.pad(embeds @ memory.T, (1, 0))
-
-
 def pairwise_box_iou(boxes: Tensor, others: Tensor, legacy: bool) -> Tensor:
     """(N, M) IoU of (N, 4) and (M, 4) boxes x1, y1, x2, y2; ``legacy``: with widths x2 - x1 + 1, in pixels."""
     if legacy:

@@ -12,11 +12,11 @@ import torch
 from maskprop.methods.masktrack_rcnn.track_matching import (
     final_holders,
     greedy_match,
-    match_logits,
     match_scores,
     pairwise_box_iou,
     update_memory,
 )
+from maskprop.ops.match_logits import match_logits
 
 SHARED = Path(os.environ.get('MASKPROP_SHARED', Path(__file__).parents[4] / 'shared'))
 CASES = sorted(p for p in (SHARED / 'objprop_goldens').glob('case_*.npz') if not p.stem.endswith('_state'))

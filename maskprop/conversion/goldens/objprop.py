@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pycocotools.mask as mask_utils
 import torch
 import torch.nn.functional as F
@@ -14,12 +14,13 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from maskprop.conversion.golden_arrays import Compared
+from maskprop.conversion.goldens._detected_frame import detected_frame
 from maskprop.conversion.objprop_reference import convert_state_dict
 from maskprop.engine.checkpoint import CheckpointError
 from maskprop.methods.masktrack_rcnn.mask_track_linker import MaskTrackLinker
 from maskprop.methods.masktrack_rcnn.track_embed_head import TrackEmbedHead
 from maskprop.methods.masktrack_rcnn.track_matching import (
-    match_logits,
     match_scores,
     pairwise_box_iou,
     update_memory,
@@ -27,13 +28,48 @@ from maskprop.methods.masktrack_rcnn.track_matching import (
 from maskprop.methods.objprop.history_filler import HistoryFiller
 from maskprop.methods.objprop.inter_frame_attention import object_maps, spatial_weight
 from maskprop.methods.objprop.inter_frame_attention_head import InterFrameAttentionHead, find_objects
+from maskprop.ops.match_logits import match_logits
 from maskprop.structures import Frame, FrameResult, PerInstance
 
+TOLERANCE = 1e-4  # absolute and relative
+INDEXED = ('seq_fill_prob', 'seq_fill_mask')  # rows belong to those of NAME_index; their order has no meaning
+INPUTS = re.compile(
+    r'(cur|ref|seq)_p\d+|pad_shape|img_shape|num_ref_boxes|ref_boxes|num_gt|gt_.*|scale_factor|predict_boxes_orig'
+    r'|predict_labels_0based|seq_det|track_(ref_)?x(_n)?|track_ids|track_id_weights|match_(det|prev)_(bboxes|labels)'
+)
 SIGMA, STRIDE = 8.0, 8  # cells, pixels: the released code's
 LEVELS = (2, 3, 4, 5)
 ROW_FORMS = dict(intdiv='index', truediv='fraction')
 
 Arrays = Mapping[str, Tensor]
+
+
+def compare(case: Arrays, state: Mapping[str, Any]) -> dict[str, Compared]:
+    """Every output array of a case, ours and the reference's.
+
+    Args:
+        case: inputs and outputs by name. state: a reference state dict of the three heads.
+    """
+    found: dict[str, Tensor] = {}
+    for recompute in (recompute_attention, recompute_prediction, recompute_fills, recompute_tracking):
+        found.update(recompute(case, state))
+    found = _in_order(found)
+    expected = {name: case[name] for name in found}
+    expected = _in_order(expected)
+    # its channel 0 is the background's, which this project doesn't have
+    expected['mask_logits'] = expected['mask_logits'][:, 1:]
+    return {name: Compared(value, expected[name], TOLERANCE, TOLERANCE) for name, value in found.items()}
+
+
+def _in_order(arrays: Arrays) -> dict[str, Tensor]:
+    """The arrays of the fill sequence with rows in the order of frame and object id."""
+    ordered = dict(arrays)
+    keys = {name: f'{name}_index' for name in INDEXED} | {f'{name}_index': f'{name}_index' for name in INDEXED}
+    for name, key in (keys | dict(seq_out='seq_out')).items():
+        if arrays[key].numel():
+            rows = arrays[key][:, :2].tolist()
+            ordered[name] = arrays[name][sorted(range(len(rows)), key=rows.__getitem__)]
+    return ordered
 
 
 def build_attention_head(state: Mapping[str, Any], row: str = 'index') -> InterFrameAttentionHead:
@@ -202,26 +238,12 @@ def _sequence_frame(
     with torch.no_grad():
         code = head.encode_features([level[index : index + 1] for level in feats])[0]
     size = tuple(side * head.stride for side in code.shape[-2:])
-    frame = _detected_frame(rows[:, 2:7], rows[:, 7].long(), size=size, attention_head=code)
+    frame = detected_frame(rows[:, 2:7], rows[:, 7].long(), size=size, attention_head=code)
     result = FrameResult(index)
     for track_id, scores, rle in zip(rows[:, 1].tolist(), frame.class_scores, frame.rles, strict=True):
         ((label, score),) = scores.items()
         result.add(int(track_id), label, score, rle)
     return frame, result
-
-
-def _detected_frame(boxes: Tensor, labels: Tensor, size: tuple[int, int] = (1, 1), **codes: Any) -> Frame:
-    """A frame with the detections of (N, 5) boxes and scores; their masks, which nothing here needs, are empty."""
-    rle = mask_utils.encode(np.zeros(size, dtype=np.uint8, order='F'))
-    return Frame(
-        masks=torch.zeros(len(boxes), 1, 1),
-        boxes=boxes[:, :4],
-        class_scores=[{label: score} for label, score in zip(labels.tolist(), boxes[:, 4].tolist(), strict=True)],
-        rles=[rle] * len(boxes),
-        size=size,
-        map_size=size,
-        codes=codes,
-    )
 
 
 @torch.no_grad()
@@ -268,8 +290,8 @@ def _matching(case: Arrays, embeds: Tensor, ref_embeds: Tensor, logits: Tensor) 
     boxes, labels = case['match_det_bboxes'], case['match_det_labels']
     known_boxes, known_labels = case['match_prev_bboxes'], case['match_prev_labels']
     linker = MaskTrackLinker(losers='duplicate')
-    linker.link(_detected_frame(known_boxes, known_labels, track_head=PerInstance(ref_embeds)))
-    ids = linker.link(_detected_frame(boxes, labels, track_head=PerInstance(embeds)))
+    linker.link(detected_frame(known_boxes, known_labels, track_head=PerInstance(ref_embeds)))
+    ids = linker.link(detected_frame(boxes, labels, track_head=PerInstance(embeds)))
     objects = [-1 if track_id is None else track_id - 1 for track_id in ids]
     ious = pairwise_box_iou(boxes[:, :4], known_boxes[:, :4], legacy=True)
     same = (labels[:, None] == known_labels).float()

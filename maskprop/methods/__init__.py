@@ -11,4 +11,5 @@ import maskprop.methods.flow
 import maskprop.methods.maskprop
 import maskprop.methods.masktrack_rcnn
 import maskprop.methods.objprop
+import maskprop.methods.stem_seg
 import maskprop.methods.tracking_by_detection  # noqa: F401

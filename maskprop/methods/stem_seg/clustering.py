@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,9 +66,9 @@ class SeedClustering:
         for name, known in (('distance', DISTANCES), ('leftovers', LEFTOVERS)):
             if getattr(self, name) not in known:
                 raise ConfigError(f'model.clustering.{name}={getattr(self, name)!r}: expected one of {known}')
-        for name in ('primary', 'secondary', 'min_seediness'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f'model.clustering.{name}={getattr(self, name)!r}: expected a number in [0, 1]')
+        for name in ('primary', 'secondary', 'min_seediness'):  # a primary of 1 would not take the seed itself
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f'model.clustering.{name}={getattr(self, name)!r}: expected 0 or more, below 1')
         if self.max_clusters < 1:
             raise ConfigError(f'model.clustering.max_clusters={self.max_clusters!r}: expected 1 or more')
 
@@ -83,52 +84,90 @@ class SeedClustering:
         Returns:
             the clusters; ties go to the first pixel and to the first cluster.
         """
-        planes = embeddings.T.contiguous()  # a plane a dimension: distances are sums of planes
-        widths = F.pad(widths, (0, DIMS - PLACE_DIMS), value=FREE_STD**-2)
         labels = torch.full_like(seediness, OUTLIER, dtype=torch.long)
-        open_seeds = seediness.clone()  # below 0 once a pixel is taken
-        last = labels  # before the latest cluster
-        pick = _Pick(self.leftovers, len(labels), embeddings)
+        widths = F.pad(widths, (0, DIMS - PLACE_DIMS), value=FREE_STD**-2)
+        pixels = _FreePixels(embeddings, seediness)
         seeds: list[int] = []
-        while len(seeds) < self.max_clusters and len(labels):
-            best, seed = open_seeds.max(0)
+        while len(seeds) < self.max_clusters and pixels.remaining:
+            seed, best = pixels.best()
             if best < self.min_seediness:
                 break
-            distances = self._distances(planes, planes[:, seed], widths[seed])
-            label = first + len(seeds)
-            taken = (self._probability(distances) > self.primary) & (open_seeds >= 0)
-            last, labels = labels, labels.masked_fill(taken, label)
-            open_seeds.masked_fill_(taken, -1.0)
-            pick.add(distances, label)
-            seeds.append(int(seed))
-        if seeds and self.leftovers != 'none':
-            letter = self.leftovers == 'farthest' and len(seeds) == self.max_clusters
-            left = (last if letter else labels) == OUTLIER
-            labels = torch.where(left & (self._probability(pick.distances) > self.secondary), pick.labels, labels)
-        index = torch.tensor(seeds, dtype=torch.long, device=labels.device)
+            taken = pixels.take(embeddings[seed], widths[seed], self._farthest(self.primary))
+            labels[taken] = first + len(seeds)
+            seeds.append(seed)
         ids = list(range(first, first + len(seeds)))
-        return Clusters(labels, ids, embeddings[index], widths[index].rsqrt())
+        index = torch.tensor(seeds, dtype=torch.long, device=labels.device)
+        clusters = Clusters(labels, ids, embeddings[index], widths[index].rsqrt())
+        if seeds and self.leftovers != 'none':
+            self._assign_leftovers(clusters, embeddings, widths[index])
+        return clusters
 
-    def _distances(self, planes: Tensor, centre: Tensor, width: Tensor) -> Tensor:
-        """(P,) distances from a seed, as ``distance`` says; differences first, as their squares are small."""
-        squared = ((planes - centre[:, None]) ** 2 * width[:, None]).sum(0)
-        return squared.sqrt() if self.distance == 'root' else squared
+    def _farthest(self, probability: float) -> float:
+        """The squared Mahalanobis distance below which pixels are more probable."""
+        if probability == 0:
+            return math.inf
+        distance = -2 * math.log(probability)
+        return distance**2 if self.distance == 'root' else distance
 
-    @staticmethod
-    def _probability(distances: Tensor) -> Tensor:
-        return (-0.5 * distances).exp()
+    def _assign_leftovers(self, clusters: Clusters, embeddings: Tensor, widths: Tensor) -> None:
+        """Give pixels that are left over their cluster, in place."""
+        left = clusters.labels == OUTLIER
+        if self.leftovers == 'farthest' and len(clusters.ids) == self.max_clusters:
+            left |= clusters.labels == clusters.ids[-1]
+        rows = left.nonzero()[:, 0]
+        planes = embeddings[rows].T.contiguous()
+        better = torch.gt if self.leftovers == 'farthest' else torch.lt
+        chosen = torch.full_like(planes[0], -1.0 if self.leftovers == 'farthest' else torch.inf)
+        labels = torch.full_like(rows, OUTLIER)
+        for label, centre, width in zip(clusters.ids, clusters.centres, widths, strict=True):
+            distances = _squared_distances(planes, centre, width)
+            if self.distance == 'root':
+                distances.sqrt_()
+            wins = better(distances, chosen)  # the first of equal ones stays
+            chosen, labels = torch.where(wins, distances, chosen), torch.where(wins, label, labels)
+        near = (-0.5 * chosen).exp() > self.secondary
+        clusters.labels[rows[near]] = labels[near]
 
 
-class _Pick:
-    """For each pixel the nearest or farthest of the clusters so far, the first of equal ones."""
+class _FreePixels:
+    """The pixels that no cluster has taken; the others are dropped once they are half of those that are kept.
 
-    def __init__(self, leftovers: str, pixels: int, like: Tensor) -> None:
-        self._farthest = leftovers == 'farthest'
-        start = -1.0 if self._farthest else torch.inf
-        self.distances = like.new_full((pixels,), start)
-        self.labels = torch.full((pixels,), OUTLIER, dtype=torch.long, device=like.device)
+    Args:
+        embeddings: (P, 4). seediness: (P,).
+    """
 
-    def add(self, distances: Tensor, label: int) -> None:
-        better = distances > self.distances if self._farthest else distances < self.distances
-        self.distances = torch.where(better, distances, self.distances)
-        self.labels = self.labels.masked_fill(better, label)
+    def __init__(self, embeddings: Tensor, seediness: Tensor) -> None:
+        self.remaining = len(seediness)
+        self._planes = embeddings.T.contiguous()  # a plane a dimension: distances are sums of planes
+        self._seediness = seediness.clone()  # below 0 once a pixel is taken
+        self._rows: Tensor | None = None  # places of the pixels that are kept; None: all
+
+    def best(self) -> tuple[int, float]:
+        """The pixel of highest seediness, the first of equal ones; its seediness."""
+        best, row = self._seediness.max(0)
+        return int(self._places(row)), float(best)
+
+    def take(self, centre: Tensor, width: Tensor, limit: float) -> Tensor:
+        """Take the pixels that are nearer than a squared distance; their places."""
+        near = _squared_distances(self._planes, centre, width) < limit
+        taken = near.logical_and_(self._seediness >= 0).nonzero()[:, 0]
+        places = self._places(taken)
+        self._seediness[taken] = -1.0
+        self.remaining -= len(taken)
+        if 2 * self.remaining < len(self._seediness):
+            kept = (self._seediness >= 0).nonzero()[:, 0]
+            self._rows = self._places(kept)
+            self._planes, self._seediness = self._planes[:, kept], self._seediness[kept]
+        return places
+
+    def _places(self, rows: Tensor) -> Tensor:
+        return rows if self._rows is None else self._rows[rows]
+
+
+def _squared_distances(planes: Tensor, centre: Tensor, width: Tensor) -> Tensor:
+    """(P,) squared Mahalanobis distances of (4, P) planes; differences first, as the margins are small."""
+    total = torch.zeros_like(planes[0])
+    for plane, middle, factor in zip(planes, centre.tolist(), width.tolist(), strict=True):
+        difference = plane - middle
+        total.addcmul_(difference, difference, value=factor)
+    return total

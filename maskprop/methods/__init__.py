@@ -13,4 +13,5 @@ import maskprop.methods.maskprop
 import maskprop.methods.masktrack_rcnn
 import maskprop.methods.objprop
 import maskprop.methods.sipmask
+import maskprop.methods.stem_seg
 import maskprop.methods.tracking_by_detection  # noqa: F401

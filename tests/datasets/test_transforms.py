@@ -55,7 +55,7 @@ def test_without_a_largest_gap_any_other_frame():
     assert set(gaps(SampleFramePair(max_gap=None), video(60), 0, draws=2000)) == set(range(1, 60))
 
 
-def test_the_second_frame_has_objects_where_there_is_one():
+def test_the_second_framehas_objects_where_there_is_one():
     source = video(6)
     source['images'][0]['instances'] = source['images'][5]['instances'] = [dict(instance_id=1)]
     assert set(gaps(SampleFramePair(max_gap=None, with_objects=True), source, 1)) == {-1, 4}

@@ -1,7 +1,8 @@
 """Transforms beside mmdet's; importing this package registers them."""
 
 from maskprop.datasets.transforms.annotations import FilterVideoAnnotations, LoadVideoAnnotations
+from maskprop.datasets.transforms.clip_sampling import SampleClip
 from maskprop.datasets.transforms.crops import CropInstance
 from maskprop.datasets.transforms.frame_sampling import SampleFramePair
 
-__all__ = ['CropInstance', 'FilterVideoAnnotations', 'LoadVideoAnnotations', 'SampleFramePair']
+__all__ = ['CropInstance', 'FilterVideoAnnotations', 'LoadVideoAnnotations', 'SampleClip', 'SampleFramePair']

@@ -84,7 +84,7 @@ class SampleFramePair(BaseFrameSample):
         if self.max_gap is not None:
             within &= np.abs(gaps) <= self.max_gap
         if self.with_objects:
-            filled = within & np.array([_has_objects(image) for image in images])
+            filled = within & np.array([has_objects(image) for image in images])
             within = filled if filled.any() else within
         if not within.any():  # not found before this frame is drawn, which may be after hours
             return int(np.where(gaps == 0, np.inf, np.abs(gaps)).argmin())
@@ -137,6 +137,6 @@ class SampleFramePair(BaseFrameSample):
         )
 
 
-def _has_objects(image: dict) -> bool:
+def has_objects(image: dict) -> bool:
     """Crowds don't count."""
     return not all(instance.get('ignore_flag') for instance in image['instances'])

@@ -79,6 +79,12 @@ def pair_heads(heads: Mapping[str, VideoHead]) -> list[str]:
     return [name for name, head in heads.items() if getattr(head, 'joins_frames', True)]
 
 
+def read_features(heads: Mapping[str, VideoHead], frozen: Sequence[str]) -> bool:
+    """Whether a training looks at the detector's features: heads may have a backbone of their own."""
+    trained = [head for name, head in heads.items() if name not in frozen]
+    return 'detector' not in frozen or any(getattr(head, 'reads_features', True) for head in trained)
+
+
 def check_frames(heads: Mapping[str, VideoHead], frames: int) -> None:
     """Raise ValueError unless every head that joins frames takes samples of so many."""
     for name in pair_heads(heads):

@@ -143,7 +143,9 @@ class VideoMaskRCNN(BaseMOTModel):
         Raises:
             ValueError: samples have other numbers of frames than the heads or the aggregator train on.
         """
-        feats, frames = pair_features(self.detector, self.aggregator, inputs)
+        feats, frames = (), inputs.shape[1]
+        if model_parts.read_features(self.heads, self.frozen):
+            feats, frames = pair_features(self.detector, self.aggregator, inputs)
         model_parts.check_frames(self.heads, frames)
         # frames of a sample are neighbours: index b * frames + f
         samples = [sample for track in data_samples for sample in track.video_data_samples[:frames]]

@@ -128,6 +128,7 @@ class VideoHead(Protocol):
 
     ``joins_frames = False`` says that it trains on key frames alone, and that its losses do not reach the
     features. ``trains_on`` lists the numbers of frames of a sample that it takes; (2,) by default.
+    ``reads_features = False`` says that its loss does not look at ``FramePairs.feats``.
     """
 
     def encode(self, view: View, instances: Detections) -> Any:

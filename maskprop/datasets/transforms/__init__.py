@@ -3,5 +3,12 @@
 from maskprop.datasets.transforms.annotations import FilterVideoAnnotations, LoadVideoAnnotations
 from maskprop.datasets.transforms.crops import CropInstance
 from maskprop.datasets.transforms.frame_sampling import SampleFramePair
+from maskprop.datasets.transforms.reference_sampling import SampleReferenceAndPair
 
-__all__ = ['CropInstance', 'FilterVideoAnnotations', 'LoadVideoAnnotations', 'SampleFramePair']
+__all__ = [
+    'CropInstance',
+    'FilterVideoAnnotations',
+    'LoadVideoAnnotations',
+    'SampleFramePair',
+    'SampleReferenceAndPair',
+]

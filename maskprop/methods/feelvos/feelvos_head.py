@@ -104,6 +104,11 @@ class FEELVOSHead(BaseModule):
         self.object_head = ObjectHead(channels, head_channels, num_convs)
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))  # taken in training, for the share
 
+    @property
+    def reads_features(self) -> bool:
+        """Whether it trains on the detector's features."""
+        return self.backbone is None
+
     def init_weights(self) -> None:
         """The released code's: truncated normals, and the identity in the embedding."""
         super().init_weights()
@@ -182,7 +187,7 @@ class FEELVOSHead(BaseModule):
     # -- training
 
     def loss(self, pairs: FramePairs) -> dict[str, Tensor]:
-        """``loss_feelvos``, summed over the samples: the objects of the first frame, segmented in the last one.
+        """``loss_feelvos``, the mean over the samples: the objects of the first frame, segmented in the last one.
 
         The previous frame's labels are the true ones. Objects that the reference frame does not show are
         background; those that it hardly shows are left out, and so are their pixels.
@@ -206,7 +211,7 @@ class FEELVOSHead(BaseModule):
                 total = total + hardest_pixel_loss(resize(logits[None], target.shape)[0], target, share)
         if self.training:
             self.steps += 1
-        return dict(loss_feelvos=total)
+        return dict(loss_feelvos=total / len(pairs.inputs))
 
     def train_logits(
         self, features: Tensor, embeddings: Sequence[Tensor], reference: Tensor, previous: Tensor

@@ -5,8 +5,8 @@ Run, with the set in data/synthetic (docs/synthetic.md):
       python tools/test.py configs/feelvos/feelvos_tiny_synthetic.py CHECKPOINT
       python tools/compare_variants.py configs/feelvos/feelvos_tiny_synthetic.py CHECKPOINT
 
-Its own ResNet-18 of 16 channels; narrower than the paper's everywhere. Schedule, detection losses on all frames of a
-sample and the score threshold are the demo's. docs/methods/feelvos.md
+It has no backbone of its own, but reads the detector's FPN at strides 4 and 8, and is narrower than the paper's
+everywhere. Schedule, detection losses on all frames of a sample and the score threshold are the demo's. docs/methods/feelvos.md
 """
 
 _base_ = ['../demo/maskprop_tiny_synthetic.py']
@@ -15,23 +15,15 @@ model = dict(
     propagation_head=dict(
         _delete_=True,
         type='FEELVOSHead',
-        backbone=dict(
-            type='ResNet',
-            depth=18,
-            base_channels=16,
-            strides=(1, 2, 1, 1),
-            dilations=(1, 1, 2, 4),
-            out_indices=(0, 3),
-            norm_cfg=dict(type='BN', requires_grad=True),
-            norm_eval=False,
-        ),
-        in_channels=128,
-        low_channels=16,
+        backbone=None,
+        in_channels=32,
+        low_channels=32,
         channels=32,
         low_width=8,
         dilations=(2, 4, 6),
         embed_channels=16,
         head_channels=32,
+        num_convs=2,
         radius=10,
         min_reference_cells=3,
         share_steps=1000,

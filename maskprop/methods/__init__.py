@@ -12,4 +12,5 @@ import maskprop.methods.flow
 import maskprop.methods.maskprop
 import maskprop.methods.masktrack_rcnn
 import maskprop.methods.objprop
+import maskprop.methods.osmn
 import maskprop.methods.tracking_by_detection  # noqa: F401

@@ -91,37 +91,39 @@ def global_distances(query: Tensor, references: Sequence[Reference], objects: Se
     best = query.new_full((len(objects), query[0].numel()), torch.inf, dtype=torch.float32)
     rows = {label: row for row, label in enumerate(objects)}
     for reference in references:
-        for start, squared in _squared_distances(query, reference):
-            part = best[:, start : start + len(squared)]
-            for label, own in zip(reference.objects, squared.split(reference.counts, dim=1), strict=True):
+        for start, partial in _partial_distances(query, reference):
+            part = best[:, start : start + len(partial)]
+            for label, own in zip(reference.objects, partial.split(reference.counts, dim=1), strict=True):
                 if label in rows:
                     torch.minimum(part[rows[label]], own.amin(1), out=part[rows[label]])
-    return best.unflatten(1, query.shape[-2:])
+    return best.add_(query.flatten(1).float().square().sum(0)).clamp_(min=0).unflatten(1, query.shape[-2:])
 
 
 def nearest_references(query: Tensor, reference: Reference, objects: Sequence[int]) -> Tensor:
     """(K, h w) long: for each cell and object the nearest reference cell, as its index in its frame; -1: none."""
     nearest = torch.full((len(objects), query[0].numel()), -1, device=query.device)
-    for start, squared in _squared_distances(query, reference):
+    for start, partial in _partial_distances(query, reference):
         first = 0
-        for label, own in zip(reference.objects, squared.split(reference.counts, dim=1), strict=True):
+        for label, own in zip(reference.objects, partial.split(reference.counts, dim=1), strict=True):
             if label in objects:
                 found = reference.places[first + own.argmin(1)]
-                nearest[objects.index(label), start : start + len(squared)] = found
+                nearest[objects.index(label), start : start + len(partial)] = found
             first += own.shape[1]
     return nearest
 
 
-def _squared_distances(query: Tensor, reference: Reference) -> Iterator[tuple[int, Tensor]]:
-    """(first query, (Q, R) squared distances), so many queries at a time."""
+def _partial_distances(query: Tensor, reference: Reference) -> Iterator[tuple[int, Tensor]]:
+    """(first query, (Q, R) squared distances less the query's own |e|^2), so many queries at a time.
+
+    What is the same for all of a query's distances is added to the smallest one: a pass over all of them less.
+    """
     cells = query.flatten(1).float()
     step = max(ENTRIES // max(len(reference.norms), 1), 1)
     # not in half precision or TF32: small distances are differences of large numbers
     with torch.autocast(query.device.type, enabled=False):
         for start in range(0, cells.shape[1] if len(reference.norms) else 0, step):
             own = cells[:, start : start + step]
-            squared = torch.addmm(reference.norms, own.T, reference.cells, alpha=-2)
-            yield start, squared.add_(own.square().sum(0)[:, None]).clamp_(min=0)
+            yield start, torch.addmm(reference.norms, own.T, reference.cells, alpha=-2)
 
 
 def local_distances(
@@ -137,11 +139,12 @@ def local_distances(
         (K, h, w) float32, infinity where an object has no cell near.
     """
     best = query.new_full((len(objects), *query.shape[1:]), torch.inf, dtype=torch.float32)
-    for rows, _, window, near in _windows(query, previous, labels, radius):
+    for rows, _, window, near, present in _windows(query, previous, labels, radius):
         for row, label in enumerate(objects):
-            own = window.masked_fill(near != label, torch.inf).amin(-1)
-            torch.minimum(best[row, rows], own, out=best[row, rows])
-    return best
+            if label in present:
+                own = window.masked_fill(near != label, torch.inf).amin(-1)
+                torch.minimum(best[row, rows], own, out=best[row, rows])
+    return best.add_(query.float().square().sum(0)).clamp_(min=0)
 
 
 def nearest_in_window(
@@ -152,9 +155,11 @@ def nearest_in_window(
     best = query.new_full((len(objects), height, width), torch.inf, dtype=torch.float32)
     nearest = torch.full(best.shape, -1, device=query.device)
     columns = torch.arange(width, device=query.device)
-    for rows, shift, window, near in _windows(query, previous, labels, radius):
+    for rows, shift, window, near, present in _windows(query, previous, labels, radius):
         first = torch.arange(rows.start, rows.stop, device=query.device)[:, None] + shift  # row of the window
         for row, label in enumerate(objects):
+            if label not in present:
+                continue
             distance, place = window.masked_fill(near != label, torch.inf).min(-1)
             nearer = distance < best[row, rows]
             index = first * width + columns + place - radius
@@ -165,22 +170,22 @@ def nearest_in_window(
 
 def _windows(
     query: Tensor, previous: Tensor, labels: Tensor, radius: int
-) -> Iterator[tuple[slice, int, Tensor, Tensor]]:
+) -> Iterator[tuple[slice, int, Tensor, Tensor, set[int]]]:
     """The windows, one of their rows at a time.
 
     Yields:
         rows of the query (b of them), the window's row relative to them, (b, w, 2 radius + 1) squared distances
-        to the cells of that row from radius to the left to radius to the right, and the labels of these cells,
-        -1 outside of the picture.
+        less the query's own |e|^2 to the cells of that row from radius to the left to radius to the right, the
+        labels of these cells, -1 outside of the picture, and which labels there are.
     """
     height, width = labels.shape
     across = 2 * radius + 1
     # rows first: a row with a row is then one matrix product
     own, other = (frame.float().permute(1, 2, 0).contiguous() for frame in (query, previous))
-    norms = [frame.square().sum(-1) for frame in (own, other)]  # [h, w]
-    other, padded = (F.pad(x, (0, 0, radius, radius)) for x in (other, norms[1][..., None]))
-    near = F.pad(labels, (radius, radius), value=-1).unfold(1, across, 1)  # [h, w, across], a view
-    near_norms = padded[..., 0].unfold(1, across, 1)
+    near_norms = F.pad(other.square().sum(-1), (radius, radius)).unfold(1, across, 1)  # [h, w, across], a view
+    other = F.pad(other, (0, 0, radius, radius))
+    near = F.pad(labels, (radius, radius), value=-1).unfold(1, across, 1)
+    present = [set(row) for row in labels.tolist()]
     band = max(ENTRIES // (width * (width + 2 * radius)), 1)
     with torch.autocast(query.device.type, enabled=False):
         for shift in range(-min(radius, height - 1), min(radius, height - 1) + 1):
@@ -191,8 +196,8 @@ def _windows(
                 # of cell x the columns x to x + 2 radius: a diagonal band, which is a view
                 rows, full = stop - start, width + 2 * radius
                 window = products.as_strided((rows, width, across), (width * full, full + 1, 1))
-                squared = torch.add(near_norms[there], window, alpha=-2).add_(norms[0][start:stop, :, None])
-                yield slice(start, stop), shift, squared.clamp_(min=0), near[there]
+                partial = torch.add(near_norms[there], window, alpha=-2)
+                yield slice(start, stop), shift, partial, near[there], set().union(*present[there])
 
 
 def distances_to(query: Tensor, frame: Tensor, nearest: Tensor) -> Tensor:

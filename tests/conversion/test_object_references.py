@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import runpy
+import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from maskprop.conversion.state_dicts import read_state_dict
 from maskprop.engine.checkpoint import CheckpointError
 
 SHARED = Path(os.environ.get('MASKPROP_SHARED', Path(__file__).parents[3] / 'shared')) / 'goldens'
+TOOLS = Path(__file__).parents[2] / 'tools' / 'model_converters'
 CONVERTERS = dict(feelvos=feelvos_reference, osmn=osmn_reference)
 # a kernel there (height, width, in, out) and its name here
 KERNELS = dict(
@@ -23,7 +27,7 @@ KERNELS = dict(
 
 
 @pytest.mark.parametrize('method', CONVERTERS)
-def test_kernels_are_turned_and_extras_left_out(method, tmp_path):
+def test_kernels_are_turned_and_extras_left_out(method, tmp_path, capsys):
     path = SHARED / method / 'case_a' / 'state.npz'
     if not path.is_file():
         pytest.skip(f'needs ../shared/goldens/{method} (or MASKPROP_SHARED)')
@@ -35,9 +39,12 @@ def test_kernels_are_turned_and_extras_left_out(method, tmp_path):
         )[method]
     )
     np.savez(tmp_path / 'in.npz', **state)
-    text = CONVERTERS[method].convert_file(tmp_path / 'in.npz', tmp_path / 'out.pth', head='some_head')
+    tool = f'{method}_reference.py'
+    argv = [tool, str(tmp_path / 'in.npz'), str(tmp_path / 'out.pth'), '--head', 'some_head']
+    with mock.patch.object(sys, 'argv', argv):
+        runpy.run_path(str(TOOLS / tool), run_name='__main__')
     converted = read_state_dict(tmp_path / 'out.pth')
-    assert len(converted) == len(state) - 2 and f'{len(state) - 2} weights of some_head' in text
+    assert len(converted) == len(state) - 2 and f'{len(state) - 2} weights of some_head' in capsys.readouterr().out
     there, here = KERNELS[method]
     assert converted[f'some_head.{here}'].equal(torch.from_numpy(state[there].transpose(3, 2, 0, 1)))
 

@@ -55,10 +55,10 @@ def global_chunks(x: Inputs) -> Tensor:
 
 def global_dense(x: Inputs) -> Tensor:
     own, other = (frame.flatten(1) for frame in (x.query, x.frame))
-    squared = own.square().sum(0)[:, None] + other.square().sum(0) - 2 * own.T @ other
-    distances = normalise(squared.clamp(min=0))
-    found = [distances.masked_fill(x.labels.flatten() != i, 1).amin(1) for i in x.objects]
-    return torch.stack(found).unflatten(1, x.labels.shape)
+    squared = torch.addmm(other.square().sum(0), own.T, other, alpha=-2)
+    distances = squared.add_(own.square().sum(0)[:, None]).clamp_(min=0).div_(2).tanh_()
+    labels = x.labels.flatten()
+    return torch.stack([distances[:, labels == i].amin(1) for i in x.objects]).unflatten(1, x.labels.shape)
 
 
 def local_chunks(x: Inputs) -> Tensor:

@@ -2,7 +2,8 @@
 
     python tools/model_converters/osmn_reference.py IN.npz OUT.pth
 
-IN.npz has one array for each variable of the checkpoint, by its name (docs/checkpoints.md). OUT.pth is for load_from.
+IN.npz has one array for each variable of the checkpoint, by its name (docs/checkpoints.md). OUT.pth is for
+load_from.
 """
 
 from __future__ import annotations

@@ -176,6 +176,23 @@ class FEELVOSHead(BaseModule):
         masks = labels == torch.tensor(objects, device=labels.device).view(-1, 1, 1)
         return self.object_head.inputs(features, normalise(found), masks, normalise(near))
 
+    def frame_products(self, image: Tensor, feats: Sequence[Tensor], objects: int) -> Tensor:
+        """What a frame costs at test: the same products, by shape, on the meta device.
+
+        Args:
+            image: (1, 3, H, W). feats: levels of the FPN. objects: N, all of one reference frame.
+        """
+        features, embedding = self.encode_features(*self._levels(image, feats))
+        height, width = embedding.shape[-2:]
+        cells = embedding[0].flatten(1)
+        cells.T @ cells  # global: all cells with all of the reference frame
+        rows = embedding[0].permute(1, 2, 0)
+        window = rows.new_empty(height, len(cells), width + 2 * self.radius)
+        for _ in range(2 * self.radius + 1):
+            rows @ window
+        maps = features.new_empty(objects + 1, height, width)
+        return self.object_head(self.object_head.inputs(features[0], maps, maps, maps))
+
     def start_objects(self) -> FEELVOSTracker:
         """The objects of a new video."""
         return FEELVOSTracker(self)

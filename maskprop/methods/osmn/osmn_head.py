@@ -180,6 +180,17 @@ class OSMNHead(BaseModule):
             [self.segmentation(code.shared, f, self.spatial(g[:, None]), code.size) for f, g in parts]
         )
 
+    def frame_products(self, image: Tensor, feats: Sequence[Tensor], objects: int) -> Tensor:
+        """What a frame costs at test, the factors of its objects being known: run on the meta device.
+
+        Args:
+            image: (1, 3, H, W). feats: not used. objects: N.
+        """
+        size = tuple(self.input_size or image.shape[-2:])
+        code = self.encode_images(image.new_empty(1, 3, *size, dtype=torch.uint8))
+        factors = image.new_empty(objects, self.visual.fcs[-1].out_channels)
+        return self.segment(code, factors, image.new_empty(objects, *size))
+
     def start_objects(self) -> OSMNTracker:
         """The objects of a new video."""
         return OSMNTracker(self)

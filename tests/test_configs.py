@@ -32,6 +32,9 @@ def build(cfg: Config) -> torch.nn.Module:
     fit_num_classes(cfg.model, CLASSES)
     if cfg.model.get('refinement_head'):
         cfg.model.refinement_head.patch_size = 32  # 384 is for big frames
+    if (cfg.model.get('propagation_head') or {}).get('type') == 'OSMNHead':
+        # most of the weights and of the time are the guide's, and test frames are small here
+        cfg.model.propagation_head.update(guide_size=32, input_size=None)
     detector = cfg.model.detector
     if 'rcnn' not in detector.test_cfg:  # one stage
         detector.test_cfg.max_per_img = 5

@@ -213,7 +213,10 @@ def _count_frame(model: VideoMaskRCNN, image: Tensor, instances: int, counter: _
         run('dense head', detector.bbox_head, feats)
     heads = model.heads
     if 'propagation_head' in heads:
-        run('propagation', _propagate, model, feats, image.shape[-2:], instances)
+        if hasattr(model.propagation_head, 'frame_products'):
+            run('propagation', model.propagation_head.frame_products, image, feats, instances)
+        else:
+            run('propagation', _propagate, model, feats, image.shape[-2:], instances)
     if 'refinement_head' in heads:
         side = model.refinement_head.patch_size
         for start in range(0, instances, model.refinement_head.chunk):

@@ -56,7 +56,7 @@ class FramePairs:
         detector: of the frames.
         feats: levels of the FPN, each (F B, C, H_l, W_l), the frames of a sample side by side.
         samples: F B samples with ``gt_instances``, likewise.
-        images: (B, 3, H, W) float, the key frames, normalised and padded.
+        inputs: (B, F, 3, H, W) float, the frames, normalised and padded.
         proposals: of the key frames, where they are known; else they are made when they are asked for.
 
     A model without a head that joins frames may be trained on samples of another number of frames than two: then
@@ -69,14 +69,15 @@ class FramePairs:
         detector: FrameDetector,
         feats: tuple[Tensor, ...],
         samples: Sequence[DetDataSample],
-        images: Tensor,
+        inputs: Tensor,
         proposals: list[Tensor] | None = None,
     ) -> None:
         self.feats = feats
         self.samples = samples
-        self.images = images
+        self.inputs = inputs
+        self.images = inputs[:, 0]
         self._detector = detector
-        self._frames = len(samples) // len(images)
+        self._frames = len(samples) // len(inputs)
         self._made: dict[Hashable, list[Tensor]] = {}
         if proposals is not None:
             self.proposals = proposals

@@ -79,6 +79,21 @@ def pair_heads(heads: Mapping[str, VideoHead]) -> list[str]:
     return [name for name, head in heads.items() if getattr(head, 'joins_frames', True)]
 
 
+def read_features(heads: Mapping[str, VideoHead], frozen: Sequence[str]) -> bool:
+    """Whether a training looks at the detector's features: heads may have a backbone of their own."""
+    trained = [head for name, head in heads.items() if name not in frozen]
+    return 'detector' not in frozen or any(getattr(head, 'reads_features', True) for head in trained)
+
+
+def check_frames(heads: Mapping[str, VideoHead], frames: int) -> None:
+    """Raise ValueError unless every head that joins frames takes samples of so many."""
+    for name in pair_heads(heads):
+        taken = getattr(heads[name], 'trains_on', (2,))
+        if frames not in taken:
+            wanted = 'pairs of frames' if taken == (2,) else f'{" or ".join(map(str, taken))} frames'
+            raise ValueError(f'{name} trains on {wanted}, but samples have {frames}')
+
+
 def check_frozen(names: Sequence[str], heads: Mapping[str, VideoHead], has_aggregator: bool) -> None:
     """Raise ValueError unless ``names`` are parts of the model, and the aggregator is trained with a loss."""
     aggregator = ('aggregator',) if has_aggregator else ()
@@ -111,6 +126,8 @@ def start_stream(
     for part in (linker, propagator if linker.needs_clips else None):
         if missing := sorted(set(getattr(part, 'needs', ())) - {'image', *heads}):
             raise ValueError(f'{type(part).__name__} needs a {missing[0]}, and the model has none')
+        if hasattr(part, 'use_heads'):
+            part.use_heads(heads)
     return VideoStream(
         model=model,
         linker=linker,

@@ -146,9 +146,10 @@ class VideoMaskRCNN(BaseMOTModel):
         Raises:
             ValueError: samples have other numbers of frames than the heads or the aggregator train on.
         """
-        feats, frames = pair_features(self.detector, self.aggregator, inputs)
-        if frames != 2 and (names := model_parts.pair_heads(self.heads)):
-            raise ValueError(f'{", ".join(names)} trains on pairs of frames, but samples have {frames}')
+        feats, frames = (), inputs.shape[1]
+        if model_parts.read_features(self.heads, self.frozen):
+            feats, frames = pair_features(self.detector, self.aggregator, inputs)
+        model_parts.check_frames(self.heads, frames)
         # frames of a sample are neighbours: index b * frames + f
         samples = [sample for track in data_samples for sample in track.video_data_samples[:frames]]
         losses, proposals = {}, None
@@ -157,7 +158,11 @@ class VideoMaskRCNN(BaseMOTModel):
             losses, found = self.frame_detector.loss(tuple(level[::step] for level in feats), samples[::step])
             proposals = found[:: frames // step]
         pairs = FramePairs(
-            detector=self.frame_detector, feats=feats, samples=samples, images=inputs[:, 0], proposals=proposals
+            detector=self.frame_detector,
+            feats=feats,
+            samples=samples,
+            inputs=inputs[:, :frames],
+            proposals=proposals,
         )
         for name, head in self.heads.items():
             if name not in self.frozen:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pycocotools.mask as mask_utils
 import torch
@@ -93,6 +95,13 @@ def downsample_masks(masks: Tensor, stride: int) -> Tensor:
     # small or thin objects: the cells with the largest share stand for them
     keep = (share >= 0.5) | ((largest < 0.5) & (share == largest) & (share > 0))
     return keep.float()
+
+
+def resize_masks(masks: Tensor, size: Sequence[int]) -> Tensor:
+    """Masks at another size: (N, h, w) soft or binary ones to (N, H, W) bool, from a half on, bilinearly."""
+    if tuple(masks.shape[-2:]) == tuple(size) or len(masks) == 0:
+        return masks.new_zeros((0, *size), dtype=torch.bool) if len(masks) == 0 else masks >= 0.5
+    return F.interpolate(masks[:, None].float(), tuple(size), mode='bilinear')[:, 0] >= 0.5
 
 
 def _non_degenerate(boxes: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What flows between the folders of the package, and the protocols of its parts."""
 
+from maskprop.structures.carried_masks import CarriedMasks
 from maskprop.structures.clip_tracks import ClipTracks
 from maskprop.structures.detections import Detections, FrameMasks
 from maskprop.structures.frame import Frame, PerInstance
@@ -9,6 +10,8 @@ from maskprop.structures.protocols import (
     FrameFiller,
     FramePairs,
     Linker,
+    ObjectHead,
+    ObjectTracker,
     Propagator,
     Stream,
     VideoHead,
@@ -17,6 +20,7 @@ from maskprop.structures.protocols import (
 from maskprop.structures.view import View
 
 __all__ = [
+    'CarriedMasks',
     'ClipTracks',
     'Detections',
     'Frame',
@@ -26,6 +30,8 @@ __all__ = [
     'FramePairs',
     'FrameResult',
     'Linker',
+    'ObjectHead',
+    'ObjectTracker',
     'PerInstance',
     'Propagator',
     'Stream',

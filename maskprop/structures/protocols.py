@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from mmdet.structures import DetDataSample, TrackDataSample
 from torch import Tensor
 
+from maskprop.structures.carried_masks import CarriedMasks
 from maskprop.structures.clip_tracks import ClipTracks
 from maskprop.structures.detections import Detections
 from maskprop.structures.frame import Frame
@@ -76,11 +77,13 @@ class FramePairs(Protocol):
         samples: 2 B samples with ``gt_instances``: ``bboxes`` in pixels of the network's input, ``labels``,
             ``masks``, ``instances_ids``.
         images: (B, 3, H, W) float, the key frames, normalised and padded.
+        inputs: (B, F, 3, H, W) float, all frames; F is 2 unless all heads take other numbers (``trains_on``).
     """
 
     feats: tuple[Tensor, ...]
     samples: Sequence[DetDataSample]
     images: Tensor
+    inputs: Tensor
 
     @property
     def input_shape(self) -> tuple[int, int]:
@@ -124,7 +127,8 @@ class VideoHead(Protocol):
     """A module with weights that joins frames: under the key ``NAME_head`` of a ``VideoMaskRCNN``.
 
     ``joins_frames = False`` says that it trains on key frames alone, and that its losses do not reach the
-    features.
+    features. ``trains_on`` lists the numbers of frames of a sample that it takes; (2,) by default.
+    ``reads_features = False`` says that its loss does not look at ``FramePairs.feats``.
     """
 
     def encode(self, view: View, instances: Detections) -> Any:
@@ -156,12 +160,49 @@ class Propagator(Protocol):
         """(S, N, H, W) float in [0, 1]: the soft masks of the source's N instances in S frames in video order."""
 
 
+class ObjectTracker(Protocol):
+    """The masks of M objects carried through one video, frame by frame, on the codes of a head.
+
+    Attributes:
+        ids: of the objects, from 1, in the order in which they began.
+    """
+
+    ids: list[int]
+
+    def step(self, code: Any) -> CarriedMasks:
+        """Carry the objects, one at least, into the next frame."""
+
+    def begin(self, code: Any, masks: Tensor, ids: Sequence[int]) -> None:
+        """New objects in the frame of the latest step, or in the video's first frame; later ones lie on top.
+
+        Args:
+            code: of that frame. masks: (N, h, w) soft or bool, of the network's whole input at any stride.
+            ids: N new ones.
+        """
+
+    def refresh(self, code: Any, masks: Tensor, ids: Sequence[int]) -> None:
+        """Put other masks in place of the latest ones of some objects; arguments as of :meth:`begin`."""
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """End some objects."""
+
+
+@runtime_checkable
+class ObjectHead(Protocol):
+    """A :class:`VideoHead` that carries objects through a video: FEELVOS, OSMN."""
+
+    def start_objects(self) -> ObjectTracker:
+        """The objects of a new video."""
+
+
 class Linker(Protocol):
     """Gives ids to the detections of each frame, or to the tracks of each clip. One linker serves one video.
 
     A linker that decides at the end of the video gives provisional ids and has a method ``finish() -> dict[int,
     int]``, called once after the last frame: the final id of each provisional one; those left out keep theirs.
-    Tracks that get the same id are joined.
+    Tracks that get the same id are joined. A linker whose state is made by a head has ``use_heads(heads)``,
+    called once before the first frame. One that changes masks or adds instances has ``revise(frame, result)``,
+    called when the result has the frame's detections, those without an id left out.
 
     Attributes:
         needs_clips: it links the clips' tracks, not the frames' detections.

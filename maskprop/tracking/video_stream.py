@@ -152,6 +152,7 @@ class VideoStream:
         self._centre = 0  # the next clip's centre
         self._finished = False
         self._provisional = hasattr(linker, 'finish')
+        self._revises = hasattr(linker, 'revise')
 
     def step(self, image: Tensor, meta: dict) -> list[FrameResult]:
         """Take the next frame.
@@ -241,6 +242,8 @@ class VideoStream:
         for track_id, label, scores, rle in zip(ids, frame.labels, frame.class_scores, rles, strict=True):
             result.add(track_id, label, scores[label], rle)
             self.instances.add_scores(track_id, scores)
+        if self._revises:
+            self.linker.revise(frame, result)
         if self.history_filler is not None:
             self.history_filler.step(frame, result)
         if self.filler is not None:

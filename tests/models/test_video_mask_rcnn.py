@@ -57,7 +57,7 @@ def test_propagation_loss_is_the_mean_over_images_of_the_sum_over_instances():
     head = model.propagation_head
     feats = model.detector.extract_feat(inputs.flatten(0, 1))
     flat = [s for t in samples for s in t.video_data_samples]
-    pairs = FramePairs(detector=model.frame_detector, feats=feats, samples=flat, images=inputs[:, 0])
+    pairs = FramePairs(detector=model.frame_detector, feats=feats, samples=flat, inputs=inputs)
     found = head.loss(pairs)['loss_prop']
     expected = 0
     for b, track in enumerate(samples):
@@ -77,7 +77,7 @@ def test_propagation_loss_is_the_mean_over_images_of_the_sum_over_instances():
 def test_instances_are_matched_by_id():
     inputs, samples = make_batch(([4, 7, 9], [9, 4]))
     flat = samples[0].video_data_samples
-    pairs = FramePairs(detector=None, feats=(), samples=flat, images=inputs[:, 0])
+    pairs = FramePairs(detector=None, feats=(), samples=flat, inputs=inputs)
     masks, (matched,) = pairs.true_masks(4)[1], pairs.matched_masks(4)
     assert torch.equal(matched[0], masks[1])
     assert torch.equal(matched[2], masks[0])
@@ -102,7 +102,7 @@ def test_pairs_compute_what_heads_ask_for_once():
     inputs, samples = make_batch(([1, 2], [2, 3]), ([5], [5]))
     flat = [sample for track in samples for sample in track.video_data_samples]
     detector, feats = Detector(), (torch.rand(4, 3, 8, 8),)
-    pairs = FramePairs(detector=detector, feats=feats, samples=flat, images=inputs[:, 0])
+    pairs = FramePairs(detector=detector, feats=feats, samples=flat, inputs=inputs)
     for _ in range(2):
         assert len(pairs.proposals) == 2
         assert torch.equal(pairs.key_feats[0], feats[0][::2]) and len(pairs.others) == 2
@@ -111,7 +111,7 @@ def test_pairs_compute_what_heads_ask_for_once():
     assert all(a is b for a, b in zip(first, again, strict=True)) and first[2][0].shape == (2, 16, 24)
     pairs.predicted_masks(4, detach=False)
     assert detector.calls == ['propose 2', 'masks_at False', 'masks_at True']
-    known = FramePairs(detector=None, feats=feats, samples=flat, images=inputs[:, 0], proposals=[1, 2])
+    known = FramePairs(detector=None, feats=feats, samples=flat, inputs=inputs, proposals=[1, 2])
     assert known.proposals == [1, 2], "the detector's loss had them"
 
 

@@ -62,7 +62,7 @@ def test_track_loss_by_hand():
     negative = torch.tensor([[0.0, 0, 4, 4], [90, 0, 95, 4], [0, 58, 4, 62]])
     proposals = [torch.cat([sample.gt_instances.bboxes, negative]) for sample in samples[::2]]
     pairs = FramePairs(
-        detector=model.frame_detector, feats=feats, samples=samples, images=inputs[:, 0], proposals=proposals
+        detector=model.frame_detector, feats=feats, samples=samples, inputs=inputs, proposals=proposals
     )
     found = head.loss(pairs)['loss_match']
 

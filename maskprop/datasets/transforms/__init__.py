@@ -5,11 +5,16 @@ from maskprop.datasets.transforms.clip_sampling import SampleClip
 from maskprop.datasets.transforms.crops import CropInstance
 from maskprop.datasets.transforms.frame_sampling import SampleFramePair
 from maskprop.datasets.transforms.reference_sampling import SampleReferenceAndPair
+from maskprop.datasets.transforms.trajectories import FrameTrajectory
+from maskprop.datasets.transforms.warps import MotionBlur, RandomPerspectiveAffine
 
 __all__ = [
     'CropInstance',
     'FilterVideoAnnotations',
+    'FrameTrajectory',
     'LoadVideoAnnotations',
+    'MotionBlur',
+    'RandomPerspectiveAffine',
     'SampleClip',
     'SampleFramePair',
     'SampleReferenceAndPair',

@@ -159,7 +159,7 @@ def _read_training(content: dict, where: str) -> Training:
     if training.start not in STARTS:
         raise ConfigError(f'{where}.start={training.start!r}: expected one of {STARTS}')
     if training.config is not None:
-        check_config_file(training.config)
+        find_config_file(training.config)
     return training
 
 

@@ -127,6 +127,16 @@ def test_a_bird_makes_the_birds_of_the_target_unknown(coco):
     assert gt['videos'][0]['unknown_categories'] == [10, 25] and (1, 3, 0, False) in found(gt)
 
 
+def test_a_class_that_is_shown_is_known(coco):
+    path = coco.folder / 'map.json'
+    classes = [{'from': 18, 'to': 'dog', 'maybe': ['fox', 'person']}, {'from': 1, 'to': 'person'}]
+    path.write_text(json.dumps(dict(source='coco', classes=classes)))  # without names: by id
+    coco.image((18, square(3, 4), 0), (1, square(3, 4), 0))
+    coco.image((18, square(3, 4), 0))
+    videos = coco.convert('--map', path)['videos']
+    assert [video['unknown_categories'] for video in videos] == [[24], [1, 24]]
+
+
 def test_classes_without_a_counterpart_are_background_or_unknown(coco):
     coco.image((18, square(3, 4), 0))
     assert 'unknown_categories' not in coco.convert()['videos'][0]

@@ -102,7 +102,7 @@ class SipMaskHead(FCOSHead):
         if strides[0] != BASIS_SCALE * STRIDE or len(strides) < JOINED_LEVELS:
             raise ConfigError(
                 f'detector.bbox_head.strides={tuple(strides)}: expected {JOINED_LEVELS} or more, from '
-                f'{BASIS_SCALE * STRIDE}: the basis maps are made of the first {JOINED_LEVELS}, at stride {STRIDE}'
+                f'{BASIS_SCALE * STRIDE}: the basis maps are made of the first {JOINED_LEVELS}'
             )
         self.num_bases = num_bases
         self.basis_channels = basis_channels

@@ -7,17 +7,22 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from mmdet.models.dense_heads import FCOSHead
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from maskprop.engine.config import ConfigError
-from maskprop.methods.sipmask.feature_align import FeatureAlign
-from maskprop.methods.sipmask.point_assigner import PointAssigner
-from maskprop.methods.sipmask.sipmask_head import SipMaskHead, paired_iou, widen
-from maskprop.methods.sipmask.towers import join_levels
-from tests.methods.sipmask.sipmask_model import build_sipmask
-from tests.models.builders import CLASSES, HEIGHT, WIDTH, make_batch
+import maskprop
+
+maskprop.register_all()
+
+from mmdet.models.dense_heads import FCOSHead  # noqa: E402
+
+from maskprop.engine.config import ConfigError  # noqa: E402
+from maskprop.methods.sipmask.feature_align import FeatureAlign  # noqa: E402
+from maskprop.methods.sipmask.point_assigner import PointAssigner  # noqa: E402
+from maskprop.methods.sipmask.sipmask_head import SipMaskHead, paired_iou, widen  # noqa: E402
+from maskprop.methods.sipmask.towers import join_levels  # noqa: E402
+from tests.methods.sipmask.sipmask_model import build_sipmask  # noqa: E402
+from tests.models.builders import CLASSES, HEIGHT, WIDTH, make_batch  # noqa: E402
 
 
 def test_alignment_is_a_plain_convolution_without_offsets():

@@ -227,6 +227,7 @@ def test_a_video(output, monkeypatch):
     model = make_model().eval()
     found = iter([make_detections(2), *[make_detections(0)] * 2])
     monkeypatch.setattr(type(model.frame_detector), 'detect', lambda *args: [next(found)])
+    monkeypatch.setattr(type(model.propagation_head), 'segment', stay)
     stream = model.start_video(linker=dict(type='PropagatedMaskLinker', output=output))
     meta = make_batch(([], []))[1][0].video_data_samples[0].metainfo
     results = [r for t in range(3) for r in stream.step(torch.zeros(1, 3, HEIGHT, WIDTH), copy.deepcopy(meta))]
@@ -235,7 +236,12 @@ def test_a_video(output, monkeypatch):
     if output == 'detected':
         assert results[1].ids == results[2].ids == []
     else:
-        assert all(r.filled == [True] * len(r.ids) for r in results[1:])
+        assert all(r.ids == [1, 2] and r.filled == [True] * 2 for r in results[1:])
+
+
+def stay(head, code, references, previous, labels, objects) -> torch.Tensor:
+    """Logits by which every object stays where it is."""
+    return torch.stack([(labels == label).float() for label in objects])
 
 
 @pytest.mark.parametrize('options', [dict(last_share=0), dict(radius=-1)])

@@ -220,16 +220,16 @@ def test_bad_values(options):
 
 
 def test_a_clip_is_walked_outwards_both_ways():
-    frames = [make_frame((box(8), 0, 0.4), (box(2), 0, 0.9), move=move) for move in (1, 2, 3, 4)]
+    frames = [make_frame((box(8), 0, 0.4), (box(2), 0, 0.9), move=move) for move in (1, 2, 5, 3, 4)]
     head = ShiftHead()
-    found = walk_outwards(head, 'shift_head', frames[1], frames)
-    assert found.shape == (4, 2, *SIZE)
-    for place, move in enumerate((1, 0, 3, 7)):
+    found = walk_outwards(head, 'shift_head', frames[2], frames)
+    assert found.shape == (5, 2, *SIZE)
+    for place, move in enumerate((3, 2, 0, 3, 7)):
         for row, start in enumerate((8, 2)):
             assert found[place, row].equal(torch.roll(box(start), move, 1).float())
     propagator = HeadPropagator('shift_head')
     propagator.use_heads(dict(shift_head=head))
-    assert propagator.needs == ('shift_head',) and propagator.propagate(frames[1], frames).equal(found)
+    assert propagator.needs == ('shift_head',) and propagator.propagate(frames[2], frames).equal(found)
 
 
 def test_a_clip_without_instances():

@@ -13,7 +13,7 @@ from maskprop.methods.feelvos.feelvos_head import FEELVOSHead, as_target, known_
 from maskprop.methods.feelvos.hard_pixels import IGNORED, hard_share, hardest_pixel_loss
 from maskprop.methods.feelvos.matching import make_reference, subsample_labels
 from maskprop.methods.feelvos.object_tracker import FrameFeatures
-from tests.models.builders import HEIGHT, WIDTH, build_model, known_frame, make_batch, make_detections
+from tests.models.builders import HEIGHT, WIDTH, build_model, known_frame, make_batch, make_detections, make_sample
 
 TINY = dict(Config.fromfile('configs/feelvos/feelvos_tiny_synthetic.py').model.propagation_head)
 BACKBONE = dict(
@@ -92,6 +92,31 @@ def test_a_pair_is_a_triple_whose_reference_is_the_previous_frame():
     assert pair > 0 and torch.isclose(model.loss(inputs[:, [0, 0, 1]], samples)['loss_feelvos'], pair)
 
 
+def test_each_frame_of_a_triple_has_its_part():
+    """The loss from the frames one by one: the first is the reference, the last is segmented."""
+    model = make_model(max_reference_cells=None).eval()
+    head = model.propagation_head
+    inputs, samples = make_batch(([1, 2], [2, 3]))
+    inputs = torch.cat(
+        [inputs, torch.randn(1, 1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(3))], 1
+    )
+    frames = [make_sample([1, 2], 0), make_sample([1, 2], 0, frame=4), make_sample([2, 1], 5)]
+    samples[0].video_data_samples = frames
+    with torch.no_grad():
+        found = model.loss(inputs, samples)['loss_feelvos']
+        codes = [head.encode_features(*model.detector.extract_feat(inputs[:, t])[:2]) for t in range(3)]
+        labels = torch.zeros(3, HEIGHT, WIDTH, dtype=torch.long)
+        for frame, sample in zip(labels, frames, strict=True):
+            masks = sample.gt_instances.masks.masks
+            for row in sorted(range(2), key=lambda row: -masks[row].sum()):
+                frame[torch.from_numpy(masks[row]).bool()] = sample.gt_instances.instances_ids[row].long() + 1
+        logits, objects = head.train_logits(codes[2][0][0], [code[1][0] for code in codes], labels[0], labels[1])
+        target = sum(row * (labels[2] == label) for row, label in enumerate(objects))
+        full = F.interpolate(logits[None], (HEIGHT, WIDTH), mode='bilinear', align_corners=True)
+    assert objects == [0, 2, 3]
+    torch.testing.assert_close(found, F.cross_entropy(full, target[None]), atol=1e-4, rtol=1e-4)
+
+
 def test_other_numbers_of_frames_are_refused():
     inputs, samples = triples()
     with pytest.raises(ValueError, match='propagation_head trains on 2 or 3 frames, but samples have 1'):
@@ -134,10 +159,10 @@ def test_objects_with_few_reference_cells_are_left_out():
 
 def test_targets():
     """Not in the reference: background; left out, or in the padding: ignored."""
-    reference, current = torch.tensor([[0, 1, 4]]), torch.tensor([[0, 1, 4, 9, 1]])
+    reference, current = torch.tensor([[0, 1, 4]]), torch.tensor([[0, 1, 4, 9, 4], [0, 0, 0, 0, 0]])
     known = known_labels([reference, current])[1]
-    assert known.tolist() == [[0, 1, 4, 0, 1]]
-    assert as_target(known, [0, 4], (1, 4)).tolist() == [[0, IGNORED, 1, 0, IGNORED]]
+    assert known.tolist() == [[0, 1, 4, 0, 4], [0] * 5]
+    assert as_target(known, [0, 4], (1, 4)).tolist() == [[0, IGNORED, 1, 0, IGNORED], [IGNORED] * 5]
 
 
 def test_hardest_pixels():
@@ -202,6 +227,7 @@ def test_a_video(output, monkeypatch):
     model = make_model().eval()
     found = iter([make_detections(2), *[make_detections(0)] * 2])
     monkeypatch.setattr(type(model.frame_detector), 'detect', lambda *args: [next(found)])
+    monkeypatch.setattr(type(model.propagation_head), 'segment', stay)
     stream = model.start_video(linker=dict(type='PropagatedMaskLinker', output=output))
     meta = make_batch(([], []))[1][0].video_data_samples[0].metainfo
     results = [r for t in range(3) for r in stream.step(torch.zeros(1, 3, HEIGHT, WIDTH), copy.deepcopy(meta))]
@@ -210,7 +236,12 @@ def test_a_video(output, monkeypatch):
     if output == 'detected':
         assert results[1].ids == results[2].ids == []
     else:
-        assert all(r.filled == [True] * len(r.ids) for r in results[1:])
+        assert all(r.ids == [1, 2] and r.filled == [True] * 2 for r in results[1:])
+
+
+def stay(head, code, references, previous, labels, objects) -> torch.Tensor:
+    """Logits by which every object stays where it is."""
+    return torch.stack([(labels == label).float() for label in objects])
 
 
 @pytest.mark.parametrize('options', [dict(last_share=0), dict(radius=-1)])

@@ -64,6 +64,9 @@ def init_model(
     from maskprop.engine.num_classes import fit_num_classes
 
     cfg = load_config(config, cfg_options)
+    for key in ('model', 'test_dataloader'):
+        if not isinstance(cfg.get(key), Mapping):
+            raise ConfigError(f'config {cfg.filename}: expected a dict {key}, found {cfg.get(key)!r}')
     if checkpoint is None and isinstance(config, str | Path) and is_whole_model(str(config)):
         checkpoint = config
     if variant is not None:
@@ -119,7 +122,7 @@ def find_dataset_meta(
         saved_classes(checkpoint or {}),
         listed,
         cfg.get('metainfo'),
-        cfg.test_dataloader.dataset.get('metainfo'),
+        (cfg.test_dataloader.get('dataset') or {}).get('metainfo'),
     ):
         meta = {key.lower(): value for key, value in (meta or {}).items()}
         if meta.get('classes'):

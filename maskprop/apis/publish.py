@@ -13,6 +13,7 @@ from mmengine.utils import get_git_hash
 import maskprop
 from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file, saved_classes
 from maskprop.engine.config import ConfigError, load_config
+from maskprop.engine.foreign_config import check_foreign_config
 from maskprop.engine.published import SUFFIX, read_config_text, write_published
 from maskprop.zoo.download import file_digest
 
@@ -88,6 +89,10 @@ def publish_model(
         raise CheckpointError(f'checkpoint {checkpoint}: has no state_dict, which tools/train.py writes')
     meta = loaded.get('meta') or {}
     cfg = dict(load_config(config).to_dict()) if config else _config_of(meta, checkpoint)
+    try:
+        check_foreign_config(cfg)
+    except ValueError as error:  # said now, not to those who load it
+        raise ConfigError(f'the config of {checkpoint}: {error}') from error
     dataset_meta = saved_classes(loaded)
     if not dataset_meta.get('classes'):
         raise CheckpointError(f'checkpoint {checkpoint}: does not say what its classes are (meta/dataset_meta)')

@@ -16,7 +16,8 @@ from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
 from maskprop.engine.checkpoint import CheckpointError, local_checkpoint
-from maskprop.engine.published import is_published, read_config
+from maskprop.engine.foreign_config import check_foreign_config
+from maskprop.engine.published import PRIVATE, is_published, read_config
 from maskprop.utils.files import check_writable, is_file
 from maskprop.zoo import did_you_mean, find_model
 
@@ -99,10 +100,12 @@ def _read_config(config: str) -> Config:
     file = local_checkpoint(config)
     try:
         found = read_config(file)
+        check_foreign_config(found)
     except ValueError as error:
         raise CheckpointError(f'checkpoint {file}: its config cannot be read: {error}') from error
     if not found:
         raise ConfigError(f'checkpoint {file}: has weights and no config. Name its config too: CONFIG {config}')
+    found = {key: value for key, value in found.items() if key not in PRIVATE}
     text = Config(found).pretty_text  # or the file would be read for it
     return Config(found, cfg_text=text, filename=str(file.with_suffix('.py')))
 

@@ -95,6 +95,6 @@ def did_you_mean(name: str) -> str:
 
 def find_model(name: object) -> ModelInfo | None:
     """The model of a name, or None if the index has none; a file of that name goes before."""
-    if not isinstance(name, str) or name not in _read_index() or Path(name).exists():
+    if not isinstance(name, str) or name not in _read_index() or Path(name).is_file():
         return None
     return _read_index()[name]

@@ -1,7 +1,7 @@
 """What a config from elsewhere may not say: values by which the libraries that it configures would run code.
 
-A config of plain values can still run code when it is used. mmengine takes a dotted ``type`` for a Python object and
-imports it, mmcv evaluates the ``type`` of its NMS, and annotation files in pickle or YAML can hold anything.
+A config of plain values can still run code when it is used. mmengine takes a dotted ``type`` for a Python object
+and imports it, mmcv evaluates the ``type`` of its NMS, and annotation files in pickle or YAML can hold anything.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def check_foreign_config(config: Mapping[str, Any]) -> None:
     for key, text in _texts(config, ''):
         if why := _danger(text):
             raise ValueError(
-                f'{key}={text!r} {why}. A config in published weights may name registered types and plain values only'
+                f'{key}={text!r} {why}. A config in published weights has plain values and registered types only'
             )
 
 

@@ -34,8 +34,7 @@ def check_foreign_config(config: Mapping[str, Any]) -> None:
     for key, text in _texts(config, ''):
         if why := _danger(text):
             raise ValueError(
-                f'{key}={text!r} {why}. A config in published weights may name registered types and plain values '
-                'only'
+                f'{key}={text!r} {why}. A config in published weights has plain values and registered types only'
             )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import os
+import uuid
 from collections.abc import Iterator
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -14,10 +15,12 @@ from urllib.parse import unquote, urlparse
 from urllib.request import Request, urlopen
 
 import torch
+from tqdm import tqdm
 
 from maskprop.utils.folder_lock import hold_folder
 
-ATTEMPTS = 2
+ATTEMPTS = 2  # in a row that bring nothing
+TIMEOUT = 60.0  # seconds without an answer
 _CHUNK = 2**20  # bytes
 
 
@@ -39,8 +42,9 @@ def download(
 ) -> Path:
     """A file of the network, from the cache if it is there.
 
-    A file that was put into the cache by hand is taken too. A download that is cut is begun anew; the file appears
-    when it is whole. Other processes wait for the one that downloads.
+    A file that was put into the cache by hand is taken too. A download that is cut goes on where it was cut, at
+    the next call too, or begins anew if no digest is known or the server sends the whole; the file appears when
+    it is whole. Other processes wait for the one that downloads.
 
     Args:
         url: its address.
@@ -50,16 +54,16 @@ def download(
         progress: show a bar.
 
     Raises:
-        DownloadError: no network, no such file, cut twice, or another digest.
+        DownloadError: no network, no such file, cut again and again, or another digest.
     """
     folder = cache_folder() if folder is None else Path(folder)
     target = folder / (name or os.path.basename(unquote(urlparse(url).path)))
     found = torch.hub.HASH_REGEX.search(target.name)
     digest = digest or (found[1] if found else None)
     if not target.is_file():
-        with _sole_downloader(target):
+        with _sole_downloader(target) as part:
             if not target.is_file():  # another process may have been faster
-                _download_anew(url, target, digest, progress)
+                _download(url, target, part, digest, progress)
                 return target
     if digest and not file_digest(target).startswith(digest):
         raise DownloadError(
@@ -78,37 +82,76 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _download_anew(url: str, target: Path, digest: str | None, progress: bool) -> None:
-    for left in target.parent.glob(f'{glob.escape(target.name)}.*.partial'):
-        left.unlink(missing_ok=True)  # of a download that was killed
-    for attempt in range(1, ATTEMPTS + 1):
+def _download(url: str, target: Path, part: Path, digest: str | None, progress: bool) -> None:
+    """In pieces if need be: a cut download left some in ``part``, and a digest tells whether the rest fits."""
+    fruitless = 0
+    if digest is None:
+        part.unlink(missing_ok=True)
+    while True:
+        before = _size(part)
         try:
-            torch.hub.download_url_to_file(url, str(target), digest, progress=progress)
-            if digest is None:
-                _check_size(url, target)
+            _fetch(url, part, progress)
+            _check_digest(part, digest)
+            part.replace(target)
             return
-        except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: the digest, or the size
-            if attempt < ATTEMPTS and not isinstance(error, HTTPError):
-                continue
-            raise DownloadError(
-                f'cannot download {url} ({error}). Without network access, download that file elsewhere and put '
-                f'it at {target}'
-            ) from error
+        except (OSError, HTTPException) as error:
+            if digest is None:
+                part.unlink(missing_ok=True)
+            refused = isinstance(error, HTTPError) and error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+            fruitless = 0 if _size(part) > before else fruitless + 1
+            if fruitless == ATTEMPTS or refused:
+                raise DownloadError(
+                    f'cannot download {url} ({error}). Without network access, download that file elsewhere and '
+                    f'put it at {target}'
+                ) from error
 
 
-def _check_size(url: str, target: Path) -> None:
-    """Without a digest a file that was cut short shows by its size alone: torch's downloader does not look."""
-    with urlopen(Request(url, method='HEAD')) as answer:
-        size = answer.headers.get('Content-Length')
-    if size is not None and int(size) != (found := target.stat().st_size):
-        target.unlink()
-        raise RuntimeError(f'it was cut short: {found} of {size} bytes')
+def _fetch(url: str, part: Path, progress: bool) -> None:
+    """Add to ``part`` what it lacks, or begin it anew if the server sends the whole.
+
+    Raises:
+        OSError, HTTPException: no network, no such file, a full disk; or it was cut, and what came is kept.
+    """
+    have = _size(part)
+    headers = {'User-Agent': 'maskprop', **({'Range': f'bytes={have}-'} if have else {})}
+    try:
+        answer = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as error:
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.unlink()  # there is no more of it: it is of another file
+        raise
+    with answer:
+        resumed = answer.headers.get('Content-Range', '').startswith(f'bytes {have}-')
+        have = have if resumed else 0
+        length = answer.headers.get('Content-Length')
+        total = None if length is None else have + int(length)
+        bar = tqdm(total=total, initial=have, unit='B', unit_scale=True, desc=part.stem, disable=not progress)
+        with bar, part.open('ab' if resumed else 'wb') as file:
+            while chunk := answer.read(_CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+    if total is not None and (found := _size(part)) != total:
+        raise OSError(f'it was cut short: {found} of {total} bytes')
+
+
+def _check_digest(part: Path, digest: str | None) -> None:
+    if digest and not (found := file_digest(part)).startswith(digest):
+        part.unlink()
+        raise OSError(f'its SHA-256 begins with {found[: len(digest)]}, not with {digest}')
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 @contextlib.contextmanager
-def _sole_downloader(target: Path) -> Iterator[None]:
+def _sole_downloader(target: Path) -> Iterator[Path]:
+    """Yields the file to download into."""
     with contextlib.ExitStack() as stack:
-        # where the file system has no locks: each process writes a file of its own, so it works all the same
-        with contextlib.suppress(OSError):
+        part = target.with_name(f'{target.name}.partial')
+        try:
             stack.enter_context(hold_folder(target.parent, lambda _: None, 0.2, name=f'.{target.name}.lock'))
-        yield
+        except OSError:  # a file system without locks: each process writes a file of its own
+            part = target.with_name(f'{target.name}.{uuid.uuid4().hex}.partial')
+            stack.callback(part.unlink, missing_ok=True)
+        yield part

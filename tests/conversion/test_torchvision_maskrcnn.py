@@ -6,9 +6,11 @@ import re
 
 import pytest
 import torch
+from pycocotools import mask as mask_utils
 from torch import nn
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_fpn, maskrcnn_resnet50_fpn
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 import maskprop
 
@@ -20,6 +22,7 @@ from mmengine.hub import get_config  # noqa: E402
 
 from maskprop.conversion.torchvision_maskrcnn import convert_state_dict  # noqa: E402
 from maskprop.engine.checkpoint import CheckpointError  # noqa: E402
+from maskprop.ops.masks import paste_binary_masks  # noqa: E402
 
 CLASSES, SIZE = 3, (64, 128)  # multiples of the coarsest stride, by which torchvision divides the image
 CLOSE = dict(atol=1e-4, rtol=1e-4)
@@ -167,3 +170,25 @@ def test_other_models_are_refused(theirs):
     mobile = fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None)
     with pytest.raises(CheckpointError, match='found a detector without mask_head'):
         convert_state_dict(mobile.state_dict())
+
+
+def wavy_discs(size: float, number: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
+    """Soft RoI masks (N, 28, 28), and boxes (N, 4) of about that many pixels in an image of 240 x 240."""
+    generator = torch.Generator().manual_seed(0)
+    centre = torch.rand(number, 2, generator=generator) * 100 + 60
+    half = (torch.rand(number, 2, generator=generator) * 0.8 + 0.6) * size / 2
+    wave = 3 * torch.rand(number, 1, 1, generator=generator)
+    y, x = torch.meshgrid(*2 * [torch.linspace(-1, 1, 28)], indexing='ij')
+    masks = torch.sigmoid(12 * (0.8 - (y**2 + x**2 + 0.2 * torch.sin(5 * x * wave))))
+    return masks, torch.cat([centre - half, centre + half], dim=1)
+
+
+@pytest.mark.parametrize('size, expected', [(16, 0.88), (40, 0.95), (120, 0.98)])  # docs/checkpoints.md
+def test_masks_are_pasted_otherwise_than_torchvision_does(size, expected):
+    """It grows boxes and rounds them to pixels; the larger the object, the less that is."""
+    masks, boxes = wavy_discs(size)
+    theirs = (paste_masks_in_image(masks[:, None], boxes, (240, 240))[:, 0] > 0.5).numpy()
+    ours = mask_utils.decode(paste_binary_masks(masks, boxes, 240, 240)).transpose(2, 0, 1).astype(bool)
+    ious = (ours & theirs).sum((1, 2)) / (ours | theirs).sum((1, 2))
+    print(f'objects of about {size} pixels: IoU {ious.mean():.3f} on average, {ious.min():.3f} at least')
+    assert abs(ious.mean() - expected) < 0.01

@@ -173,6 +173,15 @@ def test_the_mask_loss_moves_neither_boxes_nor_class_scores():
     assert all(layer.weight.grad.any() for layer in touched)
 
 
+def test_classes_do_not_move_boxes_by_the_alignment():
+    model = build_sipmask()
+    torch.nn.init.normal_(model.detector.bbox_head.feat_align.conv_offset.weight)
+    _, _, _, (losses, _) = detector_losses(model=model)
+    losses['loss_cls'].backward()
+    head = model.detector.bbox_head
+    assert head.conv_reg.weight.grad is None and head.feat_align.conv_offset.weight.grad.any()
+
+
 @pytest.mark.parametrize('strides', [(4, 8, 16), (8, 16)])
 def test_other_strides_are_refused(strides):
     with pytest.raises(ConfigError, match='expected 3 or more, from 8'):

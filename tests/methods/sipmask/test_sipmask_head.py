@@ -173,6 +173,15 @@ def test_the_mask_loss_moves_neither_boxes_nor_class_scores():
     assert all(layer.weight.grad.any() for layer in touched)
 
 
+def test_classes_do_not_move_boxes_by_the_alignment():
+    model = build_sipmask()
+    torch.nn.init.normal_(model.detector.bbox_head.feat_align.conv_offset.weight)
+    _, _, _, (losses, _) = detector_losses(model=model)
+    losses['loss_cls'].backward()
+    head = model.detector.bbox_head
+    assert head.conv_reg.weight.grad is None and head.feat_align.conv_offset.weight.grad.any()
+
+
 @pytest.mark.parametrize('strides', [(4, 8, 16), (8, 16)])
 def test_other_strides_are_refused(strides):
     with pytest.raises(ConfigError, match='expected 3 or more, from 8'):
@@ -189,10 +198,11 @@ def test_widened_and_halved_boxes():
 def test_detections_are_the_best_of_each_level_after_fast_nms():
     model = build_sipmask().eval()
     head = copy.deepcopy(model.detector.bbox_head)
-    for parameter in (head.conv_cls.weight, head.conv_reg.weight, head.conv_centerness.weight):
-        torch.nn.init.normal_(parameter, std=0.3)
+    torch.manual_seed(0)
+    for layer in (head.conv_cls, head.conv_reg, head.conv_centerness, head.conv_coefficients):
+        torch.nn.init.normal_(layer.weight, std=0.3)
     head.conv_cls.bias.data.zero_()
-    head.test_cfg = ConfigDict(nms_pre=7, score_thr=0.3, iou_threshold=0.5, top_k=5, max_per_img=4)
+    head.test_cfg = ConfigDict(nms_pre=7, score_thr=0.3, iou_threshold=0.5, top_k=9, max_per_img=12)
     feats = [torch.randn(1, 32, HEIGHT // s, WIDTH // s) for s in (8, 16, 32)]
     with torch.no_grad():
         outputs = head(feats)
@@ -211,12 +221,13 @@ def test_detections_are_the_best_of_each_level_after_fast_nms():
             rows.append((scores[:, place], box, cofs[0].flatten(1)[:, place]))
     kept = []
     for label in range(CLASSES):
-        ordered = sorted(rows, key=lambda row: -float(row[0][label]))[:5]
+        ordered = sorted(rows, key=lambda row: -float(row[0][label]))[:9]
         for i, (scores, box, cofs) in enumerate(ordered):
             if all(overlap(box, other) <= 0.5 for _, other, _ in ordered[:i]) and scores[label] > 0.3:
                 kept.append((float(scores[label]), label, box, cofs))
-    kept = sorted(kept, key=lambda row: -row[0])[:4]
-    assert len(kept) == 4
+    kept = sorted(kept, key=lambda row: -row[0])[:12]
+    places = [next(n for n, row in enumerate(rows) if row[2] is cofs) for *_, cofs in kept]
+    assert len(kept) > 8 and max(places) >= 7, 'of more than one level'
     torch.testing.assert_close(found.scores, torch.tensor([row[0] for row in kept]))
     assert found.labels.tolist() == [row[1] for row in kept]
     torch.testing.assert_close(found.boxes, torch.tensor([row[2] for row in kept]), atol=1e-3, rtol=1e-4)

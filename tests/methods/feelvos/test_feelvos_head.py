@@ -96,6 +96,7 @@ def test_each_frame_of_a_triple_has_its_part():
     """The loss from the frames one by one: the first is the reference, the last is segmented."""
     model = make_model(max_reference_cells=None).eval()
     head = model.propagation_head
+    torch.nn.init.normal_(head.object_head.logit.weight)  # else all logits are nearly equal
     inputs, samples = make_batch(([1, 2], [2, 3]))
     inputs = torch.cat(
         [inputs, torch.randn(1, 1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(3))], 1

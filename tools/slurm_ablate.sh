@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Studies on a Slurm cluster: an array of jobs for each level (sets, detectors, heads, tests, tables), each level
+# Studies on a Slurm cluster: an array of jobs for each level (sets, detectors, pre-trainings, heads, tests, tables), each level
 # after the one before it.
 #
 #   bash tools/slurm_ablate.sh PARTITION STUDY [STUDY ...] [arguments of tools/ablate.py]
@@ -29,9 +29,9 @@ case " $* " in
     *" --reuse-demo"*) "${COMMAND[@]}" --reuse-only ;; # once, before many jobs would
 esac
 # lines of: number, level, name, state
-jobs=$("${COMMAND[@]}" --list-jobs | grep -E '^[0-9]+ (set|detector|heads|test|table) ')
+jobs=$("${COMMAND[@]}" --list-jobs | grep -E '^[0-9]+ (set|detector|pretraining|heads|test|table) ')
 after=()
-for level in set detector heads test table; do
+for level in set detector pretraining heads test table; do
     # names, as numbers change when a study is edited while jobs wait
     mapfile -t names < <(awk -v level="$level" '$2 == level {print $3}' <<<"$jobs")
     if [ ${#names[@]} -eq 0 ]; then

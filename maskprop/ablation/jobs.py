@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from mmengine.config import Config
 from mmengine.utils import get_git_hash
 
 from maskprop.ablation.settings import files_key, settings_key, test_settings, training_settings, whole_batch
-from maskprop.ablation.study import DEFAULT_SET, Row, Study, slug
+from maskprop.ablation.study import DEFAULT_SET, Row, Study, Training, slug
 from maskprop.datasets.ytvis_json import frame_indices
 from maskprop.engine.config import ConfigError
 from maskprop.utils.files import write_json
 
-LEVELS = ('set', 'detector', 'heads', 'test', 'table')
+LEVELS = ('set', 'detector', 'pretraining', 'heads', 'test', 'table')
+TRAININGS = ('detector', 'pretraining', 'heads')
 SYNTHETIC_FRAMES = 36  # a clip
 
 
@@ -120,6 +121,8 @@ class _Planner:
         self.detector_cfg = Config.fromfile(study.detector)
         self.own_data = study.synthetic is None
         self.detector_settings = training_settings(self.detector_cfg, self.own_data)
+        trainings = [row.train for row in study.rows if row.train]
+        self.followed = {training.after.name for training in trainings if training.after}
         self.epochs = sorted({e for row in study.rows for e in (row.epoch, row.masks_epoch) if e})
         self._jobs: dict[Path, Job] = {}
 
@@ -138,16 +141,21 @@ class _Planner:
         if self.study.synthetic is None:
             return None
         options = {**self.study.synthetic, 'seed': seed}
-        arguments = [f'--{key.replace("_", "-")}={value}' for key, value in options.items()]
-        name = f'data/{seed}' if self.study.synthetic == DEFAULT_SET else f'data/{seed}_{self.set_key()}'
+        arguments, outputs = as_arguments(options), ['annotations/train.json', 'annotations/val.json']
+        settings = dict(arguments=arguments)
+        if self.study.pasted is not None:
+            settings['pasted'] = as_arguments({**self.study.pasted, 'seed': seed})
+            outputs = [*outputs, 'pasted/annotations/train.json']
+        plain = self.study.synthetic == DEFAULT_SET and self.study.pasted is None
         return self.add(
-            'set', name, dict(arguments=arguments), [],
-            details=dict(arguments=arguments, outputs=['annotations/train.json', 'annotations/val.json']),
+            'set', f'data/{seed}' if plain else f'data/{seed}_{self.set_key()}', settings, [],
+            details={**settings, 'outputs': outputs},
             units=options['videos'] + options['val_videos'], rate='set',
         )  # fmt: skip
 
     def set_key(self) -> str:
-        return settings_key(self.study.synthetic)[:6]
+        pasted = self.study.pasted
+        return settings_key(self.study.synthetic if pasted is None else [self.study.synthetic, pasted])[:6]
 
     def detector(self, seed: int) -> Job:
         """The detector's training, of which every epoch is kept."""
@@ -166,26 +174,35 @@ class _Planner:
             units=training_steps(cfg), rate=f'detector: {Path(self.study.detector).stem}',
         )  # fmt: skip
 
-    def heads(self, row: Row, seed: int) -> Job:
-        """The training of a row's heads on the seed's detector."""
-        detector, of_set = self.detector(seed), self.set(seed)
-        cfg = self.on_set(self.study.cfg, of_set)
-        cfg.merge_from_dict(deepcopy(row.train.options))
+    def heads(self, training: Training, seed: int) -> Job:
+        """A training of heads on the seed's detector, or of what else the study says."""
+        of_set, start, before = self.set(seed), 'model' if training.after else training.start, None
+        if training.after:
+            before = self.heads(training.after, seed)
+        elif start != 'scratch':
+            before = self.detector(seed)
+        cfg = self.on_set(Config.fromfile(training.config) if training.config else self.study.cfg, of_set)
+        cfg.merge_from_dict(deepcopy(training.options))
         cfg.load_from = None  # the weights are the seed's
         config = training_settings(cfg, self.own_data)
-        settings = dict(config=config, seed=seed, start=row.train.start, detector=[detector.name, detector.key])
-        checkpoint = str(detector.folder / detector.details['checkpoint'])
-        if row.train.start == 'model':
-            cfg.load_from = checkpoint
+        settings, variety = dict(config=config, seed=seed, start=start), self.set_key()
+        if before is None:
+            settings['set'] = of_set and of_set.key
         else:
-            cfg.model.detector.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='detector.')
+            settings['detector'] = [before.name, before.key]
+            variety = before.folder.parent.name + before.folder.name.removeprefix(str(seed))
+            checkpoint = str(before.folder / before.details['checkpoint'])
+            if start == 'model':
+                cfg.load_from = checkpoint
+            else:
+                cfg.model.detector.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='detector.')
         last = last_checkpoint(cfg)
-        variety = detector.folder.parent.name + detector.folder.name.removeprefix(str(seed))
-        shared = settings_key([config, row.train.start, variety])[:6]
+        shared = settings_key([config, start, variety])[:6]
+        level = 'pretraining' if training.name in self.followed else 'heads'
         return self.add(
-            'heads', f'heads/{row.train.name}_{shared}/{seed}', settings, [detector, of_set],
+            level, f'heads/{training.name}_{shared}/{seed}', settings, [before, of_set],
             details=dict(cfg=cfg, seed=seed, outputs=[last], checkpoint=last),
-            units=training_steps(cfg), rate=f'heads: {row.train.name}',
+            units=training_steps(cfg), rate=f'heads: {training.name}',
         )  # fmt: skip
 
     def net(self, name: str, config: str, seed: int) -> Job:
@@ -204,7 +221,7 @@ class _Planner:
     def test(self, rows: Sequence[Row], seed: int) -> Job:
         """One pass of a model over the set of a seed, for all rows that share it."""
         row, detector = rows[0], self.detector(seed)
-        weights = detector if row.train is None else self.heads(row, seed)
+        weights = detector if row.train is None else self.heads(row.train, seed)
         cfg = self.on_set(self.study.cfg, self.set(seed))
         cfg.merge_from_dict(deepcopy(row.train.options if row.train else {}))
         checkpoint = weights.details['checkpoint'] if row.epoch is None else f'epoch_{row.epoch}.pth'
@@ -258,12 +275,22 @@ class _Planner:
         return cfg
 
 
+def as_arguments(options: dict[str, Any]) -> list[str]:
+    """``['--val-videos=120', ...]`` of tools/make_synthetic.py; a list is an argument of several values."""
+    arguments = []
+    for key, value in options.items():
+        name = f'--{key.replace("_", "-")}'
+        several = isinstance(value, (list, tuple))
+        arguments += [name, *map(str, value)] if several else [f'{name}={value}']
+    return arguments
+
+
 def same_model(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows in groups that a single pass of one model can test."""
 
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        model = [row.train and vars(row.train), row.options, row.ground_truth, row.epoch, row.masks_epoch]
+        model = [row.train and asdict(row.train), row.options, row.ground_truth, row.epoch, row.masks_epoch]
         groups.setdefault(settings_key(model), []).append(row)
     return list(groups.values())
 

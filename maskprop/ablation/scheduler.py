@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from maskprop.ablation.jobs import Job
+from maskprop.ablation.jobs import TRAININGS, Job
 from maskprop.ablation.lock import hold_folder
 from maskprop.ablation.settings import differences
 from maskprop.ablation.timings import Timings, format_seconds
@@ -62,7 +62,7 @@ def run_job(job: Job, runner: Runner, timings: Timings, say: Callable[[str], Non
 
 def _forget_training(job: Job) -> None:
     """Remove checkpoints that a training would go on from, or write through if they are links to a demo's."""
-    if job.level in ('detector', 'heads'):
+    if job.level in TRAININGS:
         for file in (job.folder / 'last_checkpoint', *job.folder.glob('*.pth')):
             file.unlink(missing_ok=True)
 
@@ -85,7 +85,7 @@ def _others(job: Job) -> list[tuple[str, dict]]:
     record = job.record()
     if record:
         return [('the one that is there', record['settings'])]
-    if job.level not in ('detector', 'heads'):
+    if job.level not in TRAININGS:
         return []
     # these have their settings in the name of their folder: detectors/NAME_KEY/SEED
     family = job.folder.parent.name.rpartition('_')[0]

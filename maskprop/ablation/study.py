@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from maskprop.engine.config import ConfigError, check_config_file
 
-STARTS = ('detector', 'model')
+STARTS = ('detector', 'model', 'scratch')
 DEFAULT_DETECTOR = 'configs/demo/maskprop_tiny_synthetic.py'
 DEFAULT_SET = dict(videos=300, val_videos=120)  # the demo's
 
@@ -25,12 +25,17 @@ class Training:
         name: of its folder.
         options: config keys that it changes, ``{'model.propagation_head.mask_source': 'ground_truth'}``; its test
             has them too.
-        start: weights it begins with: the ``'detector'`` alone, heads anew, or the whole ``'model'``.
+        start: weights it begins with: the ``'detector'`` alone, heads anew, the whole ``'model'``, or none
+            (``'scratch'``).
+        config: file of its config, with a model of the same parts; None: the study's. Tests are the study's.
+        after: another training, whose whole model it begins with, in place of ``start``.
     """
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
     start: str = 'detector'
+    config: str | None = None
+    after: Training | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class Study:
         seeds: each has a set, a detector and trainings of its own.
         detector: config of the training that gives the detector.
         synthetic: ``videos`` and ``val_videos`` of the synthetic set of each seed; None: the config's own data.
+        pasted: arguments of a second set, in the folder ``pasted`` of each seed's set, whose clips are pasted from
+            the set's training videos; None: none.
         frame_stride: of the test.
         x_label: of the plot's axis; with it the plot is a line, else bars.
         bootstraps: resamples of the videos.
@@ -90,6 +97,7 @@ class Study:
     seeds: tuple[int, ...] = (2026, 2027, 2028)
     detector: str = DEFAULT_DETECTOR
     synthetic: dict[str, int] | None = field(default_factory=lambda: dict(DEFAULT_SET))
+    pasted: dict[str, Any] | None = None
     frame_stride: int = 4
     x_label: str = ''
     bootstraps: int = 1000
@@ -130,10 +138,7 @@ def _read_row(content: dict, where: str) -> Row:
     _check_keys(content, {f.name for f in fields(Row)}, ('name',), where)
     training = content.pop('train')
     if training is not None:
-        _check_keys(training, {f.name for f in fields(Training)}, ('name',), f'{where}: train')
-        training = Training(**training)
-        if training.start not in STARTS:
-            raise ConfigError(f'{where}: train.start={training.start!r}: expected one of {STARTS}')
+        training = _read_training(training, f'{where}: train')
     row = Row(train=training, **content)
     for config in row.nets.values():
         check_config_file(config)
@@ -142,6 +147,20 @@ def _read_row(content: dict, where: str) -> Row:
     if row.ground_truth and row.masks_epoch is not None:
         raise ConfigError(f'{where}: masks are either the ground truth or those of masks_epoch: leave one out')
     return row
+
+
+def _read_training(content: dict, where: str) -> Training:
+    _check_keys(content, {f.name for f in fields(Training)}, ('name',), where)
+    if content.get('after') is not None:
+        content = {**content, 'after': _read_training(content['after'], f'{where}.after')}
+        if content['after'].after is not None:
+            raise ConfigError(f'{where}.after.after: a training can follow one other, beside the detector')
+    training = Training(**content)
+    if training.start not in STARTS:
+        raise ConfigError(f'{where}.start={training.start!r}: expected one of {STARTS}')
+    if training.config is not None:
+        check_config_file(training.config)
+    return training
 
 
 def slug(name: str) -> str:
@@ -165,8 +184,9 @@ def _check_rows(rows: list[Row], path: str) -> None:
         raise ConfigError(f'{path}: several rows have the file name {double}: give each a name of its own')
     trainings: dict[str, Training] = {}
     for row in rows:
-        if row.train and trainings.setdefault(row.train.name, row.train) != row.train:
-            raise ConfigError(
-                f'{path}: row {row.name}: another training is named {row.train.name!r} too, with other options. '
-                'Trainings that differ need names that differ'
-            )
+        for train in (row.train, row.train and row.train.after):
+            if train and trainings.setdefault(train.name, train) != train:
+                raise ConfigError(
+                    f'{path}: row {row.name}: another training is named {train.name!r} too, with other options. '
+                    'Trainings that differ need names that differ'
+                )

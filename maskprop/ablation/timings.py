@@ -11,7 +11,7 @@ from maskprop.ablation.jobs import LEVELS, Job
 from maskprop.utils.files import write_json
 
 # seconds a unit, with two cores: a video made, an optimizer step on two processes, a tested frame and row, a row
-DEFAULTS = dict(set=0.11, detector=0.44, heads=0.25, test=0.02, table=1.0)
+DEFAULTS = dict(set=0.11, detector=0.44, pretraining=0.25, heads=0.25, test=0.02, table=1.0)
 
 
 class Timings:

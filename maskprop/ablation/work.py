@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from maskprop.ablation.jobs import Job
+from maskprop.ablation.jobs import TRAININGS, Job
 from maskprop.ablation.scheduler import JobFailed, Runner
 from maskprop.ablation.settings import whole_batch
 from maskprop.ablation.study import slug
@@ -39,7 +39,7 @@ class Workers:
 
     def runners(self) -> Mapping[str, Runner]:
         """What does the jobs of each level."""
-        return dict(set=make_set, detector=self.train, heads=self.train, test=test, table=tabulate)
+        return dict(set=make_set, **dict.fromkeys(TRAININGS, self.train), test=test, table=tabulate)
 
     def train(self, job: Job) -> None:
         """Train by tools/train.py, from the last checkpoint in the folder if there is one."""
@@ -120,6 +120,10 @@ def make_set(job: Job) -> None:
     # a set that is reused is never written over
     reused = (job.folder / 'annotations').is_symlink()
     run_python(command if reused else [*command, '--overwrite'], job.name)
+    if 'pasted' in job.details:
+        source = str(job.folder / 'annotations/train.json')
+        command = ['tools/make_synthetic.py', str(job.folder / 'pasted'), '--from', source, '--val-videos=0']
+        run_python([*command, *job.details['pasted'], '--no-report', '--overwrite'], job.name)
 
 
 def run_python(arguments: list[str], name: str) -> None:

@@ -3,5 +3,15 @@
 from maskprop.datasets.transforms.annotations import FilterVideoAnnotations, LoadVideoAnnotations
 from maskprop.datasets.transforms.crops import CropInstance
 from maskprop.datasets.transforms.frame_sampling import SampleFramePair
+from maskprop.datasets.transforms.trajectories import FrameTrajectory
+from maskprop.datasets.transforms.warps import MotionBlur, RandomPerspectiveAffine
 
-__all__ = ['CropInstance', 'FilterVideoAnnotations', 'LoadVideoAnnotations', 'SampleFramePair']
+__all__ = [
+    'CropInstance',
+    'FilterVideoAnnotations',
+    'FrameTrajectory',
+    'LoadVideoAnnotations',
+    'MotionBlur',
+    'RandomPerspectiveAffine',
+    'SampleFramePair',
+]

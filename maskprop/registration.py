@@ -9,6 +9,7 @@ import maskprop.ops  # noqa: F401  before anything imports mmcv.ops
 register_all_modules(init_default_scope=True)
 
 import maskprop.datasets.instance_crops  # noqa: E402, F401
+import maskprop.datasets.mixtures  # noqa: E402, F401
 import maskprop.datasets.samplers  # noqa: E402, F401
 import maskprop.datasets.transforms  # noqa: E402, F401
 import maskprop.datasets.ytvis_dataset  # noqa: E402, F401

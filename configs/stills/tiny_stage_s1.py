@@ -8,7 +8,7 @@ _base_ = ['./tiny_stage_v.py']
 model = dict(propagation_head=None, linker=dict(_delete_=True, type='BoxIoULinker'), fill=False)
 variants = dict(_delete_=True)
 
-iterations = 160
+iterations = 150
 train_pipeline = [
     # the key frame alone
     dict(type='UniformRefFrameSample', num_ref_imgs=0, frame_range=0, filter_key_img=False),

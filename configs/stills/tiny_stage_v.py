@@ -25,7 +25,7 @@ test_pipeline = [
     dict(type='PackTrackInputs'),
 ]
 
-iterations, batch_size = 240, 4
+iterations, batch_size = 200, 4
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=0,

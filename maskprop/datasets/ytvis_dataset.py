@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import mmengine.fileio as fileio
+import torch
 from mmdet.datasets import BaseVideoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
@@ -30,8 +31,14 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
     An index is a :class:`~maskprop.datasets.samplers.FrameRequest` (training: this key frame, with the random
     numbers of the request), a pair (video, frame), or a video (training: a random key frame; test: all frames).
 
-    In training, videos without a usable annotation are dropped. A usable one has a mask and is no crowd. In
-    test mode all videos stay, and annotations may be missing.
+    In training, videos without a usable annotation are dropped. A usable one has a mask, or is ``box_only``, and
+    is no crowd. In test mode all videos stay, and annotations may be missing.
+
+    Still images (docs/stills.md): an object that is ``box_only`` goes through the pipeline with its filled box as
+    a mask, so that every transform moves its box. In the samples that come out, ``gt_instances.mask_valid`` (N,)
+    bool is False for it and its mask is empty; sets without such objects have no ``mask_valid``. The labels of a
+    video's ``unknown_categories`` are in ``metainfo['unknown_labels']`` of its frames. In test mode objects
+    without masks are left out.
 
     Args:
         frame_stride: Use the frames 0, s, 2s, ... of each video.
@@ -39,6 +46,8 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
             :func:`~maskprop.datasets.ytvis_json.frame_indices`.
         keep_empty_frames: Whether a frame without any usable object may be a key frame in training. As the other
             frame of a pair it is used in either case.
+        need_masks: Whether a key frame in training must have an object with a mask, as pairs for heads that carry
+            masks do; else a box will do.
         *args, **kwargs: As mmdet's ``BaseVideoDataset``: ``ann_file``, ``data_root``, ``data_prefix`` with
             ``img_path``, ``pipeline``, ``test_mode``, ...
 
@@ -54,11 +63,13 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         frame_stride: int = 1,
         frame_range: tuple[float, float] = (0.0, 1.0),
         keep_empty_frames: bool = False,
+        need_masks: bool = False,
         **kwargs: Any,
     ) -> None:
         self.frame_stride = frame_stride
         self.frame_range = (float(frame_range[0]), float(frame_range[1]))
         self.keep_empty_frames = keep_empty_frames
+        self.need_masks = need_masks
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -67,11 +78,14 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         An image has ``img_id``, ``img_path``, ``file_name``, ``height``, ``width``, ``frame_id`` (its place among
         the used frames), ``video_id`` and ``instances``: dicts of ``bbox`` (x1, y1, x2, y2 in pixels),
         ``bbox_label``, ``mask`` (compressed RLE), ``instance_id`` (the annotation's id) and ``ignore_flag``
-        (1 for a crowd).
+        (1 for a crowd); ``box_only`` (True) where ``mask`` is the filled box of an object without one.
         """
         with fileio.get_local_path(self.ann_file, backend_args=self.backend_args) as path:
             gt = load_ytvis(path, require_annotations=not self.test_mode)
         self._set_classes(gt)
+        self._is_partial = any(a.get('box_only') for a in gt['annotations'] or []) or any(
+            video.get('unknown_categories') for video in gt['videos']
+        )
         gt = select_frames(gt, self.frame_stride, self.frame_range)
         annotations: dict[int, list[Annotation]] = defaultdict(list)
         for annotation in gt['annotations'] or []:
@@ -87,11 +101,12 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         """Training: the videos with something to train on."""
         if self.test_mode:
             return self.data_list
-        kept = [video for video in self.data_list if any(_is_usable(image) for image in video['images'])]
+        kept = [video for video in self.data_list if any(self._is_usable(image) for image in video['images'])]
         if not kept:
             raise AnnotationError(
                 f'{self.ann_file}: annotations: none with a mask and iscrowd 0 in the frames used (frame_stride='
                 f'{self.frame_stride}, frame_range={self.frame_range}); nothing to train on'
+                + ('; need_masks=True leaves out objects that have a box only' if self.need_masks else '')
             )
         dropped = len(self.data_list) - len(kept)
         if dropped:
@@ -104,8 +119,16 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         table = []
         for video in range(len(self)):
             images = self.get_data_info(video)['images']
-            table.append([i for i, image in enumerate(images) if every or _is_usable(image)])
+            table.append([i for i, image in enumerate(images) if every or self._is_usable(image)])
         return table
+
+    def key_frame_labels(self) -> list[list[set[int]]]:
+        """The labels of the objects, without crowds, of each of :meth:`key_frames`."""
+        labels = []
+        for video, frames in enumerate(self.key_frames()):
+            objects = [image['instances'] for image in self.get_data_info(video)['images']]
+            labels.append([{o['bbox_label'] for o in objects[frame] if not o['ignore_flag']} for frame in frames])
+        return labels
 
     def __getitem__(self, index: FrameRequest | tuple[int, int] | int) -> Any:
         if isinstance(index, FrameRequest):
@@ -120,13 +143,30 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
             OSError: it cannot be read.
         """
         try:
-            return super().prepare_data(idx)
+            return self._mark_partial(super().prepare_data(idx), idx)
         except (AssertionError, cv2.error):  # mmcv's and OpenCV's, which may not say of which file
             images = self.get_data_info(idx[0] if isinstance(idx, tuple) else idx)['images']
             damaged = next((i['img_path'] for i in images if not is_whole_image(Path(i['img_path']))), None)
             if damaged is None:
                 raise
             raise OSError(f'{damaged}: not an image that can be read; the file may be damaged') from None
+
+    def _mark_partial(self, packed: Any, idx: tuple[int, int] | int) -> Any:
+        """The pipeline's sample with what its annotations leave open: masks, and classes."""
+        if self.test_mode or not self._is_partial or 'data_samples' not in packed:
+            return packed
+        video = self.get_data_info(idx[0] if isinstance(idx, tuple) else idx)
+        objects = [o for image in video['images'] for o in image['instances']]
+        box_only = torch.tensor([o['instance_id'] for o in objects if _box_only(o)], dtype=torch.int32)
+        for frame in packed['data_samples'].video_data_samples:
+            frame.set_metainfo(dict(unknown_labels=video['unknown_labels']))
+            instances = frame.gt_instances
+            instances.mask_valid = ~torch.isin(instances.instances_ids, box_only)
+            instances.masks.masks[~instances.mask_valid.numpy()] = 0
+        return packed
+
+    def _is_usable(self, image: dict) -> bool:
+        return any(not (o['ignore_flag'] or (self.need_masks and _box_only(o))) for o in image['instances'])
 
     def _set_classes(self, gt: GroundTruth) -> None:
         categories = sorted(gt['categories'], key=lambda category: category['id'])
@@ -147,7 +187,12 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         for annotation in annotations:
             label = self.cat2label[annotation['category_id']]
             boxes = annotation.get('bboxes') or [None] * len(instances)
+            box_only = dict(box_only=True) if annotation.get('box_only') else {}
+            if box_only and self.test_mode:
+                continue
             for frame, (mask, box) in enumerate(zip(annotation['segmentations'], boxes, strict=True)):
+                if box_only and box is not None:
+                    mask = _filled(box)
                 if mask is None:
                     continue
                 rle = compress(mask, height, width)
@@ -160,6 +205,7 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
                         mask=rle,
                         instance_id=annotation['id'],
                         ignore_flag=int(annotation['iscrowd']),
+                        **box_only,
                     )
                 )
         images = [
@@ -175,11 +221,19 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
             )
             for frame, name in enumerate(video['file_names'])
         ]
-        return dict(video_id=video['id'], video_length=len(images), images=images)
+        unknown = [self.cat2label[i] for i in video.get('unknown_categories') or () if i in self.cat2label]
+        return dict(video_id=video['id'], video_length=len(images), images=images, unknown_labels=unknown)
 
 
-def _is_usable(image: dict) -> bool:
-    return any(not instance['ignore_flag'] for instance in image['instances'])
+def _box_only(instance: dict) -> bool:
+    return instance.get('box_only', False)
+
+
+def _filled(box: list[float]) -> list[list[float]]:
+    """The polygon of a box (x, y, width, height), of a pixel's side at least."""
+    x, y, width, height = box
+    right, bottom = x + max(width, 1), y + max(height, 1)
+    return [[x, y, right, y, right, bottom, x, bottom]]
 
 
 def _corners(box: list[float] | None, rle: dict, height: int, width: int) -> list[float]:

@@ -148,6 +148,8 @@ def read_annotations(data: dict, videos: dict, categories: dict, source: str) ->
 def _read_track(
     record: dict, source: str, name: str, video: int, category: int, size: tuple[int, int], length: int
 ) -> Track:
+    if record.get('box_only'):
+        fail(source, name, 'box_only', 'an object without masks', 'Leave it out: video AP compares masks')
     crowd = require(record, 'iscrowd', source, name, '0 or 1')
     if crowd not in (0, 1):
         fail(source, name, 'iscrowd', f'found {shown(crowd)}', 'It must be 0 or 1')

@@ -17,6 +17,7 @@ from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import PixelData
 from torch import Tensor
 
+from maskprop.models.partial_labels import lacks_masks, partial_losses
 from maskprop.structures import Detections
 
 
@@ -43,7 +44,10 @@ class TwoStageFrameDetector:
             )
 
     def loss(self, feats: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> tuple[dict, list[Tensor]]:
-        """Losses of RPN and RoI heads, as ``TwoStageDetector.loss`` has them, and the proposals."""
+        """Losses of RPN and RoI heads, as ``TwoStageDetector.loss`` has them, and the proposals.
+
+        What the annotations leave open has no loss: :func:`~maskprop.models.partial_labels.partial_losses`.
+        """
         detector = self.detector
         if getattr(detector.roi_head, 'with_semantic', False):
             samples = [_with_semantic_target(detector, sample) for sample in samples]
@@ -52,7 +56,8 @@ class TwoStageFrameDetector:
         )
         losses = {key if 'rpn' in key else f'rpn_{key}': value for key, value in losses.items()}
         boxes = [found.bboxes.detach() for found in proposals]  # the RoI head renames the field
-        losses.update(detector.roi_head.loss(_for_pooling(feats), proposals, list(samples)))
+        with partial_losses(detector.roi_head, samples):
+            losses.update(detector.roi_head.loss(_for_pooling(feats), proposals, list(samples)))
         return losses, boxes
 
     @torch.no_grad()
@@ -149,7 +154,8 @@ def predict_roi_masks(
 def _with_semantic_target(detector: TwoStageDetector, sample: DetDataSample) -> DetDataSample:
     """The sample with a semantic map made of its instance masks (class label, or the number of classes).
 
-    Padding is left to the loss's ``ignore_index``, as in mmdet's HTC.
+    Padding is left to the loss's ``ignore_index``, as in mmdet's HTC, and so are the boxes of objects without a
+    mask.
     """
     if 'gt_sem_seg' in sample:
         return sample
@@ -158,6 +164,9 @@ def _with_semantic_target(detector: TwoStageDetector, sample: DetDataSample) -> 
     semantic = torch.full((masks.height, masks.width), head.criterion.ignore_index, dtype=torch.long)
     height, width = sample.img_shape[:2]
     semantic[:height, :width] = head.num_classes - 1  # the background
+    if lacks_masks(sample.gt_instances):
+        for x1, y1, x2, y2 in sample.gt_instances.bboxes[~sample.gt_instances.mask_valid].round().int().tolist():
+            semantic[y1:y2, x1:x2] = head.criterion.ignore_index
     # small objects last: where masks overlap the smaller one is in front more often
     bitmaps = masks.to_tensor(torch.bool, 'cpu')
     for index in bitmaps.flatten(1).sum(1).argsort(descending=True).tolist():

@@ -9,6 +9,7 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
+from maskprop.models.partial_labels import with_masks
 from maskprop.ops.layout import image_layout
 from maskprop.ops.masks import downsample_masks, paste_soft_masks
 from maskprop.structures import FrameDetector
@@ -55,7 +56,8 @@ class FramePairs:
     Args:
         detector: of the frames.
         feats: levels of the FPN, each (F B, C, H_l, W_l), the frames of a sample side by side.
-        samples: F B samples with ``gt_instances``, likewise.
+        samples: F B samples with ``gt_instances``, likewise; objects without a mask (``mask_valid`` False) are
+            left out here, so that no head sees them.
         images: (B, 3, H, W) float, the key frames, normalised and padded.
         proposals: of the key frames, where they are known; else they are made when they are asked for.
 
@@ -73,7 +75,7 @@ class FramePairs:
         proposals: list[Tensor] | None = None,
     ) -> None:
         self.feats = feats
-        self.samples = samples
+        self.samples = [with_masks(sample) for sample in samples]
         self.images = images
         self._detector = detector
         self._frames = len(samples) // len(images)

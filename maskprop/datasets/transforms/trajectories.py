@@ -28,7 +28,7 @@ class FrameTrajectory(BaseTransform):
         centre_range: where the centre of the turn lies, in sides of the image.
         window_prob: of a moving window.
         short_sides: the image's shorter side before the window is cut out, in pixels.
-        window_sides: shortest and longest side of the window in pixels, each side drawn alone; at most the image's.
+        window_sides: shortest and longest side of the window in pixels, each drawn alone; at most the image's.
 
     Raises:
         ValueError: a number is out of range.

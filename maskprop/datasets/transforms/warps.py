@@ -46,9 +46,8 @@ def warp_frame(results: dict, matrix: np.ndarray, size: tuple[int, int]) -> dict
 def warp_mask(mask: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8 of 0 and 1 to one of ``size``: 1 where the warped mask covers half of a pixel."""
     height, width = size
-    return (cv2.warpPerspective(mask * 255, matrix, (width, height), flags=cv2.INTER_LINEAR) > 127).astype(
-        np.uint8
-    )
+    warped = cv2.warpPerspective(mask * 255, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    return (warped > 127).astype(np.uint8)
 
 
 class Warp(NamedTuple):
@@ -64,8 +63,8 @@ class Warp(NamedTuple):
 class RandomPerspectiveAffine(BaseTransform):
     """Turns, shifts, scales and tilts a frame, image and masks by one warp (:func:`warp_frame`).
 
-    In a ``TransformBroadcaster`` with ``share_random_params=False`` each frame has a warp of its own, which makes a
-    pseudo-video of a still image; with ``True`` all have the same.
+    In a ``TransformBroadcaster`` with ``share_random_params=False`` each frame has a warp of its own, which makes
+    a pseudo-video of a still image; with ``True`` all have the same.
 
     The tilt shows a quadrilateral inside the image as a whole one: each of its corners lies inside by the absolute
     value of a normal number, at most .49 sides. Rotation and scale are about the centre.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -144,30 +144,27 @@ class MixedFrameSampler(SeededFrameSampler):
             self.samples_per_epoch = -(-self.passes[0] * BLOCK // self.quotas[0])
 
     def _frames_at(self, places: np.ndarray) -> np.ndarray:
-        """(n, 2) video and frame at places of the endless sequence."""
+        """(n, 2) video and frame at ascending places of the endless sequence."""
         parts, turns = self._turns_at(places)
-        chosen = np.empty((len(places), 2), dtype=np.int64)
+        rows = np.empty(len(places), dtype=np.int64)
         for part, length in enumerate(self.passes):
-            of_part = parts == part
-            numbers, within = np.divmod(turns[of_part], length)
-            rows = np.empty_like(within)
-            for number in np.unique(numbers):
-                here = numbers == number
-                rows[here] = self._pass(part, int(number))[within[here]]
-            chosen[of_part] = self.frames[rows]
-        return chosen
+            here = np.flatnonzero(parts == part)
+            numbers, within = np.divmod(turns[here], length)
+            for number, span in _runs(numbers):
+                rows[here[span]] = self._pass(part, number)[within[span]]
+        return self.frames[rows]
 
     def _turns_at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The part of each place, and how many places had this part before."""
         owners = np.repeat(np.arange(len(self.quotas)), self.quotas)  # of a block, before it is shuffled
         blocks, within = np.divmod(places, BLOCK)
         parts, turns = np.empty_like(places), np.empty_like(places)
-        for block in np.unique(blocks):
-            here = blocks == block
-            drawn = np.random.default_rng([self.seed, len(self.quotas), int(block)]).permutation(owners)
-            before = np.array([np.count_nonzero(drawn[:place] == part) for place, part in enumerate(drawn)])
-            parts[here] = drawn[within[here]]
-            turns[here] = block * np.array(self.quotas)[parts[here]] + before[within[here]]
+        for block, span in _runs(blocks):
+            drawn = np.random.default_rng([self.seed, len(self.quotas), block]).permutation(owners)
+            before = np.empty_like(drawn)
+            for part, quota in enumerate(self.quotas):
+                before[drawn == part] = block * quota + np.arange(quota)
+            parts[span], turns[span] = drawn[within[span]], before[within[span]]
         return parts, turns
 
     def _pass(self, part: int, number: int) -> np.ndarray:
@@ -180,6 +177,13 @@ class MixedFrameSampler(SeededFrameSampler):
         picks = np.searchsorted(ends, np.arange(length) + rng.random(), side='right')
         picks = rows[order[np.minimum(picks, len(rows) - 1)]]
         return rng.permutation(picks) if self.shuffle else picks
+
+
+def _runs(numbers: np.ndarray) -> Iterator[tuple[int, slice]]:
+    """Each value of ascending numbers with the slice where it is."""
+    values, starts = np.unique(numbers, return_index=True)
+    for value, start, stop in zip(values.tolist(), starts, [*starts[1:], len(numbers)], strict=True):
+        yield value, slice(start, stop)
 
 
 def block_quotas(weights: Sequence[float]) -> list[int]:

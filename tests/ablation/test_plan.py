@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from maskprop.ablation.settings import differences, training_settings
 from maskprop.ablation.settings import test_settings as settings_of_test
+from maskprop.engine.config import ConfigError
 from tests.ablation.tiny_study import make_outputs, plan_study, write_study
 
 BASE = 'configs/demo/maskprop_tiny_synthetic.py'
@@ -94,3 +95,56 @@ def test_heads_of_another_detector_have_a_folder_of_their_own(tmp_path):
     write_study(tmp_path, base, [*HEADS, dict(name='weak', masks_epoch=1)])
     after = next(job for job in plan_study(file, tmp_path / 'out') if job.level == 'heads')
     assert after.needs[0].name.endswith('_all_epochs') and after.folder != before.folder
+
+
+def test_a_training_may_follow_another_or_begin_from_scratch(tmp_path):
+    base = str(Path(BASE).resolve())
+    short = tmp_path / 'short.py'
+    short.write_text(f'_base_ = [{base!r}]\ntrain_cfg = dict(max_epochs=1)\n')
+    first = dict(name='first', start='model', config=str(short))
+    rows = [
+        dict(name='a', train=dict(name='after', after=first)),
+        dict(name='b', train=dict(name='fresh', start='scratch')),
+        dict(name='c', train=first),
+    ]
+    jobs = plan_study(write_study(tmp_path, base, rows, seeds=(1,)), tmp_path / 'out')
+    assert [job.level for job in jobs if job.level not in ('test', 'table')] == [
+        'set', 'detector', 'pretraining', 'heads', 'heads',
+    ]  # fmt: skip
+    data, detector, before, after, fresh = jobs[:5]
+    assert before.needs == [detector, data] and after.needs == [before, data] and fresh.needs == [data]
+    assert before.details['checkpoint'] == 'epoch_1.pth' and after.details['checkpoint'] == 'epoch_8.pth'
+    assert before.details['cfg'].load_from == str(detector.folder / 'epoch_8.pth')
+    assert after.details['cfg'].load_from == str(before.folder / 'epoch_1.pth')
+    assert fresh.details['cfg'].load_from is None and not fresh.details['cfg'].model.detector.get('init_cfg')
+    tests = {job.details['cfg'] and next(iter(job.details['rows'])): job for job in jobs if job.level == 'test'}
+    assert tests['a'].details['checkpoint'] == str(after.folder / 'epoch_8.pth')
+    assert tests['c'].needs[0] is before
+
+
+@pytest.mark.parametrize(
+    'train,message',
+    [
+        (dict(after=dict(name='b', after=dict(name='c'))), 'a training can follow one other'),
+        (dict(after=dict(name='b', steps=3)), r"train.after: unknown keys \['steps'\]"),
+        (dict(start='nothing'), "start='nothing'"),
+        (dict(config='none.py'), 'none.py'),
+        (dict(after=dict(name='a', start='model')), "another training is named 'a' too"),
+    ],
+    ids=['chain', 'key', 'start', 'config', 'name'],
+)
+def test_bad_trainings(tmp_path, train, message):
+    file = write_study(tmp_path, str(Path(BASE).resolve()), [dict(name='row', train=dict(name='a', **train))])
+    with pytest.raises(ConfigError, match=message):
+        plan_study(file, tmp_path / 'out')
+
+
+def test_a_second_set_is_pasted_from_the_first(tmp_path):
+    base = str(Path(BASE).resolve())
+    pasted = dict(videos=3, frame_range=(0.5, 0.6))
+    file = write_study(tmp_path, base, HEADS, seeds=(1,), pasted=pasted)
+    data = plan_study(file, tmp_path / 'out')[0]
+    assert data.details['pasted'] == ['--videos=3', '--frame-range', '0.5', '0.6', '--seed=1']
+    assert 'pasted/annotations/train.json' in data.details['outputs'] and data.name != 'data/1'
+    plain = plan_study(write_study(tmp_path, base, HEADS, seeds=(1,)), tmp_path / 'out')[0]
+    assert plain.name == 'data/1' and set(plain.settings) == {'arguments'}

@@ -17,9 +17,11 @@ from mmdet.registry import MODELS  # noqa: E402
 from maskprop.ablation.jobs import plan  # noqa: E402
 from maskprop.ablation.study import load_study  # noqa: E402
 from maskprop.ablation.tables import METRICS  # noqa: E402
+from maskprop.datasets.ytvis_json import frame_indices  # noqa: E402
 from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
 
 FILES = sorted(file for file in Path('configs/ablations').glob('*.py') if '\nstudy = ' in file.read_text())
+STILLS = Path('configs/stills/study_tiny_synthetic.py')
 HAS_LAP = importlib.util.find_spec('lap') is not None
 PAPER = dict(  # Tables 2 to 4 and Section 5.2, read once more
     propagation_scheme=[(46.6, 51.2), (36.9, 40.2), (31.4, 33.6)],
@@ -31,7 +33,7 @@ PAPER = dict(  # Tables 2 to 4 and Section 5.2, read once more
 )
 
 
-@pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize('file', [*FILES, STILLS], ids=lambda file: file.stem)
 def test_rows_and_trainings_build(file, tmp_path):
     study = load_study(file)
     jobs = plan([study], tmp_path)
@@ -48,7 +50,7 @@ def test_rows_and_trainings_build(file, tmp_path):
             if name != 'bytetrack' or HAS_LAP:  # the trackers' own tests say what that needs
                 model.start_video(**variant)
     for job in jobs:
-        if job.level == 'heads' and job.details['seed'] == study.seeds[0]:
+        if job.level in ('pretraining', 'heads') and job.details['seed'] == study.seeds[0]:
             model = _build(job.details['cfg'])
             trained = {name.split('.')[0] for name, p in model.named_parameters() if p.requires_grad}
             assert trained and not trained & set(getattr(model, 'frozen', ()))
@@ -59,6 +61,25 @@ def _build(cfg):
     if 'roi_head' in (cfg.model.get('detector') or {}):
         fit_num_classes(cfg.model, 5)
     return MODELS.build(cfg.model)
+
+
+def test_stages_of_the_stills_study_follow_each_other(tmp_path):
+    """All rows have the same steps of stage V; S1 is on one frame a video, S2 begins with it."""
+    jobs = {job.name.rpartition('_')[0]: job for job in plan([load_study(STILLS, [7])], tmp_path)}
+    s1 = jobs['detectors/tiny_stage_s1']
+    for name in ('warps', 'trajectory', 'pasted'):
+        s2, v = jobs[f'heads/s2_{name}'], jobs[f'heads/v_s2_{name}']
+        assert s2.needs[0] is s1 and v.needs[0] is s2
+        assert v.details['cfg'].load_from == str(s2.folder / 'epoch_1.pth')
+    assert jobs['heads/v_scratch'].needs == jobs['heads/v_all'].needs == s1.needs
+    assert {job.units for name, job in jobs.items() if name.startswith('heads/v_')} == {200}
+    sets = {
+        name: job.details['cfg'].train_dataloader.dataset for name, job in jobs.items() if 'cfg' in job.details
+    }
+    assert sets['heads/v_s1'].indices == sets['heads/v_s2_warps'].indices == 10
+    assert sets['heads/v_all'].indices is sets['heads/v_all_s1'].indices is None
+    assert frame_indices(24, 1, sets['detectors/tiny_stage_s1'].frame_range) == range(12, 13)
+    assert sets['heads/s2_warps'].frame_range == sets['detectors/tiny_stage_s1'].frame_range
 
 
 @pytest.mark.parametrize('name', PAPER)

@@ -7,9 +7,10 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
 
 from maskprop.models.partial_labels import partial_losses
-from tests.models.builders import CLASSES, build_model, make_batch
+from tests.models.builders import CLASSES, MODELS, build_model, make_batch
 
 PAIRS = (([1, 2], [1, 2]), ([3, 4], [3, 4]))
 
@@ -181,3 +182,24 @@ def test_the_heads_are_as_before_also_after_an_error(batch):
         assert all('loss_and_target' in vars(head) for head in (*roi_head.mask_head, *roi_head.bbox_head))
         raise RuntimeError('stop')
     assert not any('loss_and_target' in vars(head) for head in (*roi_head.mask_head, *roi_head.bbox_head))
+
+
+def test_s0_takes_backbone_neck_and_rpn_of_a_detector_of_other_classes(tmp_path):
+    """The layout of mmdet's OpenImages Faster R-CNN (601 classes, no masks), at the tests' size."""
+    small = Config.fromfile('configs/_base_/models/tiny_mask_rcnn.py').model.detector
+    boxes = copy.deepcopy(small)
+    boxes.type = 'FasterRCNN'
+    boxes.roi_head = {key: value for key, value in boxes.roi_head.items() if 'mask' not in key}
+    boxes.roi_head.bbox_head.num_classes = 601
+    torch.manual_seed(1)
+    source = MODELS.build(boxes)
+    torch.save(dict(state_dict=source.state_dict()), tmp_path / 'openimages.pth')
+    torch.manual_seed(2)
+    model = build_model()
+    model.detector.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'openimages.pth'))
+    model.detector._is_init = False
+    model.detector.init_weights()
+    found, wanted = model.detector.state_dict(), source.state_dict()
+    taken = [name for name in found if name.split('.')[0] in ('backbone', 'neck', 'rpn_head')]
+    assert len(taken) > 100 and all(torch.equal(found[name], wanted[name]) for name in taken)
+    assert found['roi_head.bbox_head.fc_cls.weight'].shape[0] == CLASSES + 1

@@ -8,15 +8,15 @@ _base_ = './youtube_vis_2019.py'
 
 coco_stills = dict(
     type='YouTubeVISJsonDataset',
-    data_root='data/coco/',
-    ann_file='annotations/stills_ytvis2019.json',
-    data_prefix=dict(img_path='train2017'),
+    data_root='data/',
+    ann_file='stills/coco.json',
+    data_prefix=dict(img_path='coco/train2017'),
 )
 open_images_stills = dict(
     type='YouTubeVISJsonDataset',
-    data_root='data/open_images/',
-    ann_file='annotations/stills_ytvis2019.json',
-    data_prefix=dict(img_path='train'),
+    data_root='data/',
+    ann_file='stills/openimages.json',
+    data_prefix=dict(img_path='openimages/train'),
 )
 
 load = [dict(type='LoadImageFromFile', backend_args=None), dict(type='LoadVideoAnnotations')]

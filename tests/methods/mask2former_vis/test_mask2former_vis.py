@@ -17,9 +17,9 @@ maskprop.register_all()
 from mmdet.registry import MODELS  # noqa: E402
 from mmdet.structures import DetDataSample, TrackDataSample  # noqa: E402
 
-from maskprop.engine.checkpoint import load_weights  # noqa: E402
 from maskprop.engine.config import load_config  # noqa: E402
 from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
+from maskprop.engine.weights import load_weights  # noqa: E402
 from maskprop.methods.mask2former_vis import DecodedFrames, Mask2FormerStream, Mask2FormerStreamOptions  # noqa: E402
 from maskprop.zoo import find_model, list_models  # noqa: E402
 from tests.models.builders import CLASSES, make_batch  # noqa: E402

@@ -9,14 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from maskprop.conversion.state_dicts import (
-    as_tensors,
-    check_files,
-    describe_layout,
-    read_state_dict,
-    write_checkpoint,
-)
+from maskprop.conversion.state_dicts import check_files, read_state_dict, write_checkpoint
 from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.state_dicts import as_tensors, describe_layout
 
 _DECODER = r'(block_(?:32|16|8|4)x\.\d+|conv_(?:16|8|4)|conv_\w+)\.(?:weight|bias)'
 _NORM = 'weight|bias|running_mean|running_var'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ import pytest
 
 from maskprop.zoo.download import DownloadError, cache_folder, download
 
-CONTENT = os.urandom(300_000)
+CONTENT = bytes(range(256)) * 1200
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 NAMED = f'/weights-{DIGEST[:8]}.pth'
 
@@ -65,7 +64,9 @@ def files() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    'path, digest', [(NAMED, None), ('/a.pth', DIGEST), ('/a.pth', None), ('/a%20b.pth', None)]
+    'path, digest',
+    [(NAMED, None), ('/a.pth', DIGEST), ('/a.pth', None), ('/a%20b.pth', None)],
+    ids=['named', 'digest', 'plain', 'quoted'],
 )
 def test_a_file_is_downloaded_once(server, path, digest):
     for _ in range(2):

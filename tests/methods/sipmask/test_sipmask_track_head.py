@@ -9,6 +9,7 @@ import torch
 from mmdet.registry import TASK_UTILS
 from mmengine.config import Config
 
+from maskprop.methods.sipmask.sipmask_losses import counts_in_masks
 from maskprop.methods.sipmask.sipmask_track_head import match_targets, shift
 from maskprop.models.frame_pairs import FramePairs
 from maskprop.structures import Detections, Frame, FrameResult, PerInstance
@@ -81,8 +82,11 @@ def test_match_loss_equals_the_literal_one(objects):
     model = build_sipmask().train()
     head = model.track_head
     head.jitter = 0
-    torch.nn.init.normal_(model.detector.bbox_head.conv_reg.bias, 2.0, 0.3)  # boxes of some size
+    torch.manual_seed(0)
+    torch.nn.init.normal_(model.detector.bbox_head.conv_reg.weight, std=0.04)  # boxes above and below a cell
     pairs = pairs_of(model, objects)
+    sizes = torch.cat([counts_in_masks(boxes) for boxes in pairs.proposals]).float().mean()
+    assert 0.1 < sizes < 0.9
     losses = head.loss(pairs)
     expected = literal_match_loss(head, pairs)
     torch.testing.assert_close(losses['loss_match'], expected, rtol=1e-4, atol=1e-5)

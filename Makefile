@@ -75,6 +75,7 @@ bench: setup
 	$(call run_benchmark,data_pipeline,--runs 3)
 	$(call run_benchmark,scale_out,--runs 1)
 	$(call run_benchmark,inter_frame_attention,--runs 1)
+	$(call run_benchmark,clustering,--runs 3)
 	$(call run_benchmark,cost_table,,scaling)
 
 doctor:

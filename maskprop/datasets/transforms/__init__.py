@@ -4,5 +4,13 @@ from maskprop.datasets.transforms.annotations import FilterVideoAnnotations, Loa
 from maskprop.datasets.transforms.clip_sampling import SampleClip
 from maskprop.datasets.transforms.crops import CropInstance
 from maskprop.datasets.transforms.frame_sampling import SampleFramePair
+from maskprop.datasets.transforms.lone_objects import PasteLoneObject
 
-__all__ = ['CropInstance', 'FilterVideoAnnotations', 'LoadVideoAnnotations', 'SampleClip', 'SampleFramePair']
+__all__ = [
+    'CropInstance',
+    'FilterVideoAnnotations',
+    'LoadVideoAnnotations',
+    'PasteLoneObject',
+    'SampleClip',
+    'SampleFramePair',
+]

@@ -75,7 +75,7 @@ bench: setup
 	$(call run_benchmark,data_pipeline,--runs 3)
 	$(call run_benchmark,scale_out,--runs 1)
 	$(call run_benchmark,inter_frame_attention,--runs 1)
-	$(call run_benchmark,clustering,--runs 3)
+	$(call run_benchmark,clustering,--runs 3 --threads 1 --pixels 50000 300000)
 	$(call run_benchmark,cost_table,,scaling)
 
 doctor:

@@ -31,6 +31,7 @@ train_pipeline = [
             dict(type='FilterVideoAnnotations'),
         ],
     ),
+    dict(type='PasteLoneObject'),
     dict(type='PackTrackInputs', default_meta_keys=_base_.meta_keys),
 ]
 test_pipeline = [

@@ -4,6 +4,7 @@ from maskprop.datasets.transforms.annotations import FilterVideoAnnotations, Loa
 from maskprop.datasets.transforms.clip_sampling import SampleClip
 from maskprop.datasets.transforms.crops import CropInstance
 from maskprop.datasets.transforms.frame_sampling import SampleFramePair
+from maskprop.datasets.transforms.lone_objects import PasteLoneObject
 from maskprop.datasets.transforms.reference_sampling import SampleReferenceAndPair
 from maskprop.datasets.transforms.trajectories import FrameTrajectory
 from maskprop.datasets.transforms.warps import MotionBlur, RandomPerspectiveAffine
@@ -14,6 +15,7 @@ __all__ = [
     'FrameTrajectory',
     'LoadVideoAnnotations',
     'MotionBlur',
+    'PasteLoneObject',
     'RandomPerspectiveAffine',
     'SampleClip',
     'SampleFramePair',

@@ -115,6 +115,8 @@ def test_homography_of_known_warps():
     for point, end in (((7.9, 11.8), (0, 0)), ((79 * 0.7, 59 * 0.9), (79, 59)), ((0, 59 * 0.95), (0, 59))):
         x, y, w = tilt @ [*point, 1]
         assert np.allclose((x / w, y / w), end, atol=1e-3)
+    both = homography(none._replace(angle=30, corners=corners), SIZE)
+    assert np.allclose(both, homography(none._replace(angle=30), SIZE) @ tilt, atol=1e-4)  # the tilt comes first
 
 
 def test_an_object_pushed_out_is_absent_and_a_frame_may_be_empty():

@@ -11,6 +11,8 @@ import numpy as np
 from maskprop.datasets.ytvis_json import AnnotationError, GroundTruth, load_ytvis
 from maskprop.utils.files import replace_when_done
 
+PAIRS_AT_ONCE = 2**20  # 8 MiB a matrix of exchange costs
+
 
 def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTruth, GroundTruth]:
     """Splits into (train, val) so that val has, of each category, nearly the share of videos that it has of all.
@@ -37,13 +39,13 @@ def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTru
     is_val[np.random.default_rng(seed).permutation(count)[:val_videos]] = True
     weights = 1 / np.maximum(has.sum(0), 1)
     wanted = has.sum(0) * val_videos / count
+    kind = np.unique(has, axis=0, return_inverse=True)[1].reshape(-1)  # videos of one kind are exchanged alike
     while True:
-        val, train = np.flatnonzero(is_val), np.flatnonzero(~is_val)
-        change = _exchange_costs(has[val], has[train], has[val].sum(0) - wanted, weights)
-        best = np.unravel_index(change.argmin(), change.shape)
-        if change[best] > -1e-9:
+        val, train = (_first_of_each(kind, side) for side in (is_val, ~is_val))
+        cost, i, j = _best_exchange(has[val], has[train], has[is_val].sum(0) - wanted, weights)
+        if cost > -1e-9:
             break
-        is_val[val[best[0]]], is_val[train[best[1]]] = False, True
+        is_val[val[i]], is_val[train[j]] = False, True
     return _take(gt, ~is_val), _take(gt, is_val)
 
 
@@ -114,11 +116,31 @@ def _categories_of_videos(gt: GroundTruth) -> np.ndarray:
     return has
 
 
+def _first_of_each(kind: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Indices of the first video of each kind (V,) among those of a side (V,) bool, ascending."""
+    videos = np.flatnonzero(side)
+    return videos[np.sort(np.unique(kind[videos], return_index=True)[1])]
+
+
+def _best_exchange(
+    val: np.ndarray, train: np.ndarray, surplus: np.ndarray, weights: np.ndarray
+) -> tuple[float, int, int]:
+    """(cost, i, j) of the first best exchange, in blocks: a matrix of all pairs grows with videos squared."""
+    best = np.inf, 0, 0
+    rows = max(1, PAIRS_AT_ONCE // len(train))
+    for start in range(0, len(val), rows):
+        costs = _exchange_costs(val[start : start + rows], train, surplus, weights)
+        i, j = np.unravel_index(costs.argmin(), costs.shape)
+        if costs[i, j] < best[0]:
+            best = float(costs[i, j]), start + int(i), int(j)
+    return best
+
+
 def _exchange_costs(val: np.ndarray, train: np.ndarray, surplus: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(n, m): change of sum w (surplus + j - i)^2 when i of val [n, C] is exchanged for j of train [m, C]."""
     linear = 2 * (train @ (weights * surplus))[None] - 2 * (val @ (weights * surplus))[:, None]
     square = (val**2 @ weights)[:, None] + (train**2 @ weights)[None] - 2 * (val * weights) @ train.T
-    return linear + square
+    return np.round(linear + square, 9)  # equal costs are equal, whatever the order of sums: the first is taken
 
 
 def _take(gt: GroundTruth, chosen: np.ndarray) -> GroundTruth:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskprop.datasets import splits
 from maskprop.datasets.splits import split_videos, write_split
 from maskprop.datasets.ytvis_json import AnnotationError, find_problems, load_ytvis
 
@@ -74,6 +75,27 @@ def test_the_seed_decides():
     gt = many_videos()
     first, again, other = (split_videos(gt, 40, seed)[1]['videos'] for seed in (0, 0, 1))
     assert first == again and first != other
+
+
+@pytest.mark.parametrize('pairs', [1, 500, 2**20])
+def test_exchanges_are_those_of_the_matrix_of_all_pairs(pairs, monkeypatch):
+    """Blocks and kinds change no choice: the literal form compares every video of val with every one of train."""
+    gt = many_videos()
+    has = splits._categories_of_videos(gt)
+    is_val = np.zeros(200, dtype=bool)
+    is_val[np.random.default_rng(0).permutation(200)[:40]] = True
+    weights, wanted = 1 / np.maximum(has.sum(0), 1), has.sum(0) * 0.2
+    while True:
+        val, train = np.flatnonzero(is_val), np.flatnonzero(~is_val)
+        costs = splits._exchange_costs(has[val], has[train], has[val].sum(0) - wanted, weights)
+        if costs.min() > -1e-9:
+            break
+        i, j = np.unravel_index(costs.argmin(), costs.shape)
+        is_val[val[i]], is_val[train[j]] = False, True
+
+    monkeypatch.setattr(splits, 'PAIRS_AT_ONCE', pairs)
+    found = split_videos(gt, 40, 0)[1]['videos']
+    assert found == [video for video, chosen in zip(gt['videos'], is_val, strict=True) if chosen]
 
 
 @pytest.mark.parametrize('count', [0, -1, 200, 201])

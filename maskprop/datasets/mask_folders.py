@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -17,6 +18,7 @@ from maskprop.datasets.ytvis_json import AnnotationError
 
 IGNORED = 255  # pixels of no object that is to be learnt
 INDEXED = ('P', 'L', '1')  # modes of PIL whose values are 0..255
+LEAST_RINGS = 3  # so many values without an inside are edges that were smoothed, not objects
 Progress = Callable[[int, int], None]
 
 
@@ -33,7 +35,8 @@ def annotations_from_masks(
         images: a folder for each video, with its frames in natural order (2.jpg before 10.jpg).
         masks: folders of the same names, with a PNG for each annotated frame, of the frame's name and size:
             indexed or grey, a pixel's value is the number of its object in the video, 0 is background and 255
-            ignored.
+            ignored. Frames without one are left out, with a warning: null would say that nothing is visible. A
+            frame without objects has a PNG of zeros.
         classes: class of each object, ``{video: {number: class}}``, or ``{video: class}`` where all objects of a
             video have one; None: everything is an ``'object'``.
         binary: every pixel above 0 is of object 1, as in DAVIS 2016.
@@ -42,7 +45,8 @@ def annotations_from_masks(
     Raises:
         AnnotationError: there are no videos or frames; a video has no masks; a picture can't be read; a frame is
             turned by EXIF; a mask is of another size than its frame, has colours, or belongs to no frame; an
-            object has no class; all values are 0 or 255, but ``binary`` is not set.
+            object has no class; all values are 0 or 255, or the edges of objects of 255 were smoothed, but
+            ``binary`` is not set.
     """
     folders = [path for path in images.iterdir() if path.is_dir() and not path.name.startswith('.')]
     folders.sort(key=natural_key)
@@ -78,23 +82,27 @@ def _read_video(folder: Path, masks: Path, binary: bool) -> tuple[dict, dict[int
     stray = [path for stem, path in of_frame.items() if stem not in stems]
     if stray:
         raise AnnotationError(f'{stray[0]}: {folder} has no frame of that name')
+    if not of_frame:
+        raise AnnotationError(f'{masks}: no PNG in it')
     width, height = _size(frames[0])
-    tracks: dict[int, list] = {}
-    values: set[int] = set()
-    for position, frame in enumerate(frames):
+    for frame in frames:
         if _size(frame) != (width, height):
             raise AnnotationError(f'{frame}: another size than {frames[0].name}, which is {width}x{height}')
-        if frame.stem not in of_frame:
-            continue
-        mask = _read_mask(of_frame[frame.stem], (width, height))
+    frames = _with_masks(frames, of_frame, masks)
+    tracks: dict[int, list] = {}
+    values: set[int] = set()
+    grey = _GreyValues()
+    for position, frame in enumerate(frames):
+        mask, indexed = _read_mask(of_frame[frame.stem], (width, height))
         if binary:
             mask = (mask > 0).astype(np.uint8)
+        elif not indexed:
+            grey.add(mask)
         found = set(np.unique(mask).tolist())
         values |= found
         for index in found - {0, IGNORED}:
             tracks.setdefault(index, [None] * len(frames))[position] = mask == index
-    if not of_frame:
-        raise AnnotationError(f'{masks}: no PNG in it')
+    grey.check(masks)
     if not tracks and IGNORED in values:
         found = f'no object, values are {sorted(values)}'
         raise AnnotationError(f'{masks}: {found}: pass --binary if that is one object')
@@ -102,6 +110,50 @@ def _read_video(folder: Path, masks: Path, binary: bool) -> tuple[dict, dict[int
         warnings.warn(f'{masks}: no object in any frame; the video is kept without annotations', stacklevel=3)
     names = [f'{folder.name}/{path.name}' for path in frames]
     return dict(width=width, height=height, length=len(frames), file_names=names), dict(sorted(tracks.items()))
+
+
+def _with_masks(frames: list[Path], of_frame: Mapping[str, Path], masks: Path) -> list[Path]:
+    """The frames that have a mask; warns of the others."""
+    bare = [frame for frame in frames if frame.stem not in of_frame]
+    if bare:
+        found = f'no PNG for {len(bare)} of {len(frames)} frames, the first: {bare[0].name}'
+        fix = 'they are left out. A frame without objects needs a PNG of zeros'
+        warnings.warn(f'{masks}: {found}; {fix}', stacklevel=4)
+    return [frame for frame in frames if frame.stem in of_frame]
+
+
+class _GreyValues:
+    """Tells smoothed edges from numbers of objects, in the grey pictures of one video.
+
+    A smoothed edge is a set of rings, each of its own grey: values without an inside, that is without a pixel
+    whose eight neighbours have the same value. Indexed pictures are not interpolated as a rule.
+    """
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(256, np.int64)
+        self.with_inside: set[int] = set()
+
+    def add(self, mask: np.ndarray) -> None:
+        """mask: (H, W) uint8."""
+        self.counts += np.bincount(mask.ravel(), minlength=256)
+        window = np.ones((3, 3), np.uint8)
+        self.with_inside |= set(np.unique(mask[cv2.erode(mask, window) == cv2.dilate(mask, window)]).tolist())
+
+    def check(self, masks: Path) -> None:
+        """Refuses edges around 255; warns of those around numbers, which tiny objects resemble."""
+        objects = [value for value in np.flatnonzero(self.counts).tolist() if value not in (0, IGNORED)]
+        rings = [value for value in objects if value not in self.with_inside]
+        around_255 = self.counts[IGNORED] > max((self.counts[value] for value in objects), default=0)
+        shown = f'{", ".join(map(str, rings[:8]))}{", ..." if len(rings) > 8 else ""}'
+        fix = 'write numbers of objects without interpolation (indexed PNGs are taken as they are)'
+        if rings and rings == objects and around_255:
+            raise AnnotationError(
+                f'{masks}: values {shown} are only edges, and the most frequent after 0 is 255 (ignored), as '
+                f'where masks were smoothed: pass --binary if that is one object, or {fix}'
+            )
+        if len(rings) >= LEAST_RINGS:
+            found = f'values {shown} are only edges, as where masks were smoothed'
+            warnings.warn(f'{masks}: {found}; {fix}', stacklevel=4)
 
 
 @contextlib.contextmanager
@@ -131,8 +183,8 @@ def _size(path: Path) -> tuple[int, int]:
         return picture.size
 
 
-def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) uint8."""
+def _read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, bool]:
+    """(H, W) uint8, and whether the picture is an indexed one."""
     with open_picture(path) as picture:
         if picture.mode not in INDEXED:
             raise AnnotationError(
@@ -142,7 +194,7 @@ def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
         if picture.size != size:
             found = '{}x{}'.format(*picture.size)
             raise AnnotationError(f'{path}: {found}, but the frames are {size[0]}x{size[1]}')
-        return np.asarray(picture).astype(np.uint8)
+        return np.asarray(picture).astype(np.uint8), picture.mode == 'P'
 
 
 def _class_of(classes: Mapping[str, Any] | None, video: str, index: int) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,8 +143,10 @@ class _Checker:
     def _check_category_names(self, data: dict) -> None:
         categories = data.get('categories')
         names = [c.get('name') for c in categories if isinstance(c, dict)] if isinstance(categories, list) else []
-        for name in sorted({n for n in names if isinstance(n, str) and names.count(n) > 1}):
-            found = f'the name {name!r} {names.count(name)} times'
+        for name, times in sorted(Counter(n for n in names if isinstance(n, str)).items()):
+            if times == 1:
+                continue
+            found = f'the name {name!r} {times} times'
             self.add('category-name', 'categories', 'name', found, 'rename one, tables show names', warn=True)
 
     def _check_annotation(self, annotation: dict, name: str) -> None:

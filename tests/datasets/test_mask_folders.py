@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from pycocotools import mask as mask_api
 
 from maskprop.datasets.ytvis_json import find_problems, load_ytvis
@@ -27,7 +27,7 @@ def save_mask(path: Path, mask: np.ndarray) -> None:
 
 @pytest.fixture
 def folders(tmp_path) -> tuple[Path, Path]:
-    """Two videos: cat has objects 1 and 7 in three frames, of which the last has no mask; dog has one object."""
+    """Two videos: cat has objects 1 and 7 in two of three frames, the last is empty; dog has one object."""
     images, masks = tmp_path / 'images', tmp_path / 'masks'
     for video, frames in (('cat', ('2', '10', '11')), ('dog', ('0',))):
         for folder in (images, masks):
@@ -40,6 +40,7 @@ def folders(tmp_path) -> tuple[Path, Path]:
     save_mask(masks / 'cat/2.png', mask)
     mask[10:15, 20:28] = 7
     save_mask(masks / 'cat/10.png', mask)
+    save_mask(masks / 'cat/11.png', np.zeros(SIZE, np.uint8))
     save_mask(masks / 'dog/0.png', (mask == 7).astype(np.uint8))
     return images, masks
 
@@ -73,7 +74,7 @@ def test_objects_come_back(folders, tmp_path, capsys):
 def test_without_classes_all_are_objects_and_binary_masks_are_one(folders, tmp_path):
     mask = np.zeros(SIZE, np.uint8)
     mask[4:6] = 255
-    for name in ('cat/2', 'cat/10', 'dog/0'):
+    for name in ('cat/2', 'cat/10', 'cat/11', 'dog/0'):
         Image.fromarray(mask).save(folders[1] / f'{name}.png')
     run(*folders, tmp_path / 'all.json', '--binary')
     content = load_ytvis(tmp_path / 'all.json')
@@ -189,3 +190,50 @@ def test_a_video_without_objects_is_kept_and_hidden_folders_are_none(folders, tm
     assert [video['file_names'][0] for video in content['videos']] == ['cat/2.jpg', 'dog/0.jpg']
     assert {annotation['video_id'] for annotation in content['annotations']} == {1}
     assert content['annotations'][0]['segmentations'][0] is not None
+
+
+def test_frames_without_a_mask_are_left_out_and_counted(folders, tmp_path):
+    images, masks = folders
+    (masks / 'cat/10.png').unlink()
+    with pytest.warns(UserWarning, match=r'cat: no PNG for 1 of 3 frames, the first: 10.jpg; they are left out'):
+        run(images, masks, tmp_path / 'all.json')
+    content = load_ytvis(tmp_path / 'all.json')
+    assert (
+        content['videos'][0]['file_names'] == ['cat/2.jpg', 'cat/11.jpg'] and content['videos'][0]['length'] == 2
+    )
+    assert [s is not None for s in content['annotations'][0]['segmentations']] == [True, False]
+
+
+def smoothed(value: int) -> Image.Image:
+    """A square of a value whose edges a filter smoothed, grey."""
+    mask = np.zeros(SIZE, np.uint8)
+    mask[4:16, 6:22] = value
+    return Image.fromarray(mask).filter(ImageFilter.GaussianBlur(1))
+
+
+def test_smoothed_edges_are_no_objects(folders, tmp_path, capsys):
+    images, masks = folders
+    smoothed(255).save(masks / 'dog/0.png')
+    with pytest.raises(SystemExit):
+        run(images, masks, tmp_path / 'all.json')
+    error = capsys.readouterr().err
+    assert 'dog: values' in error and 'only edges' in error and 'pass --binary' in error
+    assert not (tmp_path / 'all.json').exists()
+    run(images, masks, tmp_path / 'binary.json', '--binary')
+    assert len(load_ytvis(tmp_path / 'binary.json')['annotations']) == 2  # one in each video
+
+
+def test_smoothed_edges_around_numbers_are_warned_of(folders, tmp_path):
+    smoothed(40).save(folders[1] / 'dog/0.png')
+    with pytest.warns(UserWarning, match='dog: values .* are only edges, as where masks were smoothed'):
+        run(*folders, tmp_path / 'all.json')
+
+
+@pytest.mark.filterwarnings('error')
+def test_objects_beside_a_large_ignored_region_are_objects(folders, tmp_path):
+    mask = np.full(SIZE, 255, np.uint8)
+    mask[2:5, 3:6], mask[8:9, 3:4] = 1, 2  # the second is tiny
+    Image.fromarray(mask).save(folders[1] / 'dog/0.png')
+    run(*folders, tmp_path / 'all.json')
+    dog = [a for a in load_ytvis(tmp_path / 'all.json')['annotations'] if a['video_id'] == 2]
+    assert [a['areas'] for a in dog] == [[9], [1]]

@@ -1,6 +1,8 @@
 """Stage S1 of the study: the detector, on one frame of every synthetic video as a still image.
 
 The first of the trainings of configs/stills/study_tiny_synthetic.py.
+
+Alone: python tools/train.py configs/stills/tiny_stage_s1.py
 """
 
 _base_ = ['./tiny_stage_v.py']

@@ -1,4 +1,6 @@
-"""Stage S2 of the study: all parts, on pairs made of a still image by one movement of the camera (VITA's)."""
+"""Stage S2 of the study: all parts, on pairs made of a still image by one movement of the camera (VITA's).
+Alone: python tools/train.py configs/stills/tiny_stage_s2_trajectory.py
+"""
 
 _base_ = ['./tiny_stage_s2_warps.py']
 

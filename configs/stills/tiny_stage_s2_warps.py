@@ -1,4 +1,6 @@
-"""Stage S2 of the study: all parts, on pairs made of a still image by two independent warps (SeqFormer's)."""
+"""Stage S2 of the study: all parts, on pairs made of a still image by two independent warps (SeqFormer's).
+Alone: python tools/train.py configs/stills/tiny_stage_s2_warps.py
+"""
 
 _base_ = ['./tiny_stage_v.py']
 

@@ -100,7 +100,7 @@ def test_key_frames(tiny_set, write, partial):
     labels = dataset.key_frame_labels()  # by id of the category: dog, bird, cat
     assert labels[0] == [{2}, {2}, {2}, {0, 2}, {0, 2}, {0}, {2}] and labels[1] == [{1}]
     for annotation in partial['annotations'][1:]:
-        annotation['box_only'] = True
+        annotation.update(box_only=True, segmentations=[None] * len(annotation['segmentations']))
     with pytest.raises(AnnotationError, match='nothing to train on; need_masks=True leaves out objects'):
         build(tiny_set, write(partial, 'none.json'), need_masks=True)
 

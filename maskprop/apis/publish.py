@@ -15,7 +15,7 @@ from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file, sa
 from maskprop.engine.config import ConfigError, load_config
 from maskprop.engine.foreign_config import check_foreign_config
 from maskprop.engine.published import SUFFIX, read_config_text, write_published
-from maskprop.zoo.download import file_digest
+from maskprop.zoo.downloads import file_digest
 
 CARD = """---
 library_name: maskprop

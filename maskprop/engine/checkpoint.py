@@ -132,7 +132,7 @@ def load_url(
     A file already in the cache is not downloaded again; the digest in a file's name is always checked.
 
     Raises:
-        DownloadError: as :func:`maskprop.zoo.download.download`.
+        DownloadError: as :func:`maskprop.zoo.downloads.download`.
         CheckpointError: as :func:`load_checkpoint_file`.
     """
     return load_checkpoint_file(download(url, folder=model_dir, name=file_name, progress=progress), map_location)
@@ -142,7 +142,7 @@ def local_checkpoint(checkpoint: str | os.PathLike) -> Path:
     """The file of a checkpoint: a path, a URL, ``hf://OWNER/NAME`` or a model of the index; downloaded if need be.
 
     Raises:
-        DownloadError: as :func:`maskprop.zoo.download.download`.
+        DownloadError: as :func:`maskprop.zoo.downloads.download`.
         FileNotFoundError: no such file; names the models that are spelt alike.
     """
     text = str(checkpoint)

@@ -11,14 +11,23 @@ from mmdet.registry import MODELS, TASK_UTILS
 from torch import nn
 
 from maskprop.engine.config import ConfigError
+from maskprop.models.frame_detector import TwoStageFrameDetector
+from maskprop.models.one_stage_detector import OneStageFrameDetector
 from maskprop.models.view_frames import PasteMasks
 from maskprop.ops.masks import paste_binary_masks
-from maskprop.structures import FrameFiller, Propagator, VideoHead
+from maskprop.structures import FrameDetector, FrameFiller, Propagator, VideoHead
 from maskprop.tracking.video_stream import FrameModel, StreamOptions, VideoStream
 
 SUFFIX = '_head'
 MASK_PASTES = ('exact', 'legacy')
 MOVED = {key: f'propagation_head.{key}' for key in ('mask_source', 'detach_masks')}
+
+
+def as_frame_detector(detector: nn.Module) -> FrameDetector:
+    """A detector as the model calls it: itself, or mmdet's in an adapter."""
+    if isinstance(detector, FrameDetector):
+        return detector
+    return TwoStageFrameDetector(detector) if hasattr(detector, 'roi_head') else OneStageFrameDetector(detector)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, dict], StreamOptions]:

@@ -14,9 +14,7 @@ from torch import Tensor
 
 from maskprop.engine.num_classes import fill_num_classes
 from maskprop.models import model_parts
-from maskprop.models.frame_detector import TwoStageFrameDetector
 from maskprop.models.frame_pairs import FramePairs, pair_features
-from maskprop.models.one_stage_detector import OneStageFrameDetector
 from maskprop.models.view_frames import DEFAULT_STRIDE, FrameEncoder
 from maskprop.structures import Frame, FrameDetector, Propagator, VideoHead, View
 from maskprop.tracking.features import FeatureStream
@@ -103,10 +101,7 @@ class VideoMaskRCNN(BaseMOTModel):
     @property
     def frame_detector(self) -> FrameDetector:
         """The detector as the model calls it."""
-        if isinstance(self.detector, FrameDetector):
-            return self.detector
-        two_stage = hasattr(self.detector, 'roi_head')
-        return (TwoStageFrameDetector if two_stage else OneStageFrameDetector)(self.detector)
+        return model_parts.as_frame_detector(self.detector)
 
     @property
     def frame_encoder(self) -> FrameEncoder:

@@ -1,6 +1,6 @@
 """Models with published weights, by name: the index, and downloads."""
 
-from maskprop.zoo.download import DownloadError, download
+from maskprop.zoo.downloads import DownloadError, download
 from maskprop.zoo.hub import hub_file
 from maskprop.zoo.index import ModelInfo, config_root, did_you_mean, find_model, list_models
 

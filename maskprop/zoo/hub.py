@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from maskprop.zoo.download import DownloadError
+from maskprop.zoo.downloads import DownloadError
 
 PREFIX = 'hf://'
 _ADDRESS = re.compile(r'hf://(?P<repo>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>.+))?')

@@ -66,15 +66,12 @@ def pretrained(path: Path) -> BaseModule:
 
 
 def download_through_mmengine(path: Path):
-    home = torch.hub.get_dir()
-    torch.hub.set_dir(str(path.parent))
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.hub, '_hub_dir', str(path.parent))
         target = path.parent / 'checkpoints' / path.name
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(path.read_bytes())
         return CheckpointLoader.load_checkpoint('https://example.invalid/' + path.name)
-    finally:
-        torch.hub.set_dir(home)
 
 
 @pytest.mark.parametrize('route', LOADERS)

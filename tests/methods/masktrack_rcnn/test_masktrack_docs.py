@@ -10,10 +10,9 @@ import maskprop
 
 maskprop.register_all()
 
-from mmdet.registry import MODELS, TASK_UTILS  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 
-from tests.test_docs import FENCE, config_value  # noqa: E402
+from tests.test_docs import config_value  # noqa: E402
 
 TEXT = Path('docs/methods/masktrack_rcnn.md').read_text(encoding='utf-8')
 CONFIG = Config.fromfile('configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py')
@@ -27,12 +26,3 @@ def test_table_of_departures_agrees_with_the_config():
     for question, _, _, here, key in rows:
         said = ast.literal_eval(re.search(r'`([^`]+)`', here)[1])
         assert said == config_value(CONFIG, key.strip('`')), question
-
-
-def test_mmdets_values_are_keys():
-    (snippet,) = (block for block in FENCE.findall(TEXT) if block.startswith('model = '))
-    values: dict = {}
-    exec(snippet, {}, values)
-    head, linker = values['model']['track_head']['embed_head'], values['model']['linker']
-    MODELS.build({**CONFIG.model.track_head.embed_head, **head})
-    TASK_UTILS.build({**CONFIG.model.linker, **linker})

@@ -20,7 +20,7 @@ from mmdet.structures import DetDataSample, TrackDataSample  # noqa: E402
 
 from maskprop.apis import init_model  # noqa: E402
 from maskprop.zoo import find_model, index  # noqa: E402
-from maskprop.zoo.download import file_digest  # noqa: E402
+from maskprop.zoo.downloads import file_digest  # noqa: E402
 
 SIZE, ORIGINAL, SCALE = (96, 128), (72, 96), 4 / 3
 FRAMES = 4
@@ -102,6 +102,7 @@ def test_detections_and_ids_equal_mmdets(net, tmp_path, monkeypatch):
 
 def put_into_cache(reference: torch.nn.Module, name: str, folder, monkeypatch) -> None:
     """As the download would have left it, with the top-level class names of files of before 2023."""
+    monkeypatch.setattr('torch.hub._hub_dir', None)
     monkeypatch.setenv('TORCH_HOME', str(folder))
     cache = folder / 'hub/checkpoints'
     cache.mkdir(parents=True)

@@ -44,7 +44,7 @@ def pairs_of(model, objects):
     inputs, samples = make_batch(*objects)
     feats = model.detector.extract_feat(inputs.flatten(0, 1))
     frames = [frame for sample in samples for frame in sample.video_data_samples]
-    return FramePairs(detector=model.frame_detector, feats=feats, samples=frames, images=inputs[:, 0])
+    return FramePairs(detector=model.frame_detector, feats=feats, samples=frames, inputs=inputs)
 
 
 def literal_match_loss(head, pairs):

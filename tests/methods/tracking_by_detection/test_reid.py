@@ -51,7 +51,7 @@ def test_without_network_it_says_where_to_put_the_file(tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise URLError('no route to host')
 
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', fail)
+    monkeypatch.setattr('maskprop.zoo.downloads.urlopen', fail)
     with pytest.raises(ConnectionError, match='no route to host') as error:
         load_reid(with_weights(URL))
     said = str(error.value)

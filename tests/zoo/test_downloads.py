@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from maskprop.zoo.download import DownloadError, cache_folder, download
+from maskprop.zoo.downloads import DownloadError, cache_folder, download
 
 CONTENT = bytes(range(256)) * 1200
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -47,6 +47,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch) -> Iterator[ThreadingHTTPServer]:
+    monkeypatch.setattr('torch.hub._hub_dir', None)
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     found = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     found.cuts, found.served, found.ranges, found.release = [], [], [], threading.Event()

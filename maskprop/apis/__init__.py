@@ -14,7 +14,6 @@ __all__ = [
     'inference_video',
     'init_model',
     'list_models',
-    'list_models',
     'stream_results',
     'test',
     'train',

@@ -21,6 +21,7 @@ from maskprop.engine.published import PRIVATE, is_published, read_config
 from maskprop.utils.files import check_writable, is_file
 from maskprop.zoo import did_you_mean, find_model
 
+ADDED_HOOKS = ('CheckpointFitHook', 'InitialWeightsHook', 'VideoVisualizationHook')  # by each run, anew
 RUNNER_WORK_DIR = 'work_dirs/runner'  # of default_runtime.py: mmengine's Runner refuses to do without
 # keys that a config need not have: arguments of the runners, and what they and this project read beside
 OPTIONAL_KEYS = {
@@ -160,8 +161,6 @@ def prepare_training(
     amp: bool = False,
 ) -> None:
     """Apply the arguments of :func:`maskprop.engine.runs.train` to ``cfg``."""
-    if find_model(cfg.get('load_from')):
-        cfg.load_from = str(local_checkpoint(cfg.load_from))
     if seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
         cfg.train_dataloader.sampler.pop('seed', None)  # then it is the Runner's
@@ -183,8 +182,10 @@ def prepare_training(
             'this one replaces one by one. To go on with it: --resume. To keep it: another --work-dir',
             file=sys.stderr,
         )
+    if find_model(cfg.get('load_from')) or str(cfg.get('load_from')).startswith('hf://'):
+        cfg.load_from = str(local_checkpoint(cfg.load_from))
     _check_initial_weights(cfg)
-    hooks = list(cfg.get('custom_hooks') or [])
+    hooks = _own_hooks(cfg)
     present = [*hooks, *(hook for hook in cfg.get('default_hooks', {}).values() if hook)]
     if not any(hook.get('type') == 'RandomStateHook' for hook in present):
         hooks.append(dict(type='RandomStateHook'))
@@ -195,13 +196,18 @@ def prepare_training(
     cfg.custom_hooks = hooks
 
 
+def _own_hooks(cfg: Config) -> list[dict]:
+    """The custom hooks without those that a run added: configs that runs have written hold them."""
+    return [hook for hook in cfg.get('custom_hooks') or [] if hook.get('type') not in ADDED_HOOKS]
+
+
 def prepare_testing(cfg: Config, checkpoint: str | Path, outputs: Outputs, *, amp: bool = False) -> None:
     """Apply the arguments of :func:`maskprop.engine.runs.test` to ``cfg``."""
     try:
         cfg.load_from, cfg.resume = str(local_checkpoint(checkpoint)), False
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{error}. Train one by: python tools/train.py {cfg.filename}') from None
-    hooks = [*(cfg.get('custom_hooks') or []), dict(type='CheckpointFitHook')]
+    hooks = [*_own_hooks(cfg), dict(type='CheckpointFitHook')]
     if outputs.show_dir:
         hooks.append(
             dict(cfg.get('visualization', {}), type='VideoVisualizationHook', out_dir=str(outputs.show_dir))

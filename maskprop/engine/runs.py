@@ -24,6 +24,7 @@ from maskprop.engine.config import (
     prepare_training,
 )
 from maskprop.engine.launch import setup_distributed
+from maskprop.engine.published import is_published
 from maskprop.utils.files import check_writable, write_json
 from maskprop.utils.folder_lock import FolderInUse, hold_folder
 
@@ -149,7 +150,7 @@ def _per_category(runner: Runner) -> dict[str, Any]:
 def _start(
     config: str | Path | Config, split: str, work_dir: str | Path | None, options: dict | None, launcher: str
 ) -> Config:
-    if not isinstance(config, Config):
+    if not isinstance(config, Config) and not is_published(config) and not str(config).startswith('hf://'):
         find_config_file(config)  # before the seconds that the imports take
     maskprop.register_all()
     cfg = load_config(config, options, work_dir)

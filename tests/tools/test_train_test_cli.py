@@ -157,6 +157,18 @@ def test_checkpoints_are_not_replaced_without_a_word(root, tmp_path, capsys):
         train(config, '--resume')
 
 
+def test_the_config_that_a_training_wrote_tests_as_the_first_one(root, tmp_path):
+    config = write_config(root, tmp_path)
+    train(config, '--cfg-options', 'train_cfg.max_epochs=1')
+    (written,) = (tmp_path / 'work').glob('*.py')
+    weights = torch.load(write_weights(config, tmp_path), weights_only=True)
+    weights['state_dict'].popitem()
+    torch.save(weights, tmp_path / 'part.pth')
+    for file in (config, str(written)):
+        with pytest.raises(CheckpointError, match='does not fit the model'):
+            test(file, str(tmp_path / 'part.pth'))
+
+
 def test_a_second_training_in_a_folder_is_refused(root, tmp_path):
     config = write_config(root, tmp_path)
     options = ['--cfg-options', 'train_cfg.max_epochs=1']

@@ -168,7 +168,7 @@ def _advice(unknown: list[str]) -> str:
     if any(key.startswith(('detector.', 'attention_head.', 'propagation_head.')) for key in unknown):
         return '. If this project wrote it, use it as it is'
     if any(key.startswith('roi_head.') for key in unknown):
-        return '. A detector of mmdet 2.x or 3.x: use tools/model_converters/mmdet_coco.py'
+        return '. A detector of mmdet 2.x or 3.x needs no converter: give it as load_from (docs/checkpoints.md)'
     if any(key.startswith(('roi_heads.', 'rpn.')) for key in unknown):
         return '. For torchvision: use tools/model_converters/torchvision_maskrcnn.py'
     return ''

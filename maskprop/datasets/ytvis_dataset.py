@@ -83,7 +83,7 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         with fileio.get_local_path(self.ann_file, backend_args=self.backend_args) as path:
             gt = load_ytvis(path, require_annotations=not self.test_mode)
         self._set_classes(gt)
-        self._is_partial = any(a.get('box_only') for a in gt['annotations'] or []) or any(
+        self.is_partial = any(a.get('box_only') for a in gt['annotations'] or []) or any(
             video.get('unknown_categories') for video in gt['videos']
         )
         gt = select_frames(gt, self.frame_stride, self.frame_range)
@@ -153,7 +153,7 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
 
     def _mark_partial(self, packed: Any, idx: tuple[int, int] | int) -> Any:
         """The pipeline's sample with what its annotations leave open: masks, and classes."""
-        if self.test_mode or not self._is_partial or 'data_samples' not in packed:
+        if packed is None or self.test_mode or not self.is_partial or 'data_samples' not in packed:
             return packed
         video = self.get_data_info(idx[0] if isinstance(idx, tuple) else idx)
         objects = [o for image in video['images'] for o in image['instances']]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import FlexibleRunner, Runner, TestLoop, ValLoop
+from torch import nn
 
 import maskprop
 from maskprop.engine.build_errors import explain_build_errors, explain_downloads
@@ -65,6 +66,7 @@ def train(
         prepare_training(cfg, resume=resume, auto_scale_lr=auto_scale_lr, seed=seed, amp=amp)
         datasets = _check(cfg, ('train', 'val'))
         runner = build_runner(cfg)
+        _check_partial(_unwrapped(runner), datasets['train'])
         if 'val' in datasets:
             _check_stream(runner, datasets['val'])
             _check_metrics(runner.val_loop)
@@ -165,16 +167,18 @@ def _start(
 @contextmanager
 def _sole_training(work_dir: str) -> Iterator[None]:
     """Two trainings in one folder would replace and remove each other's checkpoints: the second is refused."""
-    if not is_main_process():
-        yield
-        return
     with ExitStack() as stack:
-        try:
-            stack.enter_context(hold_folder(Path(work_dir), _say_nothing, name='training.lock', wait=False))
-        except FolderInUse as error:
-            raise ConfigError(f'{error}: another training. Give this one another --work-dir') from None
-        except OSError as error:
-            warnings.warn(f'{work_dir} cannot be locked against a second training ({error})', stacklevel=2)
+        refused = [None]
+        if is_main_process():
+            try:
+                stack.enter_context(hold_folder(Path(work_dir), _say_nothing, name='training.lock', wait=False))
+            except FolderInUse as error:
+                refused = [str(error)]
+            except OSError as error:
+                warnings.warn(f'{work_dir} cannot be locked against a second training ({error})', stacklevel=2)
+        broadcast_object_list(refused)  # or the others would wait for the first process
+        if refused[0] is not None:
+            raise ConfigError(f'{refused[0]}: another training. Give this one another --work-dir')
         yield
 
 
@@ -189,9 +193,27 @@ def _check(cfg: Config, splits: Sequence[str]) -> dict[str, Any]:
     return check_datasets(cfg, tuple(splits))
 
 
+def _unwrapped(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _check_partial(model: nn.Module, dataset: Any) -> None:
+    """Losses that don't leave out what annotations leave open would learn it as background."""
+    parts = getattr(dataset, 'datasets', [dataset])
+    files = [part.ann_file for part in parts if getattr(part, 'is_partial', False)]
+    detector = getattr(model, 'frame_detector', None)
+    if files and 'detector' not in getattr(model, 'frozen', ()):
+        if not getattr(detector, 'takes_partial_labels', False):
+            raise ConfigError(
+                f'{files[0]} has objects without masks (box_only) or unknown_categories, which only '
+                f'two-stage detectors leave out of their losses, not {type(detector or model).__name__}: train one of those, '
+                'or convert the set without them (docs/stills.md)'
+            )
+
+
 def _check_stream(runner: Runner, dataset: Any) -> None:
     """Find out now, not at the first validation, if linker, propagator or detections can't be used."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = _unwrapped(runner)
     if not hasattr(model, 'start_video'):
         return
     with explain_build_errors(runner.cfg, values=True):

@@ -220,7 +220,12 @@ def frozen_at_random(model: nn.Module, names: Sequence[str], given: Collection[s
             file = cfg['checkpoint']
             found = find_weights(CheckpointLoader.load_checkpoint(file, 'cpu'), f'checkpoint {file}')
             prefix = cfg.get('prefix') or ''
-            found = {f'{name}.{key.removeprefix(prefix)}': shape for key, shape in shapes_of(found).items()}
+            prefix += '.' if prefix and not prefix.endswith('.') else ''  # as mmengine reads it
+            found = {
+                f'{name}.{key.removeprefix(prefix)}': shape
+                for key, shape in shapes_of(found).items()
+                if key.startswith(prefix)
+            }
             missing = [key for key in missing if found.get(key) != weights[key]]
         lacking += missing
     return lacking

@@ -35,6 +35,8 @@ class TwoStageFrameDetector:
             are not binary.
     """
 
+    takes_partial_labels = True  # see partial_losses; other detectors' losses don't
+
     def __init__(self, detector: TwoStageDetector) -> None:
         self.detector = detector
         self.mask_threshold = ((detector.test_cfg or {}).get('rcnn') or {}).get('mask_thr_binary', 0.5)

@@ -73,8 +73,8 @@ class FramePairs(Protocol):
     pair side by side: index 2 b + f.
 
     Attributes:
-        feats: levels of the FPN, each (2 B, C, H_l, W_l).
-        samples: 2 B samples with ``gt_instances``: ``bboxes`` in pixels of the network's input, ``labels``,
+        feats: levels of the FPN, each (F B, C, H_l, W_l), the F frames of a sample side by side; F is 2 for pairs.
+        samples: F B samples with ``gt_instances``: ``bboxes`` in pixels of the network's input, ``labels``,
             ``masks``, ``instances_ids``.
         images: (B, 3, H, W) float, the key frames, normalised and padded.
         inputs: (B, F, 3, H, W) float, all frames; F is 2 unless all heads take other numbers (``trains_on``).

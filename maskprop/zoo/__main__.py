@@ -10,10 +10,12 @@ from maskprop.zoo import find_model, list_models
 
 
 def main() -> None:
+    """Print the table."""
     rows = []
     for name in list_models():
         info = find_model(name)
-        if info is None:  # a file of that name goes before
+        if info is None:
+            rows.append((name, 'not taken: a file here has this name', ''))
             continue
         results = ', '.join(f'{dataset} {metric} {value}' for dataset, metric, value in info.results)
         rows.append((name, results or 'no results published', info.source))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -58,8 +59,7 @@ def download(
     """
     folder = cache_folder() if folder is None else Path(folder)
     target = folder / (name or os.path.basename(unquote(urlparse(url).path)))
-    found = torch.hub.HASH_REGEX.search(target.name)
-    digest = digest or (found[1] if found else None)
+    digest = digest or digest_of_name(target.name)
     if not target.is_file():
         with _sole_downloader(target) as part:
             if not target.is_file():  # another process may have been faster
@@ -73,6 +73,15 @@ def download(
     return target
 
 
+def digest_of_name(name: str) -> str | None:
+    """The first digits of the SHA-256 in a file's name, NAME-DIGITS.SUFFIX; None if there are none.
+
+    Eight or more: torch's own pattern takes the 50 of resnet-50.pth for a digest.
+    """
+    found = re.search(r'-([a-f0-9]{8,64})\.', name)
+    return found[1] if found else None
+
+
 def file_digest(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     digest = hashlib.sha256()
@@ -84,21 +93,26 @@ def file_digest(path: Path) -> str:
 
 def _download(url: str, target: Path, part: Path, digest: str | None, progress: bool) -> None:
     """In pieces if need be: a cut download left some in ``part``, and a digest tells whether the rest fits."""
-    fruitless = 0
+    fruitless = most = 0  # attempts in a row that brought nothing; the most bytes that there were
     if digest is None:
         part.unlink(missing_ok=True)
+    elif _size(part) and file_digest(part).startswith(digest):  # killed when it was whole
+        part.replace(target)
+        return
     while True:
-        before = _size(part)
+        most = max(most, _size(part))
         try:
             _fetch(url, part, progress)
             _check_digest(part, digest)
             part.replace(target)
             return
         except (OSError, HTTPException) as error:
+            size = _size(part)
             if digest is None:
                 part.unlink(missing_ok=True)
+                size = 0
             refused = isinstance(error, HTTPError) and error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-            fruitless = 0 if _size(part) > before else fruitless + 1
+            fruitless = 0 if size > most else fruitless + 1
             if fruitless == ATTEMPTS or refused:
                 raise DownloadError(
                     f'cannot download {url} ({error}). Without network access, download that file elsewhere and '

@@ -230,7 +230,7 @@ def without(state, *names: str) -> dict[str, Tensor]:
 BAD = {
     'mmdet 3': (
         lambda s: rename(s, r'^(bbox|mask)_head', r'roi_head.\1_head'),
-        'expected a reference ObjProp .*Found the layout of mmdet 2.x or 3.x .*mmdet_coco.py',
+        'expected a reference ObjProp .*Found the layout of mmdet 2.x or 3.x .*needs no converter',
     ),
     'torchvision': (
         lambda s: {

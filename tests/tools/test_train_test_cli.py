@@ -175,6 +175,23 @@ def test_hooks_that_an_earlier_run_added_are_not_those_of_a_test(root, tmp_path)
     assert kinds.count('CheckpointFitHook') == 1 and 'InitialWeightsHook' not in kinds
 
 
+@pytest.mark.parametrize('mark', ['box_only', 'unknown_categories'])
+def test_what_only_two_stage_detectors_leave_out_is_refused_by_others(tmp_path, mark):
+    root = write_tiny_ytvis(tmp_path / 'set')
+    (file,) = [path for path in root.rglob('train.json')]
+    data = json.loads(file.read_text())
+    if mark == 'box_only':
+        data['annotations'][0].update(box_only=True, segmentations=[None] * len(data['annotations'][0]['bboxes']))
+    else:
+        shown = {a['category_id'] for a in data['annotations'] if a['video_id'] == data['videos'][0]['id']}
+        others = [category['id'] for category in data['categories'] if category['id'] not in shown]
+        data['videos'][0]['unknown_categories'] = others[:1]
+    file.write_text(json.dumps(data))
+    config = write_config(root, tmp_path)  # its model is none of the project's detectors
+    with pytest.raises(ConfigError, match=r'train.json has objects without masks .*two-stage'):
+        train(config)
+
+
 def test_a_second_training_in_a_folder_is_refused(root, tmp_path):
     config = write_config(root, tmp_path)
     options = ['--cfg-options', 'train_cfg.max_epochs=1']

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from maskprop.zoo.downloads import DownloadError, cache_folder, download
+from maskprop.zoo.downloads import DownloadError, cache_folder, digest_of_name, download
 
 CONTENT = bytes(range(256)) * 1200
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -167,3 +167,18 @@ def test_of_two_processes_one_downloads(server):
     printed = [process.communicate()[0].strip() for process in processes]
     assert printed == [str(cache_folder() / NAMED[1:])] * 2
     assert server.served == [NAMED] and (cache_folder() / NAMED[1:]).read_bytes() == CONTENT
+
+
+def test_a_killed_download_that_was_whole_is_not_asked_for_again(server):
+    cache_folder().mkdir(parents=True)
+    (cache_folder() / f'{NAMED[1:]}.partial').write_bytes(CONTENT)
+    assert download(server.url + NAMED, progress=False).read_bytes() == CONTENT
+    assert server.served == [] and files() == [NAMED[1:]]
+
+
+@pytest.mark.parametrize(
+    'name, digest',
+    [('resnet-50.pth', None), ('model-00001.safetensors', None), ('a-6ca6b91e.pth', '6ca6b91e'), ('a.pth', None)],
+)
+def test_a_digest_in_a_name_has_eight_digits_or_more(name, digest):
+    assert digest_of_name(name) == digest

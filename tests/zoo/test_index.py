@@ -13,6 +13,7 @@ from mmengine.config import Config
 import maskprop
 from maskprop.engine import cli
 from maskprop.zoo import config_root, find_model, index, list_models
+from maskprop.zoo.downloads import digest_of_name
 
 maskprop.register_all()
 
@@ -44,16 +45,9 @@ def test_entries_are_complete_and_state_what_mmdet_states(name):
     classes = info.classes or cfg.metainfo.classes
     assert len(classes) == len(set(classes)) and cfg.model.get('num_classes') in (None, len(classes), 40)
     assert info.source.startswith('https://') and info.training_data and info.results
-    assert info.sha256 or digest_of_name(info.weights)
+    assert info.sha256 or digest_of_name(Path(info.weights).name)
     values = published()[info.weights]
     assert all(value in values for *_, value in info.results)
-
-
-def digest_of_name(url: str) -> str | None:
-    from torch.hub import HASH_REGEX
-
-    found = HASH_REGEX.search(Path(url).name)
-    return found and found[1]
 
 
 def parse(*args: str) -> argparse.Namespace:

@@ -206,8 +206,8 @@ def _check_partial(model: nn.Module, dataset: Any) -> None:
         if not getattr(detector, 'takes_partial_labels', False):
             raise ConfigError(
                 f'{files[0]} has objects without masks (box_only) or unknown_categories, which only '
-                f'two-stage detectors leave out of their losses, not {type(detector or model).__name__}: train one of those, '
-                'or convert the set without them (docs/stills.md)'
+                f'two-stage detectors leave out of their losses, not {type(detector or model).__name__}: train '
+                'one of those, or convert the set without them (docs/stills.md)'
             )
 
 

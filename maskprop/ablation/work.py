@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
@@ -23,7 +24,12 @@ from maskprop.engine.config import ConfigError
 from maskprop.engine.launch import child_environment
 from maskprop.evaluation.results_io import ResultsWriter, write_results
 
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.utils.data import Dataset
+
 ROOT = Path(__file__).resolve().parents[2]
+DETECTIONS = 'detections.json'  # of another model, in a test's folder
 
 
 @dataclass(frozen=True)
@@ -151,25 +157,13 @@ def _end_with(parent: int) -> None:
 
 def test(job: Job) -> None:
     """Track the test set with all rows of a model, on the same detections."""
-    import maskprop
-
-    maskprop.register_all()
-    from mmdet.registry import DATASETS
-
-    from maskprop.apis import init_model
     from maskprop.apis.variants import run_variants
 
     details = job.details
-    cfg, stride = details['cfg'], details['frame_stride']
-    cfg.test_dataloader.dataset.frame_stride = 1  # run_variants takes every stride-th frame
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    stride = details['frame_stride']
     if 'detections_from' in details:
-        file = job.folder / 'detections.json'
-        write_detections(file, *details['detections_from'], stride)
-        cfg.model.detections = dict(
-            type='FileDetections', file=str(file), format='coco', ann_file=dataset.ann_file
-        )
-    model = init_model(cfg, details['checkpoint'])
+        write_detections(job.folder / DETECTIONS, *details['detections_from'], stride)
+    model, dataset = load_test(job)
     found = run_variants(
         model,
         dataset,
@@ -182,8 +176,35 @@ def test(job: Job) -> None:
         write_results(job.folder / f'{slug(name)}.json', found[name, stride])
 
 
+def load_test(job: Job, videos: int | None = None) -> tuple[nn.Module, Dataset]:
+    """Model and data set of a test, whose frames are all there: ``run_variants`` takes every stride-th.
+
+    Args:
+        videos: the first of the set; None: all.
+    """
+    import maskprop
+
+    maskprop.register_all()
+    from mmdet.registry import DATASETS
+
+    from maskprop.apis import init_model
+
+    details = job.details
+    cfg = deepcopy(details['cfg'])
+    cfg.test_dataloader.dataset.update(frame_stride=1, indices=videos)
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    if 'detections_from' in details:
+        cfg.model.detections = dict(
+            type='FileDetections', file=str(job.folder / DETECTIONS), format='coco', ann_file=dataset.ann_file
+        )
+    return init_model(cfg, details['checkpoint']), dataset
+
+
 def write_detections(file: Path, cfg: Config, checkpoint: str, frame_stride: int) -> None:
     """Write what another model detects in single frames, for ``FileDetections``."""
+    import maskprop
+
+    maskprop.register_all()
     from mmdet.registry import DATASETS
 
     from maskprop.apis import init_model

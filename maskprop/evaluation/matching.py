@@ -60,7 +60,7 @@ def video_ious(
     step = max(1, _CHUNK // max(1, shared.size))
     for first in range(0, truth.length if shared.size else 0, step):
         frames = range(first, min(first + step, truth.length))
-        add_intersections(detections.masks, truth.masks, dets, gts, frames, shared)
+        add_intersections(detections.masks, truth.masks, dets, gts, frames, shared[None])
         if bar is not None:
             bar.update(shared.size * len(frames))
     areas = detections.masks.areas[dets].sum(axis=1)[:, None] + truth.masks.areas[gts].sum(axis=1)[None, :]

@@ -4,51 +4,54 @@ from __future__ import annotations
 
 import numpy as np
 
-from .overlaps import EPS, MATCH_IOU, TrackOverlaps, assign
+from .overlaps import NONE, TrackOverlaps, above
 
 TITLE = 'CLEAR'
 RATES = ('MOTSA', 'sMOTSA', 'MOTSP')
 COUNTS = ('IDSW', 'TP', 'FP', 'FN', 'Frag', 'MT', 'PT', 'ML')
 #: What going on with the prediction of the frame before is worth in a match; more than any sum of IoUs.
 _GOING_ON = 1000
-_NONE = -1
 
 
 def count(overlaps: TrackOverlaps) -> dict[str, np.ndarray]:
     """What adds up over videos and classes: the ``COUNTS``, and ``IoU``, the sum of those of the matches."""
-    num_gts = len(overlaps.truths)
-    last, before = np.full(num_gts, _NONE), np.full(num_gts, _NONE)  # the prediction that a ground truth had
-    matched_frames, begins = np.zeros(num_gts), np.zeros(num_gts)
-    true = switches = 0
-    iou_sum = 0.0
+    frames = np.flatnonzero(overlaps.truths.any(axis=0) & overlaps.found.any(axis=0))
+    matches = _match(overlaps, frames)
+    matched = matches != NONE
+    place, gts = np.nonzero(matched)
     # Frames without predictions are passed over, so a track goes on behind them: as TrackEval does.
-    for _, gts, dets, ious in overlaps.frames:
-        score = np.where(ious < MATCH_IOU - EPS, 0, _GOING_ON * (dets == before[gts, None]) + ious)
-        rows, columns = assign(score)
-        kept = score[rows, columns] > EPS
-        rows, columns = rows[kept], columns[kept]
-        matched, ids = gts[rows], dets[columns]
-        switches += np.count_nonzero((last[matched] != _NONE) & (last[matched] != ids))
-        begins[matched] += before[matched] == _NONE
-        matched_frames[matched] += 1
-        before[:] = _NONE
-        last[matched] = before[matched] = ids
-        true += rows.size
-        iou_sum += ious[rows, columns].sum()
-    share = matched_frames / overlaps.truths.sum(axis=1)
+    begins = (matched & ~np.vstack([np.zeros_like(matched[:1]), matched[:-1]])).sum(axis=0)
+    share = matched.sum(axis=0) / overlaps.truths.sum(axis=1)
     mostly, hardly = np.count_nonzero(share > 0.8), np.count_nonzero(share < 0.2)
     counts = dict(
-        IDSW=switches,
-        TP=true,
-        FP=overlaps.found.sum() - true,
-        FN=overlaps.truths.sum() - true,
+        IDSW=sum(np.count_nonzero(np.diff(ids[ids != NONE])) for ids in matches.T),
+        TP=place.size,
+        FP=overlaps.found.sum() - place.size,
+        FN=overlaps.truths.sum() - place.size,
         Frag=np.maximum(begins - 1, 0).sum(),
         MT=mostly,
-        PT=num_gts - mostly - hardly,
+        PT=share.size - mostly - hardly,
         ML=hardly,
-        IoU=iou_sum,
+        IoU=overlaps.ious[frames[place], matches[place, gts], gts].sum(),
     )
     return {name: np.float64(value) for name, value in counts.items()}
+
+
+def _match(overlaps: TrackOverlaps, frames: np.ndarray) -> np.ndarray:
+    """The prediction matched to each ground truth in each of the frames, or ``NONE``: int64 (F, G)."""
+    possible = above(overlaps.ious[frames])
+    matches, unclear = overlaps.nearest(possible)
+    before, gts = np.full(len(overlaps.truths), NONE), np.arange(len(overlaps.truths))
+    for place, frame in enumerate(frames.tolist()):
+        goes_on = (before != NONE) & (possible[place, before, gts] > 0)
+        if unclear[place]:
+            scores = possible[place].copy()
+            scores[before[goes_on], gts[goes_on]] += _GOING_ON
+            matches[place] = overlaps.match_frame(frame, scores)
+        else:
+            matches[place] = np.where(goes_on, before, matches[place])
+        before = matches[place]
+    return matches
 
 
 def numbers(sums: dict[str, np.ndarray]) -> dict[str, float]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from .overlaps import EPS, TrackOverlaps, assign
+from .overlaps import EPS, NONE, TrackOverlaps
 
 #: Localization thresholds, over which the numbers are averaged.
 ALPHAS = np.arange(0.05, 0.99, 0.05)
 TITLE = 'HOTA'
 RATES = ('HOTA', 'DetA', 'AssA', 'LocA', 'DetRe', 'DetPr', 'AssRe', 'AssPr')
 COUNTS: tuple[str, ...] = ()
+#: NumPy adds so many numbers in a row one after the other, and more in parts.
+_ADDED_IN_PARTS = 8
 
 
 def count(overlaps: TrackOverlaps) -> dict[str, np.ndarray]:
@@ -19,13 +21,18 @@ def count(overlaps: TrackOverlaps) -> dict[str, np.ndarray]:
     ``TP``, ``FN``, ``FP``; and sums over the true positives: ``IoU``, and by the tracks of each, A its association
     IoU (``Ass``), recall (``AssRe``) and precision (``AssPr``).
     """
+    nothing = np.zeros(ALPHAS.size)
+    if not overlaps.ious.size:
+        only = dict(FN=nothing + overlaps.truths.sum(), FP=nothing + overlaps.found.sum())
+        return dict.fromkeys(('TP', 'IoU', 'Ass', 'AssRe', 'AssPr'), nothing) | only
     gt_frames, det_frames = overlaps.truths.sum(axis=1), overlaps.found.sum(axis=1)
-    gts, dets, ious = _match(overlaps, gt_frames, det_frames)
+    matches = overlaps.match_frames(_scores(overlaps, gt_frames, det_frames))
+    frames, gts = np.nonzero(matches != NONE)
+    dets = matches[frames, gts]
+    ious = overlaps.ious[frames, dets, gts]
     reached = ious >= ALPHAS[:, None] - EPS  # (19, M)
     true = reached.sum(axis=1).astype(np.float64)
     sums = dict(TP=true, FN=gt_frames.sum() - true, FP=det_frames.sum() - true, IoU=reached @ ious)
-    if not ious.size:
-        return sums | dict.fromkeys(('Ass', 'AssRe', 'AssPr'), np.zeros(ALPHAS.size))
     pairs, which = np.unique(gts * len(det_frames) + dets, return_inverse=True)
     together = np.zeros((pairs.size, ALPHAS.size))
     np.add.at(together, which, reached.T)
@@ -35,26 +42,29 @@ def count(overlaps: TrackOverlaps) -> dict[str, np.ndarray]:
     return sums
 
 
-def _match(
-    overlaps: TrackOverlaps, gt_frames: np.ndarray, det_frames: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One-to-one matches of all frames: rows of the ground truths and predictions, int64 (M,), and IoUs.
+def _scores(overlaps: TrackOverlaps, gt_frames: np.ndarray, det_frames: np.ndarray) -> np.ndarray:
+    """By what frames are matched: the IoU, times how well the two tracks agree over the video. (T, D, G)"""
+    ious, rivals = overlaps.ious, _rivals(overlaps)
+    shares = np.divide(ious, rivals, out=np.zeros(ious.shape), where=rivals > EPS)
+    potential = shares.cumsum(axis=0)[-1]  # frames in which the two could match
+    return ious * (potential / (det_frames[:, None] + gt_frames - potential))
 
-    Tracks that often could match, each frame weighted by the pair's share of the IoUs there, match first.
+
+def _rivals(overlaps: TrackOverlaps) -> np.ndarray:
+    """Sum of the IoUs that each pair's two masks have with all of the frame: (T, D, G).
+
+    Added in TrackEval's order: the last bit may decide between matches that are equal but for rounding.
     """
-    potential = np.zeros((len(gt_frames), len(det_frames)))
-    for _, gts, dets, ious in overlaps.frames:
-        rivals = ious.sum(axis=0)[None, :] + ious.sum(axis=1)[:, None] - ious
-        potential[gts[:, None], dets] += np.divide(ious, rivals, out=np.zeros(ious.shape), where=rivals > EPS)
-    alignment = potential / (gt_frames[:, None] + det_frames - potential)
-    matches: list[list[np.ndarray]] = [[], [], []]
-    for _, gts, dets, ious in overlaps.frames:
-        rows, columns = assign(alignment[gts[:, None], dets] * ious)
-        for found, values in zip(matches, (gts[rows], dets[columns], ious[rows, columns]), strict=True):
-            found.append(values)
-    kinds = (np.int64, np.int64, np.float64)
-    gts, dets, ious = (np.concatenate([np.zeros(0, k), *m]) for k, m in zip(kinds, matches, strict=True))
-    return gts, dets, ious
+    ious, truths, found = overlaps.ious, overlaps.truths, overlaps.found
+    of_det, of_gt = ious.cumsum(axis=2)[:, :, -1], ious.cumsum(axis=1)[:, -1]
+    num_gts, num_dets = truths.sum(axis=0), found.sum(axis=0)
+    for frame in np.flatnonzero((num_gts == 1) & (num_dets >= _ADDED_IN_PARTS)).tolist():
+        gt = truths[:, frame].argmax()
+        of_gt[frame, gt] = ious[frame, found[:, frame], gt].sum()
+    for frame in np.flatnonzero((num_gts >= _ADDED_IN_PARTS) & (num_dets > 0)).tolist():
+        dets = found[:, frame]
+        of_det[frame, dets] = ious[frame][dets][:, truths[:, frame]].copy().sum(axis=1)
+    return of_det[:, :, None] + of_gt[:, None, :] - ious
 
 
 def numbers(sums: dict[str, np.ndarray]) -> dict[str, float]:

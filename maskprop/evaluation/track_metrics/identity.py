@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .overlaps import MATCH_IOU, TrackOverlaps, assign
+from .overlaps import MATCH_IOU, TrackOverlaps
 
 TITLE = 'Identity'
 RATES = ('IDF1', 'IDP', 'IDR')
@@ -14,8 +14,10 @@ COUNTS = ('IDTP', 'IDFP', 'IDFN')
 
 def count(overlaps: TrackOverlaps) -> dict[str, np.ndarray]:
     """What adds up over videos and classes: the ``COUNTS``, of the matching of tracks with most IDTP."""
-    together = np.count_nonzero(overlaps.ious >= MATCH_IOU, axis=0).T
-    true = together[assign(together)].sum()
+    from scipy.optimize import linear_sum_assignment
+
+    together = np.count_nonzero(overlaps.ious >= MATCH_IOU, axis=0)
+    true = together[linear_sum_assignment(together, maximize=True)].sum()
     counts = dict(IDTP=true, IDFP=overlaps.found.sum() - true, IDFN=overlaps.truths.sum() - true)
     return {name: np.float64(value) for name, value in counts.items()}
 

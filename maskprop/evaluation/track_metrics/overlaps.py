@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,17 +14,10 @@ from ..rle import frame_intersections
 EPS = np.finfo(np.float64).eps
 #: Frame IoU from which a prediction may match, in CLEAR, identity metrics and the treatment of crowds.
 MATCH_IOU = 0.5
+#: Stands for "no prediction" in the matches of a frame.
+NONE = -1
 #: Share of a prediction that must lie in a crowd for it to be ignored.
 _CROWD_SHARE = 0.5
-
-
-class FramePairs(NamedTuple):
-    """One frame with ground truth and predictions: int64 (g,) and (d,) rows of the tracks, float64 (g, d) IoUs."""
-
-    frame: int
-    gts: np.ndarray
-    dets: np.ndarray
-    ious: np.ndarray
 
 
 @dataclass
@@ -42,18 +33,46 @@ class TrackOverlaps:
     found: np.ndarray
     ious: np.ndarray
 
-    @cached_property
-    def frames(self) -> list[FramePairs]:
-        """The frames in which there is both, in order.
+    def match_frames(self, scores: np.ndarray) -> np.ndarray:
+        """One-to-one matches of the largest summed score in each frame.
 
-        IoUs are laid out by columns, so that their sums, on which it depends which of equal matches is taken, are
-        TrackEval's to the last bit.
+        Args:
+            scores: float64 (T, D, G), 0 where there can be no match.
+
+        Returns:
+            int64 (T, G), the prediction matched to each ground truth, or ``NONE``.
         """
-        pairs = []
-        for frame in np.flatnonzero(self.truths.any(axis=0) & self.found.any(axis=0)).tolist():
-            gts, dets = np.flatnonzero(self.truths[:, frame]), np.flatnonzero(self.found[:, frame])
-            pairs.append(FramePairs(frame, gts, dets, self.ious[frame][dets[:, None], gts].T))
-        return pairs
+        matches, unclear = self.nearest(scores)
+        for frame in np.flatnonzero(unclear).tolist():
+            matches[frame] = self.match_frame(frame, scores[frame])
+        return matches
+
+    @staticmethod
+    def nearest(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The prediction of highest score of each ground truth, int64 (T, G), and where that may be no match.
+
+        That is bool (T,): a prediction has a score with several ground truths, or two have the highest score.
+        """
+        if not scores.size:
+            return np.full(scores.shape[::2], NONE), np.zeros(len(scores), np.bool_)
+        best, possible = scores.max(axis=1), scores > 0
+        equal = np.count_nonzero(possible & (scores == best[:, None]), axis=1) > 1
+        unclear = equal.any(axis=1) | (np.count_nonzero(possible, axis=2) > 1).any(axis=1)
+        return np.where(best > 0, scores.argmax(axis=1), NONE), unclear
+
+    def match_frame(self, frame: int, scores: np.ndarray) -> np.ndarray:
+        """The same for one frame of any scores, float64 (D, G), by the Hungarian method: int64 (G,).
+
+        Of equal sums scipy chooses. It is asked of the tracks in the frame only, as TrackEval does.
+        """
+        from scipy.optimize import linear_sum_assignment
+
+        gts, dets = np.flatnonzero(self.truths[:, frame]), np.flatnonzero(self.found[:, frame])
+        rows, columns = linear_sum_assignment(scores[dets[:, None], gts].T, maximize=True)
+        gts, dets = gts[rows], dets[columns]
+        matches = np.full(len(self.truths), NONE)
+        matches[gts] = np.where(scores[dets, gts] > 0, dets, NONE)
+        return matches
 
 
 def measure_overlaps(
@@ -84,13 +103,17 @@ def _seen(rows: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return rows[keep], present[keep]
 
 
+def above(ious: np.ndarray) -> np.ndarray:
+    """The IoUs that suffice for a match, 0 for the others."""
+    return np.where(ious < MATCH_IOU - EPS, 0, ious)
+
+
 def _matched(overlaps: TrackOverlaps) -> np.ndarray:
     """Which predictions match a ground truth in each frame, by the largest sum of IoUs: bool (T, D)."""
     matched = np.zeros(overlaps.found.T.shape, dtype=np.bool_)
-    for frame, _, dets, ious in overlaps.frames:
-        score = np.where(ious < MATCH_IOU - EPS, 0, ious)
-        rows, columns = assign(score)
-        matched[frame, dets[columns[score[rows, columns] > EPS]]] = True
+    matches = overlaps.match_frames(above(overlaps.ious))
+    frames, gts = np.nonzero(matches != NONE)
+    matched[frames, matches[frames, gts]] = True
     return matched
 
 
@@ -100,10 +123,3 @@ def _without(overlaps: TrackOverlaps, ignored: np.ndarray) -> TrackOverlaps:
     keep = found.any(axis=1)
     ious = np.where(ignored[:, :, None], 0, overlaps.ious)
     return TrackOverlaps(overlaps.truths, found[keep], ious[:, keep])
-
-
-def assign(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One-to-one rows and columns of the largest summed ``score``, (g, d); of equal sums scipy's choice."""
-    from scipy.optimize import linear_sum_assignment
-
-    return linear_sum_assignment(score, maximize=True)

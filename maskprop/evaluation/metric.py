@@ -17,6 +17,9 @@ from .results_io import write_results, write_submission
 from .scoring import DEFAULT_METRICS, check_metrics, score_results
 from .validation import fail
 
+#: Keys of earlier versions, and what stands in their place.
+_MOVED = dict(stability="metrics, such as ['video_ap']", stability_min_score='min_score')
+
 
 @METRICS.register_module()
 class YTVISMetric(BaseMetric):
@@ -42,8 +45,8 @@ class YTVISMetric(BaseMetric):
 
     Raises:
         EvalInputError: If ``ann_file`` cannot be evaluated; without annotations, the message says what to do.
-        ValueError: If ``format_only`` comes without a file to write, ``metrics`` has an unknown name, or
-            ``min_score`` is not finite.
+        ValueError: If ``format_only`` comes without a file to write, ``metrics`` has an unknown name,
+            ``min_score`` is not finite, or a key is of an earlier version.
     """
 
     def __init__(
@@ -59,7 +62,9 @@ class YTVISMetric(BaseMetric):
         prefix: str | None = None,
         metrics: Sequence[str] = DEFAULT_METRICS,
         min_score: float = MIN_SCORE,
+        **gone: Any,
     ) -> None:
+        _refuse(gone)
         super().__init__(collect_device=collect_device, prefix=prefix or 'video AP')
         self.prefix = prefix  # the base class would warn of None, but the names need no prefix
         if format_only and not (outfile_prefix or submission):
@@ -198,6 +203,13 @@ class YTVISMetric(BaseMetric):
             )
         ordered = sorted(by_video, key=self._order.__getitem__)
         return [record for video in ordered for record in by_video[video]]
+
+
+def _refuse(keys: Mapping[str, Any]) -> None:
+    for key in keys:
+        if key in _MOVED:
+            raise ValueError(f'YTVISMetric has no key {key} any more: set {_MOVED[key]}')
+        raise TypeError(f"YTVISMetric.__init__() got an unexpected keyword argument '{key}'")
 
 
 def _warn(message: str) -> None:

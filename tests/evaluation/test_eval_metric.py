@@ -134,6 +134,10 @@ def test_format_only_without_a_file(case):
 def test_bad_options(case):
     with pytest.raises(ValueError, match='min_score is inf: expected a finite number'):
         YTVISMetric(case[0], min_score=float('inf'))
+    with pytest.raises(ValueError, match=r"no key stability any more: set metrics, such as \['video_ap'\]"):
+        YTVISMetric(case[0], stability=False)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'metric'"):
+        YTVISMetric(case[0], metric=['hota'])
     for metrics, found in ((['HOTA', 'clear'], "'HOTA' among them"), ([], 'none')):
         with pytest.raises(ValueError, match=f'expected some of video_ap, .*identity; found {found}'):
             YTVISMetric(case[0], metrics=metrics)

@@ -209,7 +209,7 @@ def test_each_warning_is_listed_and_the_file_loads(gt, write, rule, where, value
         ('[{"video_id": 1, "score": 1}]', r'a list at the top; .*a list is a results file'),
         (
             '{"images": [], "categories": [{"id": 1, "name": "a"}]}',
-            r'videos: missing .* COCO file of single images',
+            r'not in YouTube-VIS format; this is COCO of single images',
         ),
     ],
 )

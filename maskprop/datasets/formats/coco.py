@@ -89,8 +89,7 @@ def recognise(source: Source) -> bool:
 def recognise_stills(source: Source) -> bool:
     """COCO without tracks."""
     data = source.first_json()
-    is_coco = isinstance(data, dict) and isinstance(data.get('images'), list) and 'annotations' in data
-    return is_coco and not recognise(source)
+    return isinstance(data, dict) and isinstance(data.get('images'), list) and not recognise(source)
 
 
 def read(source: Source, options: ReadOptions) -> Reading:

@@ -9,9 +9,9 @@ def interpolate_polygon(left: np.ndarray, right: np.ndarray, share: float) -> np
     """The polygon between two keyframes.
 
     Both outlines are closed and measured from their first corner; corners at the nearest shares of the whole
-    length belong together. Each corner of the left one has its nearest of the right one, and those of the right one that
-    are left over have their nearest of the left one. Pairs move along straight lines. Then corners that came of
-    several pairs are thinned out: those nearer to the last kept one than half of the mean distance there go.
+    length belong together. Each corner of the left one has its nearest of the right one, and those of the right
+    one that are left over have their nearest of the left one. Pairs move along straight lines. Then corners that
+    came of several pairs are thinned out: those nearer to the last kept one than half of the mean distance go.
 
     Args:
         left, right: (n, 2) and (m, 2) corners.

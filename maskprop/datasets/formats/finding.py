@@ -53,7 +53,7 @@ def find_format(source: Source, name: str | None = None) -> Format:
         raise AnnotationError(f'{source.given}: may be of {len(found)} formats; say which: {names}')
     if not found:
         raise AnnotationError(
-            f'{source.given}: of no format that is known ({", ".join(READABLE)}); docs/formats.md says how files lie'
+            f'{source.given}: of no known format ({", ".join(READABLE)}); docs/formats.md says how files lie'
         )
     if found[0].instead:
         raise AnnotationError(f'{source.given}: {found[0].title}: {found[0].instead.format(source=source.given)}')
@@ -71,9 +71,7 @@ def import_hint(path: str | Path, data: Any = None) -> str | None:
         A sentence with the command; None if the format is not recognised.
     """
     try:
-        with Source(path) as source:
-            if data is not None:
-                source.__dict__['json'] = data
+        with Source(path, data) as source:
             found = candidates(source)
     except (OSError, AnnotationError):
         return None

@@ -66,7 +66,7 @@ class ImageFolder:
         ]  # VIDEO/img1, VIDEO.mp4
         if len(fitting) == 1:
             return fitting[0]
-        if len(folders) == 1:
+        if len(folders) == 1 and folders[0] not in self._used:
             return folders[0]
         raise AnnotationError(
             f'{where}: {self.root} has no folder {video}, but {len(folders)} others, as {folders[0]}; name the '
@@ -129,6 +129,9 @@ def check_size(info: VideoInfo, height: int, width: int, where: str) -> None:
 def place_by_name(info: VideoInfo, names: Sequence[str], where: str, root: str) -> list[int]:
     """The index of each named frame: by whole name, by name without folder, or without suffix.
 
+    Where none fits so, the last number in the names counts, if the video's count from 0: CVAT's frame_000012 is
+    00012.jpg of tools/extract_frames.py.
+
     Raises:
         AnnotationError: a frame is not among the video's, or two of the video's have its name.
     """
@@ -137,13 +140,14 @@ def place_by_name(info: VideoInfo, names: Sequence[str], where: str, root: str) 
         path = PurePosixPath(name)
         for form in {name, path.name, path.stem}:
             places[form] = None if form in places else index
-    found = []
-    for name in names:
-        path = PurePosixPath(name.replace('\\', '/'))
-        index = next((places[f] for f in (str(path), path.name, path.stem) if f in places), None)
-        if index is None:
-            raise AnnotationError(f'{where}: {name}: {root} has no frame of that name')
-        found.append(index)
+    paths = [PurePosixPath(name.replace('\\', '/')) for name in names]
+    found = [next((places[f] for f in (str(p), p.name, p.stem) if f in places), None) for p in paths]
+    if all(index is None for index in found):
+        by_number, given = frame_numbers(info.file_names) or [], frame_numbers(names) or []
+        if 0 in by_number and given and set(given) <= set(by_number):
+            return [by_number.index(number) for number in given]
+    if None in found:
+        raise AnnotationError(f'{where}: {names[found.index(None)]}: {root} has no frame of that name')
     return found
 
 

@@ -82,8 +82,8 @@ def _settle(read: ReadVideo, unannotated: str | None) -> tuple[VideoInfo, list[T
         first = read.info.file_names[bare[0]]
         raise AnnotationError(
             f'{read.where}: {len(bare)} of {length} frames have no annotation{_pattern(read.annotated, length)}, '
-            f'the first: {first}. Say what they are: --unannotated skip leaves them out, --unannotated absent says '
-            'that nothing is visible in them'
+            f'the first: {first}. Say what they are: --unannotated skip leaves them out, --unannotated absent '
+            'says that nothing is visible in them'
         )
     kept = sorted(read.annotated)
     place = {frame: index for index, frame in enumerate(kept)}
@@ -100,4 +100,4 @@ def _pattern(annotated: set[int], length: int) -> str:
     """Says so where every k-th frame is annotated."""
     kept = sorted(annotated)
     steps = {after - before for before, after in zip(kept, kept[1:], strict=False)}
-    return f' (every {steps.pop()}th frame has)' if len(kept) > 1 and len(steps) == 1 and 1 not in steps else ''
+    return f' (one in {steps.pop()} has)' if len(kept) > 1 and len(steps) == 1 and 1 not in steps else ''

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from maskprop.datasets.formats.sets import categories_of
 from maskprop.datasets.formats.tracks import VideoInfo, video_names
 from maskprop.datasets.json_files import AnnotationError
-from maskprop.datasets.ytvis_json import GroundTruth
 
 
 class Detection(NamedTuple):
@@ -36,7 +35,7 @@ class ListedSet:
             (docs/given_detections.md).
     """
 
-    def __init__(self, gt: GroundTruth, source: str | Path) -> None:
+    def __init__(self, gt: Mapping[str, Any], source: str | Path) -> None:
         self.source = str(source)
         names = video_names(
             [video['file_names'] for video in gt['videos']], [video['id'] for video in gt['videos']]

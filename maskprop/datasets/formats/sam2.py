@@ -10,7 +10,7 @@ import numpy as np
 
 from maskprop.datasets.formats.frames import check_size, needed_images, place_by_name, place_by_number
 from maskprop.datasets.formats.masks import CLASSES, class_of
-from maskprop.datasets.formats.pictures import INDEXED, check_same_size, open_picture
+from maskprop.datasets.formats.pictures import INDEXED, check_same_size, open_picture, picture_mode
 from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.source import Source, walk_json
 from maskprop.datasets.formats.tracks import Reading, ReadOptions, ReadVideo, TrackBuilder, encode
@@ -23,7 +23,8 @@ ANNOTATED_RATE = 4  # SA-V annotates every fourth frame
 def recognise_folders(source: Source) -> bool:
     """VIDEO/OBJECT/FRAME.png, OBJECT being digits."""
     pngs = source.of_suffix('.png')
-    return bool(pngs) and all(len(path.parts) >= 3 and path.parent.name.isdecimal() for path in pngs[:1000])
+    fits = (len(path.parts) >= 3 and path.parent.name.isdecimal() for path in pngs[:1000])
+    return bool(pngs) and all(fits) and picture_mode(source.locate(pngs[0])) in INDEXED
 
 
 def read_folders(source: Source, options: ReadOptions) -> Reading:

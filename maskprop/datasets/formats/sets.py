@@ -9,15 +9,14 @@ from typing import Any
 from maskprop.datasets.formats.tracks import Category, FrameObject, VideoFrames, VideoInfo, video_names
 from maskprop.datasets.json_files import AnnotationError
 from maskprop.datasets.rle import compress, inspect_masks, is_absent
-from maskprop.datasets.ytvis_json import GroundTruth
 
 
-def categories_of(gt: GroundTruth) -> list[Category]:
+def categories_of(gt: Mapping[str, Any]) -> list[Category]:
     """The categories of a set, by id."""
     return sorted(Category(record['id'], record['name']) for record in gt['categories'])
 
 
-def frames_of_set(gt: GroundTruth, results: Iterable[dict] | None = None) -> Iterator[VideoFrames]:
+def frames_of_set(gt: Mapping[str, Any], results: Iterable[dict] | None = None) -> Iterator[VideoFrames]:
     """Videos of a set with their frames; an object's number is its place among those of its video, from 1.
 
     Args:

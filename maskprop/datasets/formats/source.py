@@ -22,6 +22,7 @@ class Source:
 
     Args:
         path: the file, folder or zip.
+        data: what the file holds, if it was read as JSON before.
 
     Attributes:
         given: the path as it was given, for messages.
@@ -32,7 +33,8 @@ class Source:
             more than 32 GiB.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, data: Any = None) -> None:
+        self._data = data
         self.given = self.path = Path(path)
         self._temporary: tempfile.TemporaryDirectory | None = None
         if not self.path.exists():
@@ -99,6 +101,8 @@ class Source:
     @functools.cached_property
     def json(self) -> Any:
         """What a JSON file holds, parsed once; None where the source is no JSON file."""
+        if self._data is not None:
+            return self._data
         return read_json(self.path) if self.is_file('.json') else None
 
     @functools.cached_property

@@ -179,12 +179,15 @@ def _png_folders(source: Source) -> dict[tuple[PurePosixPath, str], list[PurePos
 
 def _png_videos(source, options, folders, labels) -> Iterator[ReadVideo]:
     ignored = 0
+    shared = ImageFolder(options.images) if options.images else None
     images: dict[PurePosixPath, ImageFolder] = {}
     for (root, video), pngs in folders.items():
         if root not in images:
-            images[root] = _images(source, options, root)
-        name = video or (root.parent.as_posix() if root.parts[:-1] else source.given.stem)
+            images[root] = shared or _images(source, root)
         where = source.name(source.path / root / video)
+        # CVAT's export of one video has no folder for it: VIDEO.zip, VIDEO/instances, VIDEO/default/instances
+        names = [video] if video else [*root.parts[:1], source.given.stem]
+        name = next((name for name in names if name in images[root].videos), names[-1])
         info = images[root].frames(images[root].find(name, where))
         builder = TrackBuilder(where)
         places = place_by_name(info, [path.name for path in pngs], where, str(images[root].root))
@@ -198,16 +201,14 @@ def _png_videos(source, options, folders, labels) -> Iterator[ReadVideo]:
                     builder.add(_key(value), place, category, encode(mask))
         yield ReadVideo(info, builder.tracks(), set(places), where)
     _warn_of_ignored(ignored, source)
-    for folder in images.values():
+    for folder in {id(folder): folder for folder in images.values()}.values():
         folder.warn_of_others()
 
 
-def _images(source: Source, options: ReadOptions, root: PurePosixPath) -> ImageFolder:
-    """As given, else the folder images beside the masks, as CVAT and Datumaro have it."""
+def _images(source: Source, root: PurePosixPath) -> ImageFolder:
+    """The folder images beside the masks, as CVAT and Datumaro have it."""
     beside = source.path / root.parent / 'images'
-    if options.images is None and root.parts and beside.is_dir():
-        return ImageFolder(beside)
-    return needed_images(options.images, source.given)
+    return ImageFolder(beside) if root.parts and beside.is_dir() else needed_images(None, source.given)
 
 
 def _read_png(path: Path, info: VideoInfo) -> np.ndarray:

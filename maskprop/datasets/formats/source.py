@@ -1,4 +1,4 @@
-"""A source of annotations: a file, a folder or a zip, looked at without reading all of it."""
+"""A source of annotations: a file, a folder, a zip or a folder of zips, looked at without reading all of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _HEAD = 65536  # bytes that tell a format
 
 
 class Source:
-    """A file or folder of annotations; a zip is unpacked into a temporary folder, which :meth:`close` removes.
+    """A file or folder of annotations; zips are unpacked into a temporary folder, which :meth:`close` removes.
+
+    In a folder of zips and nothing else each zip becomes a folder of its name.
 
     Args:
         path: the file, folder or zip.
@@ -39,11 +41,13 @@ class Source:
         self._temporary: tempfile.TemporaryDirectory | None = None
         if not self.path.exists():
             raise AnnotationError(f'{path}: no such file or folder')
-        if self.path.is_file() and zipfile.is_zipfile(self.path):
+        archives = _archives(self.path)
+        if archives:
             self._temporary = tempfile.TemporaryDirectory(prefix='maskprop_import_')
             self.path = Path(self._temporary.name)
             try:
-                _unpack(self.given, self.path)
+                for archive in archives:
+                    _unpack(archive, self.path if archive == self.given else self.path / archive.stem)
             except BaseException:
                 self.close()
                 raise
@@ -124,6 +128,14 @@ class Source:
             except AnnotationError:
                 return None
         return None
+
+
+def _archives(path: Path) -> list[Path]:
+    """The zips that a source consists of."""
+    if path.is_file():
+        return [path] if zipfile.is_zipfile(path) else []
+    inside = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith('.')]
+    return inside if all(entry.suffix.lower() == '.zip' and entry.is_file() for entry in inside) else []
 
 
 def _unpack(archive: Path, folder: Path) -> None:

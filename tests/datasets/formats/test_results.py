@@ -57,7 +57,7 @@ def test_tracks_of_a_video_file(gt, tmp_path):
     assert [(r['video_id'], r['category_id'], round(r['score'], 6)) for r in results] == [(1, 2, 0.7), (2, 7, 0.5)]
     masks = [None if m is None else decode_mask(m, 20, 30) for m in results[0]['segmentations']]
     assert masks[1] is None and np.array_equal(masks[2], block(4, 10, 6, 12))
-    assert score_results(load_ground_truth(gt), results).video_ap.metrics['AP'] == 1
+    assert score_results(load_ground_truth(gt), results).video_ap.metrics['AP'] == pytest.approx(1)
 
 
 @pytest.mark.parametrize('more, score', [((), 1.0), ((0.25,), 0.25)])

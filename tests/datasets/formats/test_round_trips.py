@@ -31,10 +31,14 @@ VIDEOS = {
     '犬': ['00000.jpg', '00001.jpg'],
 }
 TRACKS = {
-    'über/a': [('köpek', [ONE, None, TWO, None]), ('dog', [THREE, THREE, None, ONE]), ('köpek', [None, ONE, None, None])],
+    'über/a': [
+        ('köpek', [ONE, None, TWO, None]),
+        ('dog', [THREE, THREE, None, ONE]),
+        ('köpek', [None, ONE, None, None]),
+    ],
     'b': [('dog', [None, TWO, None])],
     '犬': [],
-}  # fmt: skip
+}
 
 
 def make_set(path: Path, tracks: dict = TRACKS, videos: dict = VIDEOS) -> Path:
@@ -83,11 +87,11 @@ def test_small_set(tmp_path, form):
 @pytest.mark.parametrize('form', FORMATS)
 @pytest.mark.skipif(not (SHARED / 'davis16_vis').is_dir(), reason='needs ../shared/davis16_vis')
 def test_real_set(tmp_path, form):
-    """Every fifth frame, for time; the whole set by the command of docs/formats.md."""
+    """Every twentieth frame, for time; docs/formats.md has the command for the whole set."""
     gt = load_ytvis(SHARED / 'davis16_vis/annotations/all.json')
-    videos = [dict(v, file_names=v['file_names'][::10], length=len(v['file_names'][::10])) for v in gt['videos']]
+    videos = [dict(v, file_names=v['file_names'][::20], length=len(v['file_names'][::20])) for v in gt['videos']]
     lists = ('segmentations', 'bboxes', 'areas')
-    annotations = [{**a, **{key: a[key][::10] for key in lists}} for a in gt['annotations']]
+    annotations = [{**a, **{key: a[key][::20] for key in lists}} for a in gt['annotations']]
     source = tmp_path / 'set.json'
     source.write_text(json.dumps(dict(gt, videos=videos, annotations=annotations)))
     run_export(source, target(tmp_path, form), '--to', form)

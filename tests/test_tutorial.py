@@ -22,10 +22,10 @@ from tests.engine.tiny_config import quick_runs
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / 'docs/tutorial.md').read_text(encoding='utf-8')
 SIZE = (48, 80)
-FRAMES = 8
+FRAMES = 6
 # what makes it small; epochs end the name of a checkpoint
 SMALL = (
-    'train_cfg.max_epochs=1 train_cfg.val_interval=1 train_dataloader.sampler.samples_per_epoch=2 '
+    'train_cfg.max_epochs=1 train_cfg.val_interval=9 train_dataloader.sampler.samples_per_epoch=2 '
     'train_dataloader.batch_size=2 train_dataloader.num_workers=0 train_dataloader.persistent_workers=False'
 )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from maskprop.datasets.formats.finding import WRITABLE
 from maskprop.datasets.formats.sets import categories_of, drop_scores_below, frames_of_set
-from maskprop.datasets.ytvis_json import load_ytvis
+from maskprop.datasets.ytvis_json import load_ytvis, subsample_frames
 from maskprop.engine import cli
 from maskprop.engine.config import ConfigError
 from maskprop.evaluation.results_io import read_results
@@ -29,6 +29,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--score-thr', type=float, default=0.0, help='leave out results of a lower score (default: 0)'
     )
+    stride = 'write frames 0, S, 2S, ... only, as those that the results are of'
+    parser.add_argument('--frame-stride', type=cli.positive, default=1, metavar='S', help=stride)
     parser.add_argument('--overwrite', action='store_true', help='OUT may be there already')
     return parser.parse_args(argv)
 
@@ -40,6 +42,7 @@ def convert(args: argparse.Namespace) -> None:
         raise ConfigError(f'{args.out} exists: pass --overwrite, or give another name')
     check_writable(args.out, 'OUT', folder=form.folder and args.out.suffix.lower() != '.xml')
     gt = load_ytvis(args.gt, require_annotations=args.results is None)
+    gt = subsample_frames(gt, args.frame_stride)
     results = read_results(args.results) if args.results else None
     if results is not None and not isinstance(results, list):
         raise ConfigError(f'--results {args.results}: found a {type(results).__name__}; results are a list')

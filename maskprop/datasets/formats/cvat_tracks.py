@@ -104,10 +104,10 @@ def _tasks(meta: ElementTree.Element, where: str, stem: str) -> dict[str, Task]:
         stop = node.findtext('stop_frame')
         step = (node.findtext('frame_filter') or '').replace(' ', '')
         task.step = int(step.removeprefix('step=')) if step.startswith('step=') else 1
-        if stop:
-            task.stop = int(stop)
-        elif node.findtext('size'):
+        if node.findtext('size'):  # some writers' stop_frame is one too many
             task.stop = task.start + (int(node.findtext('size') or 1) - 1) * task.step
+        elif stop:
+            task.stop = int(stop)
         found[node.findtext('id') or ''] = task
     return found
 

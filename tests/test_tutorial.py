@@ -70,7 +70,8 @@ def blocks(language: str) -> list[str]:
 @pytest.mark.xdist_group('processes')
 def test_the_page(workplace, monkeypatch, capsys):
     (config,) = blocks('python')
-    (workplace / 'configs/demo/my_videos.py').write_text(config)
+    (workplace / 'my_configs').mkdir()
+    (workplace / 'my_configs/my_videos.py').write_text(config)
     tools = []
     with quick_runs():
         for command in '\n'.join(blocks('')).replace('epoch_8', 'epoch_1').split('\n'):

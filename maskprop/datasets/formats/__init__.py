@@ -1,14 +1,10 @@
 """Other formats of annotations of videos: read into YouTube-VIS, and written from it (docs/formats.md).
 
 A new format is a file here with a ``FORMAT`` (:class:`~maskprop.datasets.formats.registry.Format`), and its line
-in ``FORMATS``.
+in ``FORMATS`` of ``finding.py``.
 """
 
-from maskprop.datasets.formats.coco import write_coco
-from maskprop.datasets.formats.csv_table import write_csv
-from maskprop.datasets.formats.cvat_xml import write_cvat
-from maskprop.datasets.formats.masks import write_masks
-from maskprop.datasets.formats.mots import write_mots_png, write_mots_txt
+from maskprop.datasets.formats.finding import FORMATS, WRITABLE
 from maskprop.datasets.formats.sets import (
     categories_of,
     drop_scores_below,
@@ -18,17 +14,11 @@ from maskprop.datasets.formats.sets import (
 from maskprop.datasets.formats.tracks import Category, FrameObject, VideoFrames, VideoInfo
 
 #: By name: functions (out, videos, categories) -> files written.
-WRITERS = {
-    'coco': write_coco,
-    'csv': write_csv,
-    'cvat': write_cvat,
-    'masks': write_masks,
-    'mots': write_mots_png,
-    'mots-txt': write_mots_txt,
-}
+WRITERS = {name: form.write for name, form in WRITABLE.items()}
 
 __all__ = [
     'Category',
+    'FORMATS',
     'FrameObject',
     'VideoFrames',
     'VideoInfo',

@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from maskprop.datasets.formats import coco, csv_table, cvat_xml, datumaro, labelme, masks, mots, sam2, ultralytics
+from maskprop.datasets.formats import (
+    coco,
+    csv_table,
+    cvat_xml,
+    datumaro,
+    labelme,
+    masks,
+    mots_png,
+    mots_txt,
+    sam2,
+    ultralytics,
+)
 from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.source import Source
 from maskprop.datasets.json_files import AnnotationError
@@ -13,8 +24,8 @@ from maskprop.datasets.json_files import AnnotationError
 #: All formats. What is not read, but recognised, is here too.
 FORMATS: tuple[Format, ...] = (
     masks.FORMAT,
-    mots.PNG,
-    mots.TXT,
+    mots_png.FORMAT,
+    mots_txt.FORMAT,
     cvat_xml.FORMAT,
     cvat_xml.IMAGES,
     coco.FORMAT,

@@ -1,4 +1,4 @@
-"""What a format is: a file of this folder with a ``FORMAT``, which ``__init__.py`` lists."""
+"""What a format is: a file of this folder with a ``FORMAT``, which ``finding.py`` lists."""
 
 from __future__ import annotations
 

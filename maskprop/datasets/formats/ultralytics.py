@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def detect_txt(source: Source, options: ReadOptions, listed: ListedSet) -> list[
     return listed.records(_detections(rows, extra, whole, names, listed, source))
 
 
-def _rows(source: Source, path) -> Iterator[list[str]]:
+def _rows(source: Source, path: PurePosixPath) -> Iterator[list[str]]:
     for number, line in enumerate(source.locate(path).read_text(encoding='utf-8-sig').splitlines(), start=1):
         if not line.strip():
             continue
@@ -59,7 +60,9 @@ def _rows(source: Source, path) -> Iterator[list[str]]:
         yield line.split()
 
 
-def _detections(rows, extra: int, whole: bool, names, listed: ListedSet, source: Source) -> Iterator[Detection]:
+def _detections(
+    rows: list, extra: int, whole: bool, names: Mapping[int, str | None], listed: ListedSet, source: Source
+) -> Iterator[Detection]:
     for path, cells in rows:
         where = source.name(source.locate(path))
         video_id, info, frame = _frame(path.stem, listed, where)

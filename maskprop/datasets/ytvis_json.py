@@ -151,9 +151,8 @@ def _read(path: str | Path) -> Any:
         data = read_json(path)
     except AnnotationError as error:
         raise other_format(path) or error from None
-    if not (isinstance(data, dict) and 'videos' in data and 'images' not in data):
-        if found := other_format(path, data):
-            raise found
+    if found := other_format(path, data):
+        raise found
     return data
 
 
@@ -164,6 +163,8 @@ def other_format(path: str | Path, data: Any = None) -> AnnotationError | None:
         path: the file.
         data: what it holds, if it could be read as JSON.
     """
+    if isinstance(data, dict) and 'videos' in data and 'images' not in data:
+        return None
     from maskprop.datasets.formats.finding import import_hint  # it needs Pillow and OpenCV
 
     hint = import_hint(path, data)

@@ -91,7 +91,7 @@ def load_frames(
     """
     from maskprop.datasets.ytvis_json import frame_indices
 
-    data = load_json(path)
+    data = load_annotations(path)
     videos = read_videos(data, str(path))
     categories = read_categories(data, str(path))
     use_numba = uses_numba('auto')
@@ -134,13 +134,12 @@ def load_annotations(path: str | Path) -> Any:
 
     try:
         data = load_json(path)
-    except EvalInputError as error:
+    except EvalInputError:
         if Path(path).exists() and (found := other_format(path)):
             raise EvalInputError(str(found)) from None
-        raise error
-    if not (isinstance(data, dict) and 'videos' in data and 'images' not in data):
-        if found := other_format(path, data):
-            raise EvalInputError(str(found))
+        raise
+    if found := other_format(path, data):
+        raise EvalInputError(str(found))
     return data
 
 

@@ -11,9 +11,9 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from maskprop.datasets.json_files import AnnotationError, read_json
 from maskprop.datasets.rle import decode_mask, is_absent
 from maskprop.datasets.ytvis_checks import PER_FRAME_FIELDS, Problem, check_data, check_images
-from maskprop.utils.json_values import parse_json
 
 __all__ = [
     'Annotation',
@@ -34,10 +34,6 @@ __all__ = [
 ]
 
 _MOST_ERRORS_SHOWN = 10
-
-
-class AnnotationError(ValueError):
-    """An annotation file that cannot be used. The message names file, record, field and the fix."""
 
 
 class _OptionalOfVideo(TypedDict, total=False):
@@ -90,23 +86,6 @@ class GroundTruth(TypedDict):
     videos: list[Video]
     categories: list[Category]
     annotations: list[Annotation] | None
-
-
-def read_json(path: str | Path) -> Any:
-    """Parses a JSON file.
-
-    Raises:
-        AnnotationError: There is no such file, or it is not valid JSON.
-    """
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            return parse_json(file)
-    except OSError as error:
-        fix = 'see docs/data.md for where the files of a data set are expected'
-        raise AnnotationError(f'{path}: cannot be read ({error.strerror}); {fix}') from None
-    except ValueError as error:
-        fix = f'its {Path(path).stat().st_size} bytes are cut short or damaged: download or write it again'
-        raise AnnotationError(f'{path}: not valid JSON ({error}); {fix}') from None
 
 
 def find_problems(

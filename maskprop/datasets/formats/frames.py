@@ -1,0 +1,156 @@
+"""Names and sizes of the frames of a source's videos: from a folder of images, or as they are made up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from maskprop.datasets.formats.pictures import frame_size
+from maskprop.datasets.formats.tracks import VideoInfo
+from maskprop.datasets.image_folders import IMAGE_SUFFIXES, list_images, natural_key
+from maskprop.datasets.json_files import AnnotationError
+
+_LAST_NUMBER = re.compile(r'(\d+)\D*$')
+
+
+def frame_numbers(file_names: Sequence[str]) -> list[int] | None:
+    """The last number in the name of each frame; None if one has none, or two have the same."""
+    found = [_LAST_NUMBER.search(PurePosixPath(name).stem) for name in file_names]
+    numbers = [int(match[1]) for match in found if match]
+    return numbers if len(set(numbers)) == len(file_names) else None
+
+
+def made_up_name(video: str, number: int) -> str:
+    """Name of a frame whose picture is not known, as tools/extract_frames.py names it."""
+    return f'{video}/{number:05d}.jpg'
+
+
+class ImageFolder:
+    """The folder that ``file_names`` are relative to.
+
+    It has a folder for each video, or the pictures of one video.
+
+    Raises:
+        AnnotationError: no such folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not root.is_dir():
+            raise AnnotationError(f'{root}: no such folder')
+
+    def videos(self) -> list[str]:
+        """Names of its videos: the folders that hold pictures; ``'.'`` where it holds them itself."""
+        if list_images(self.root):
+            return ['.']
+        found = (path for path in self.root.rglob('*') if path.is_dir() and list_images(path))
+        names = [path.relative_to(self.root) for path in sorted(found, key=_folder_key)]
+        names = [name for name in names if not any(part[0] == '.' for part in name.parts)]
+        if not names:
+            suffixes = ', '.join(IMAGE_SUFFIXES)
+            raise AnnotationError(f'{self.root}: no pictures in it or its folders ({suffixes})')
+        return [name.as_posix() for name in names]
+
+    def find(self, video: str, where: str) -> str:
+        """The folder of a video: the one of its name, or the only one there is.
+
+        Raises:
+            AnnotationError: there is none, or there are several of which none has its name.
+        """
+        folders = self.videos()
+        for name in folders:
+            if name == video or name.endswith(f'/{video}'):
+                return name
+        fitting = [name for name in folders if name.split('/')[0] == video]  # VIDEO/img1
+        if len(fitting) == 1:
+            return fitting[0]
+        if len(folders) == 1:
+            return folders[0]
+        raise AnnotationError(
+            f'{where}: {self.root} has no folder {video}, but {len(folders)} others, as {folders[0]}; name the '
+            "folder of the video's frames so"
+        )
+
+    def frames(self, folder: str, name: str | None = None) -> VideoInfo:
+        """The video in one of the folders: its pictures in natural order, and their size.
+
+        Raises:
+            AnnotationError: no pictures, one that cannot be read, of another size or turned by EXIF.
+        """
+        paths = list_images(self.root / folder)
+        if not paths:
+            raise AnnotationError(f'{self.root / folder}: no pictures in it ({", ".join(IMAGE_SUFFIXES)})')
+        width, height = frame_size(paths[0])
+        for path in paths:
+            if frame_size(path) != (width, height):
+                raise AnnotationError(f'{path}: another size than {paths[0].name}, which is {width}x{height}')
+        names = [path.relative_to(self.root).as_posix() for path in paths]
+        return VideoInfo(self.root.resolve().name if folder == '.' else name or folder, height, width, names)
+
+
+def check_size(info: VideoInfo, height: int, width: int, where: str) -> None:
+    """Raises AnnotationError unless annotations of this size fit the frames."""
+    if (height, width) != (info.height, info.width):
+        found = f'{width}x{height}, but the frames are {info.width}x{info.height}'
+        raise AnnotationError(f'{where}: {found} (width x height); give the frames that were annotated')
+
+
+def place_by_name(info: VideoInfo, names: Sequence[str], where: str, root: str) -> list[int]:
+    """The index of each named frame: by whole name, by name without folder, or without suffix.
+
+    Raises:
+        AnnotationError: a frame is not among the video's, or two of the video's have its name.
+    """
+    places: dict[str, int | None] = {}
+    for index, name in enumerate(info.file_names):
+        path = PurePosixPath(name)
+        for form in {name, path.name, path.stem}:
+            places[form] = None if form in places else index
+    found = []
+    for name in names:
+        path = PurePosixPath(name.replace('\\', '/'))
+        index = next((places[f] for f in (str(path), path.name, path.stem) if f in places), None)
+        if index is None:
+            raise AnnotationError(f'{where}: {name}: {root} has no frame of that name')
+        found.append(index)
+    return found
+
+
+def place_by_number(
+    info: VideoInfo, numbers: Sequence[int], where: str, first: int = 0, step: int = 1, count: int | None = None
+) -> dict[int, int]:
+    """The index of each numbered frame among a video's pictures.
+
+    Where the source says how many frames it has and as many pictures are there, picture k is frame
+    ``first + k * step``. Else the last number in a picture's name counts.
+
+    Raises:
+        AnnotationError: a frame has no picture, or the pictures cannot be told apart by numbers.
+    """
+    if count is not None and count == len(info.file_names):
+        places = {first + index * step: index for index in range(count)}
+    else:
+        named = frame_numbers(info.file_names)
+        if named is None:
+            raise AnnotationError(
+                f'{where}: {len(info.file_names)} pictures, whose names have no numbers of their own, for '
+                f'{"frames by number" if count is None else f"{count} frames"}; name the pictures by frame: 00000.jpg'
+            )
+        places = {number: index for index, number in enumerate(named)}
+    missing = sorted(set(numbers) - set(places))
+    if missing:
+        raise AnnotationError(
+            f'{where}: frame {missing[0]} is annotated, but there is no picture of that number among '
+            f'{info.file_names[0]} ... {info.file_names[-1]}; give all frames of the video'
+        )
+    return places
+
+
+def in_natural_order(names: Iterator[str] | Sequence[str]) -> list[str]:
+    """Names of files sorted as people count, folder by folder."""
+    return sorted(names, key=lambda name: _folder_key(Path(name)))
+
+
+def _folder_key(path: Path) -> list:
+    return [natural_key(Path(part)) for part in path.parts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pycocotools import mask as coco_mask
@@ -24,7 +24,8 @@ from maskprop.datasets.json_files import AnnotationError
 from maskprop.datasets.rle import inspect_masks
 from maskprop.utils.files import replace_when_done
 
-COLUMNS = 'video frame file_name video_height video_width track_id category score x y width height area crowd rle'.split()
+COLUMNS = 'video frame file_name video_height video_width track_id category score x y width height area'.split()
+COLUMNS += ['crowd', 'rle']
 
 
 def write_csv(out: Path, videos: Iterable[VideoFrames], categories: Sequence[Category]) -> list[Path]:
@@ -65,16 +66,16 @@ def read(source: Source, options: ReadOptions) -> Reading:
     Raises:
         AnnotationError: a row lacks something, or its mask is not of the video's size.
     """
-    return Reading(_videos(source))
+    videos = _videos(source)
+    return Reading(iter(videos), len(videos))
 
 
-def _videos(source: Source) -> Iterator[ReadVideo]:
+def _videos(source: Source) -> list[ReadVideo]:
     rows: dict[str, list[dict]] = {}
     with source.path.open(encoding='utf-8-sig', newline='') as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
             rows.setdefault(row.get('video') or '', []).append(dict(row, line=number))
-    for video, found in rows.items():
-        yield _video(source.path, video, found)
+    return [_video(source.path, video, found) for video, found in rows.items()]
 
 
 def _video(path: Path, name: str, rows: list[dict]) -> ReadVideo:
@@ -94,7 +95,9 @@ def _video(path: Path, name: str, rows: list[dict]) -> ReadVideo:
             faults, _ = inspect_masks([mask], height, width)
             if faults:
                 raise AnnotationError(f'{path}: line {row["line"]}: rle: {faults[0].found}; {faults[0].fix}')
-            builder.add(row['track_id'], place[row['frame']], row['category'], mask, crowd=row.get('crowd') == '1')
+            builder.add(
+                _key(row['track_id']), place[row['frame']], row['category'], mask, crowd=row.get('crowd') == '1'
+            )
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, AnnotationError):
             raise
@@ -103,6 +106,10 @@ def _video(path: Path, name: str, rows: list[dict]) -> ReadVideo:
         ) from None
     info = VideoInfo(name, height, width, [names[frame] for frame in sorted(names)])
     return ReadVideo(info, builder.tracks(), set(place.values()), where)
+
+
+def _key(text: str) -> tuple[int, str]:
+    return (int(text), text) if text.isdecimal() else (0, text)
 
 
 FORMAT = Format('csv', 'CSV of this project', recognise, read, write_csv)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
 from xml.sax.saxutils import XMLGenerator
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from maskprop.datasets.formats.cvat_tracks import Task, follow, read_tasks
+from maskprop.datasets.formats.frames import check_size, needed_images, place_by_number
+from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.sets import tracks_of_frames
-from maskprop.datasets.formats.tracks import Category, VideoFrames, VideoInfo
+from maskprop.datasets.formats.source import Source
+from maskprop.datasets.formats.tracks import (
+    Category,
+    Reading,
+    ReadOptions,
+    ReadVideo,
+    TrackBuilder,
+    VideoFrames,
+    VideoInfo,
+)
 from maskprop.utils.files import replace_when_done, unique_names
 
 
@@ -94,3 +108,73 @@ def _leaf(xml: XMLGenerator, tag: str, text: object) -> None:
     xml.startElement(tag, {})
     xml.characters(str(text))
     xml.endElement(tag)
+
+
+def recognise(source: Source) -> bool:
+    """XML of CVAT with tracks."""
+    return any(_kind(source, path) == 'track' for path in source.of_suffix('.xml')[:3])
+
+
+def recognise_images(source: Source) -> bool:
+    """XML of CVAT with shapes of single images."""
+    return any(_kind(source, path) == 'image' for path in source.of_suffix('.xml')[:3])
+
+
+def _kind(source: Source, path: PurePosixPath) -> str | None:
+    """The first thing in the file: 'track', 'image', or None."""
+    if '<annotations' not in source.head(path):
+        return None
+    found = None
+    with contextlib.suppress(ElementTree.ParseError):
+        for _, element in ElementTree.iterparse(source.locate(path), events=('start',)):
+            if element.tag in ('track', 'image'):
+                return element.tag
+            if element.tag == 'mode' or found:
+                found = 'track'  # a task of a video without any object
+    return found
+
+
+def read(source: Source, options: ReadOptions) -> Reading:
+    """Reads CVAT's XML, or a zip or folder of such.
+
+    Raises:
+        AnnotationError: the XML is damaged, a track has shapes without an area of pixels, or the frames don't fit.
+    """
+    tasks = [task for path in source.of_suffix('.xml') for task in read_tasks(source, path)]
+    names = dict.fromkeys(name for task in tasks for name in task.labels)
+    categories = [Category(number, name) for number, name in enumerate(names, start=1)]
+    return Reading(_videos(source, options, tasks), len(tasks), categories or None)
+
+
+def _videos(source: Source, options: ReadOptions, tasks: list[Task]) -> Iterator[ReadVideo]:
+    images = needed_images(options.images, source.given)
+    for task in tasks:
+        info = images.frames(images.find(task.name, task.where))
+        if task.size:
+            check_size(info, *task.size, task.where)
+        frames = sorted({frame for track in task.tracks for frame in track.shapes})
+        if task.stop is not None:  # a closing shape may lie one step behind the last frame
+            frames = [frame for frame in frames if frame <= task.stop]
+        count = None if task.stop is None else (task.stop - task.start) // task.step + 1
+        places = place_by_number(info, frames, task.where, task.start, task.step, count)
+        order = sorted(places)
+        builder, stated, unknown = TrackBuilder(task.where), set(), set()
+        for track in task.tracks:
+            seen = follow(track, order, info.height, info.width)
+            stated |= seen.stated
+            unknown |= seen.unknown
+            # CVAT's own exports join the shapes of a group to one object
+            key = (track.group, 1, track.label) if track.group else (track.number, 0, '')
+            for frame, mask in seen.masks.items():
+                builder.add(key, places[frame], track.label, mask)
+        yield ReadVideo(info, builder.tracks(), {places[frame] for frame in stated - unknown}, task.where)
+    images.warn_of_others()
+
+
+FORMAT = Format('cvat', 'CVAT for video 1.1', recognise, read, write_cvat, folder=True)
+IMAGES = Format(
+    'cvat-images',
+    'CVAT for images 1.1',
+    recognise_images,
+    instead='it has no tracks: export the task as "CVAT for video 1.1"',
+)

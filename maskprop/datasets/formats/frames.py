@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -21,11 +23,6 @@ def frame_numbers(file_names: Sequence[str]) -> list[int] | None:
     return numbers if len(set(numbers)) == len(file_names) else None
 
 
-def made_up_name(video: str, number: int) -> str:
-    """Name of a frame whose picture is not known, as tools/extract_frames.py names it."""
-    return f'{video}/{number:05d}.jpg'
-
-
 class ImageFolder:
     """The folder that ``file_names`` are relative to.
 
@@ -39,9 +36,11 @@ class ImageFolder:
         self.root = root
         if not root.is_dir():
             raise AnnotationError(f'{root}: no such folder')
+        self._used: set[str] = set()
 
+    @functools.cached_property
     def videos(self) -> list[str]:
-        """Names of its videos: the folders that hold pictures; ``'.'`` where it holds them itself."""
+        """Its videos: the folders that hold pictures; ``'.'`` where it holds them itself."""
         if list_images(self.root):
             return ['.']
         found = (path for path in self.root.rglob('*') if path.is_dir() and list_images(path))
@@ -58,11 +57,13 @@ class ImageFolder:
         Raises:
             AnnotationError: there is none, or there are several of which none has its name.
         """
-        folders = self.videos()
+        folders, plain = self.videos, PurePosixPath(video).stem
         for name in folders:
-            if name == video or name.endswith(f'/{video}'):
+            if name == video or name.endswith(f'/{video}') or video.endswith(f'/{name}'):
                 return name
-        fitting = [name for name in folders if name.split('/')[0] == video]  # VIDEO/img1
+        fitting = [
+            name for name in folders if name.split('/')[0] == video or name == plain
+        ]  # VIDEO/img1, VIDEO.mp4
         if len(fitting) == 1:
             return fitting[0]
         if len(folders) == 1:
@@ -72,12 +73,27 @@ class ImageFolder:
             "folder of the video's frames so"
         )
 
+    def warn_of_others(self) -> None:
+        """Warns of videos that were not asked for."""
+        others = [name for name in self.videos if name not in self._used]
+        if others:
+            warnings.warn(
+                f'{self.root}: {len(others)} folders have frames but no annotations, the first: {others[0]}; they '
+                'are left out',
+                stacklevel=3,
+            )
+
     def frames(self, folder: str, name: str | None = None) -> VideoInfo:
         """The video in one of the folders: its pictures in natural order, and their size.
 
         Raises:
             AnnotationError: no pictures, one that cannot be read, of another size or turned by EXIF.
         """
+        if folder in self._used:
+            raise AnnotationError(
+                f'{self.root / folder}: two videos of the annotations fit it; name folders of frames as videos'
+            )
+        self._used.add(folder)
         paths = list_images(self.root / folder)
         if not paths:
             raise AnnotationError(f'{self.root / folder}: no pictures in it ({", ".join(IMAGE_SUFFIXES)})')
@@ -87,6 +103,20 @@ class ImageFolder:
                 raise AnnotationError(f'{path}: another size than {paths[0].name}, which is {width}x{height}')
         names = [path.relative_to(self.root).as_posix() for path in paths]
         return VideoInfo(self.root.resolve().name if folder == '.' else name or folder, height, width, names)
+
+
+def needed_images(root: Path | None, source: object) -> ImageFolder:
+    """The folder of images, for formats that don't name their frames.
+
+    Raises:
+        AnnotationError: none was given.
+    """
+    if root is None:
+        raise AnnotationError(
+            f'{source}: this format does not name the files of its frames; give their folder by --images '
+            '(frames of a video file: python tools/extract_frames.py VIDEO FOLDER)'
+        )
+    return ImageFolder(root)
 
 
 def check_size(info: VideoInfo, height: int, width: int, where: str) -> None:
@@ -135,7 +165,7 @@ def place_by_number(
         if named is None:
             raise AnnotationError(
                 f'{where}: {len(info.file_names)} pictures, whose names have no numbers of their own, for '
-                f'{"frames by number" if count is None else f"{count} frames"}; name the pictures by frame: 00000.jpg'
+                f'{"numbered" if count is None else count} frames; name the pictures by frame: 00000.jpg'
             )
         places = {number: index for index, number in enumerate(named)}
     missing = sorted(set(numbers) - set(places))

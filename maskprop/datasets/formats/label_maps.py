@@ -45,8 +45,8 @@ class LabelMaps:
         if self.lost:
             warnings.warn(
                 f'{self.where}: objects overlap in {self.frames} frames, where this format has room for one: '
-                f'{self.lost} pixels went to the object of the higher score, or the smaller one. coco, cvat, csv and '
-                'mots-txt of annotations keep overlaps',
+                f'{self.lost} pixels went to the object of the higher score, or the smaller one; coco, cvat and '
+                'csv keep overlaps',
                 stacklevel=3,
             )
 
@@ -70,4 +70,4 @@ def check_stems(info: VideoInfo) -> list[str]:
 def save_png(path: Path, picture: Image.Image) -> None:
     """Writes a PNG and its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, 'PNG', compress_level=1)  # label maps are small at any level
+    picture.save(path, 'PNG')

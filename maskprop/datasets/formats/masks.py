@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
+from maskprop.datasets.formats.frames import needed_images, place_by_name
 from maskprop.datasets.formats.label_maps import LabelMaps, check_stems, save_png
-from maskprop.datasets.formats.tracks import Category, VideoFrames
-from maskprop.datasets.json_files import AnnotationError
+from maskprop.datasets.formats.mask_reader import COLOURED, IGNORED, MaskReader
+from maskprop.datasets.formats.pictures import INDEXED, picture_mode, split_values
+from maskprop.datasets.formats.registry import Format
+from maskprop.datasets.formats.source import Source
+from maskprop.datasets.formats.tracks import (
+    Category,
+    Reading,
+    ReadOptions,
+    ReadVideo,
+    Track,
+    TrackBuilder,
+    VideoFrames,
+    VideoInfo,
+    encode,
+)
+from maskprop.datasets.json_files import AnnotationError, read_json
 from maskprop.utils.files import write_json
 
-IGNORED = 255  # pixels of no object that is to be learnt
 CLASSES = 'classes.json'
 
 
@@ -53,3 +70,84 @@ def write_masks(out: Path, videos: Iterable[VideoFrames], categories: Sequence[C
     write_json(out / CLASSES, classes)
     maps.warn()
     return [out]
+
+
+def recognise(source: Source) -> bool:
+    """A folder of folders of PNGs, indexed, grey of 8 bits or coloured."""
+    pngs = source.of_suffix('.png')
+    if not pngs or source.path.is_file() or any(path.parts[0] == 'instances' for path in pngs):
+        return False
+    others = {path.suffix.lower() for path in source.files} & {'.jpg', '.jpeg', '.json'}
+    if others and any(path.name != CLASSES for path in source.files if path.suffix.lower() in others):
+        return False
+    return picture_mode(source.locate(pngs[0])) in (*INDEXED, *COLOURED)
+
+
+def read(source: Source, options: ReadOptions) -> Reading:
+    """Reads a folder of PNGs for each video: indexed or grey ones by values, coloured ones by colours.
+
+    Values 0 and 255, and black, are no objects. A frame without objects has a PNG of zeros; one without a PNG
+    counts as not annotated. The class of each object comes from the options or from classes.json in the source;
+    without either all are ``object``.
+
+    Raises:
+        AnnotationError: no folder of frames, a picture that is damaged, of another size or of no frame, an object
+            without a class, palettes that differ between the frames of a video, or edges that were smoothed.
+    """
+    folders: dict[str, list[Path]] = {}
+    for path in source.of_suffix('.png'):
+        folders.setdefault(path.parent.as_posix(), []).append(source.locate(path))
+    classes = options.classes
+    if classes is None and source.path.is_dir() and (source.path / CLASSES).is_file():
+        classes = read_json(source.path / CLASSES)
+    return Reading(_videos(source, replace(options, classes=classes), folders), len(folders))
+
+
+def _videos(source: Source, options: ReadOptions, folders: dict[str, list[Path]]) -> Iterator[ReadVideo]:
+    images = needed_images(options.images, source.given)
+    for folder, pngs in folders.items():
+        where = source.name(source.path / folder)
+        video = source.given.name if folder == '.' else folder
+        info = images.frames(images.find(video, where))
+        places = place_by_name(info, [path.name for path in pngs], where, str(images.root))
+        tracks = _read_video(dict(zip(places, pngs, strict=True)), info, where, options)
+        yield ReadVideo(info, tracks, set(places), where)
+    images.warn_of_others()
+
+
+def _read_video(pngs: dict[int, Path], info: VideoInfo, where: str, options: ReadOptions) -> list[Track]:
+    """pngs: by index of the frame."""
+    reader = MaskReader(info, where, options)
+    builder = TrackBuilder(where)
+    for place, path in sorted(pngs.items()):
+        for value, mask in split_values(reader.read(path)):
+            if value != reader.ignored:
+                key = reader.key(value)
+                builder.add(value, place, class_of(options.classes, info.name, key), encode(mask))
+    reader.check()
+    tracks = builder.tracks()
+    if not tracks and reader.saw_ignored:
+        raise AnnotationError(f'{where}: no object, all values are 0 or 255: pass --binary if that is one object')
+    if not tracks:
+        warnings.warn(f'{where}: no object in any frame; the video is kept without annotations', stacklevel=4)
+    return tracks
+
+
+def class_of(classes: Mapping[str, Any] | None, video: str, key: str) -> str:
+    """Class of an object, ``'object'`` where there are no classes.
+
+    Raises:
+        AnnotationError: ``classes`` has none for it.
+    """
+    if classes is None:
+        return 'object'
+    found = classes.get(video, classes.get(video.split('/')[-1])) if isinstance(classes, Mapping) else None
+    name = found.get(key) if isinstance(found, Mapping) else found
+    if not isinstance(name, str) or not name:
+        raise AnnotationError(
+            f'classes: none for object {key} of the video {video}; expected {{"VIDEO": {{"{key}": "CLASS"}}}}'
+        )
+    return name
+
+
+FORMAT = Format('masks', 'PNGs of objects (DAVIS, SAM 2)', recognise, read, write_masks, folder=True)

@@ -46,6 +46,15 @@ def frame_size(path: Path) -> tuple[int, int]:
         return picture.size
 
 
+def picture_mode(path: Path) -> str | None:
+    """PIL's mode of a picture, by its header; None: it can't be read."""
+    try:
+        with open_picture(path) as picture:
+            return picture.mode
+    except AnnotationError:
+        return None
+
+
 def check_same_size(path: Path, size: tuple[int, int], expected: tuple[int, int]) -> None:
     """Raises AnnotationError unless a picture of masks is as large as its frame, (width, height)."""
     if size != expected:
@@ -55,6 +64,8 @@ def check_same_size(path: Path, size: tuple[int, int], expected: tuple[int, int]
 
 def split_values(label_map: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Each value of an (H, W) array but 0, ascending, with its (H, W) bool mask."""
-    for value in np.unique(label_map).tolist():
+    small = label_map.max(initial=0) < 2**17  # counting is faster than sorting
+    values = np.flatnonzero(np.bincount(label_map.ravel())) if small else np.unique(label_map)
+    for value in values.tolist():
         if value:
             yield value, label_map == value

@@ -1,4 +1,4 @@
-"""What a format is. A file of this folder with a ``FORMAT``, named in ``maskprop/datasets/formats/__init__.py``, is one."""
+"""What a format is: a file of this folder with a ``FORMAT``, which ``__init__.py`` lists."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskprop.datasets.formats.listed import ListedSet
 from maskprop.datasets.formats.source import Source
 from maskprop.datasets.formats.tracks import Category, Reading, ReadOptions, VideoFrames
 
@@ -20,6 +21,8 @@ class Format:
         recognise: whether a source is of this format, by names and beginnings of its files.
         read: reads a source; None: it is only written.
         write: writes videos to a file or folder and gives the files' paths; None: it is only read.
+        detect: reads results of a tracker or detector on a set as records of a results file: tracks of videos, or
+            detections of single frames.
         folder: whether ``write`` makes a folder.
         instead: of what is recognised but not read: why, and what to do.
     """
@@ -29,5 +32,6 @@ class Format:
     recognise: Callable[[Source], bool] | None = None
     read: Callable[[Source, ReadOptions], Reading] | None = None
     write: Callable[[Path, Iterable[VideoFrames], Sequence[Category]], list[Path]] | None = None
+    detect: Callable[[Source, ReadOptions, ListedSet], list[dict]] | None = None
     folder: bool = False
     instead: str = ''

@@ -68,7 +68,7 @@ def objects_by_frame(
         if not isinstance(masks, list) or len(masks) != len(frames):
             found = f'{len(masks)} entries' if isinstance(masks, list) else repr(masks)
             raise AnnotationError(
-                f'{where}: segmentations: {found}; expected one for each of the {len(frames)} frames of {info.name}'
+                f'{where}: segmentations: {found}; {info.name} has {len(frames)} frames, and each needs one'
             )
         if record.get('category_id') not in names:
             raise AnnotationError(f'{where}: category_id: {record.get("category_id")} is no category of the set')

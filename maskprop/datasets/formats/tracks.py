@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -96,13 +96,13 @@ class Reading:
 
     Attributes:
         videos: read one by one.
+        count: how many they are.
         categories: as the source numbers them; None: the classes of the tracks, by name.
-        notes: what the user should know, said once.
     """
 
     videos: Iterator[ReadVideo]
+    count: int
     categories: Sequence[Category] | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,12 @@ class ReadOptions:
         classes: class of each object where the format has none: {video: {object: class}} or {video: class}.
         binary: in pictures of masks, all above 0 is one object.
         by_colour: in indexed pictures of masks, objects are told apart by colours, not by values.
-        progress: called with the videos read and their number.
     """
 
     images: Path | None = None
     classes: Mapping[str, Any] | None = None
     binary: bool = False
     by_colour: bool | None = None
-    progress: Callable[[int, int], None] | None = None
 
 
 class TrackBuilder:
@@ -138,11 +136,11 @@ class TrackBuilder:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self._found: dict[Hashable, dict[int, list[tuple[str, dict]]]] = {}
-        self._crowds: set[Hashable] = set()
+        self._found: dict[Any, dict[int, list[tuple[str, dict]]]] = {}
+        self._crowds: set[Any] = set()
 
-    def add(self, key: Hashable, frame: int, category: str, mask: dict[str, Any], crowd: bool = False) -> None:
-        """Takes a mask: compressed RLE of the video's size. Empty ones are left out."""
+    def add(self, key: Any, frame: int, category: str, mask: dict[str, Any], crowd: bool = False) -> None:
+        """Takes a mask: compressed RLE of the video's size. Empty ones are left out. Keys can be sorted."""
         if coco_mask.area(mask) == 0:
             return
         self._found.setdefault(key, {}).setdefault(frame, []).append((category, mask))
@@ -150,9 +148,9 @@ class TrackBuilder:
             self._crowds.add(key)
 
     def tracks(self) -> list[Track]:
-        """The tracks, in the order in which their keys came."""
+        """The tracks, by key."""
         tracks, changed = [], []
-        for key, frames in self._found.items():
+        for key, frames in sorted(self._found.items()):
             parts = [frames]
             classes = Counter(category for found in frames.values() for category, _ in found)
             if any(len({category for category, _ in found}) > 1 for found in frames.values()):
@@ -167,8 +165,8 @@ class TrackBuilder:
             key, classes = changed[0]
             found = ', '.join(f'{name} in {count} frames' for name, count in classes.most_common())
             warnings.warn(
-                f'{self.where}: the class of {len(changed)} objects changes, the first: {key} is {found}; the most '
-                'frequent one is taken',
+                f'{self.where}: the class of {len(changed)} objects changes, the first: {key} is {found}; the '
+                'most frequent one is taken',
                 stacklevel=3,
             )
         return tracks

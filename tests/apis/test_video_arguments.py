@@ -1,0 +1,126 @@
+"""Which videos a command line means, where their files go, and what is told before torch is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from maskprop.apis.captures import VideoError
+from maskprop.apis.video_arguments import plan_videos
+from maskprop.visualization import VideoWriter
+from maskprop.visualization.files import write_image
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def clips(tmp_path, monkeypatch) -> Path:
+    """a/1.mp4, a/2.mp4, a/10.mp4, b/1.mp4 and the folder of images b/frames, in the working folder."""
+    for name in ('a/1.mp4', 'a/2.mp4', 'a/10.mp4', 'b/1.mp4'):
+        with VideoWriter(tmp_path / name, 5, 'mp4v') as writer:
+            writer.write(np.zeros((16, 16, 3), np.uint8))
+    for t in range(2):
+        write_image(tmp_path / f'b/frames/{t}.png', np.zeros((16, 16, 3), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _folders(arguments: list[str]) -> list[str]:
+    return [str(job.folder) for job in plan_videos(arguments, 'out')]
+
+
+def test_one_video_has_the_folder_to_itself(clips):
+    assert _folders(['a/1.mp4']) == _folders(['b/frames']) == _folders([str(clips / 'a/1.mp4')[:]]) == ['out']
+
+
+def test_several_have_folders_of_their_names(clips):
+    assert _folders(['a/2.mp4', 'b/frames']) == ['out/2', 'out/frames']
+    assert _folders(['a/1.mp4', 'b/1.mp4', 'a/2.mp4']) == ['out/1', 'out/1_2', 'out/2']
+    assert _folders(['a/1.mp4', 'a/1.mp4']) == ['out/1']  # one video, named twice
+
+
+def test_a_pattern_is_taken_in_natural_order(clips):
+    assert _folders(['a/*.mp4']) == ['out/1', 'out/2', 'out/10']
+    assert _folders(['a/10*']) == ['out/10']  # a pattern that fits one file has a folder too
+    assert _folders(['**/1.mp4']) == ['out/1', 'out/1_2']
+    assert _folders(['b/*', 'a/2.mp4']) == ['out/1', 'out/frames', 'out/2']
+    (clips / 'odd[1].mp4').write_bytes((clips / 'a/1.mp4').read_bytes())
+    assert _folders(['odd[1].mp4']) == ['out']  # a file of that name
+
+
+def test_what_is_missing_is_named(clips):
+    with pytest.raises(FileNotFoundError, match='none.mp4: no such video file'):
+        plan_videos(['a/1.mp4', 'none.mp4'], 'out')
+    with pytest.raises(FileNotFoundError, match=r'c/\*\.mp4: no file or folder fits'):
+        plan_videos(['c/*.mp4'], 'out')
+    with pytest.raises(VideoError, match=r'single pictures.*name their folder: b/frames'):
+        plan_videos(['b/frames/*.png'], 'out')
+    with pytest.raises(VideoError, match=r'no images .*but videos such as 1\.mp4'):
+        plan_videos(['a'], 'out')
+    (clips / 'a/notes.txt').write_text('no video')
+    with pytest.raises(VideoError, match='notes.txt: OpenCV .* finds no video frames'):
+        plan_videos(['a/*'], 'out')
+
+
+def test_outputs_that_cannot_be_written_are_told(clips):
+    (clips / 'out/2/overlay.mp4').mkdir(parents=True)
+    with pytest.raises(OSError, match='--out out/2/overlay.mp4: is a folder'):
+        plan_videos(['a/*.mp4'], 'out')
+    assert len(plan_videos(['a/*.mp4'], 'out', write_video=False)) == 3
+    (clips / 'file').write_text('')
+    for arguments in (['a/1.mp4'], ['a/*.mp4']):
+        with pytest.raises(OSError, match='--out file'):
+            plan_videos(arguments, 'file')
+
+
+def test_an_output_is_checked_before_a_video_is_opened(clips, monkeypatch):
+    (clips / 'file').write_text('')
+    monkeypatch.setattr(cv2, 'VideoCapture', lambda *_: pytest.fail('opened'))
+    for arguments in (['0'], ['0', '1']):
+        with pytest.raises(OSError, match='--out file'):
+            plan_videos(arguments, 'file')
+
+
+CONFIG = str(ROOT / 'configs/demo/maskprop_tiny_synthetic.py')
+# runs the tool, then says whether torch was imported
+TOOL = """
+import runpy, sys
+sys.argv = ['infer_video.py', *sys.argv[2:]]
+try:
+    runpy.run_path(TOOL, run_name='__main__')
+finally:
+    print('torch' in sys.modules, 'mmdet' in sys.modules)
+""".replace('TOOL', repr(str(ROOT / 'tools/infer_video.py')))
+
+
+@pytest.mark.xdist_group('processes')
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['none.py', 'weights.pth', 'a/1.mp4'], 'config none.py: no such file'),
+        ([CONFIG, 'none.pth', 'a/1.mp4'], 'checkpoint none.pth: no such file'),
+        ([CONFIG, 'weights.pth', 'none.mp4'], 'none.mp4: no such video'),
+        ([CONFIG, 'weights.pth', 'weights.pth'], 'finds no video frames'),
+        ([CONFIG, 'weights.pth', 'a/1.mp4', '--frobnicate'], 'unrecognized arguments: --frobnicate'),
+        ([CONFIG, 'weights.pth', 'a/1.mp4', '--cfg-options', 'a'], '--cfg-options a: expected KEY=VALUE'),
+        ([CONFIG, 'weights.pth', 'a/1.mp4', '--out', 'weights.pth'], '--out weights.pth'),
+    ],
+    ids=['config', 'checkpoint', 'video', 'no video', 'option', 'cfg-options', 'out'],
+)
+def test_the_tool_tells_before_torch_is_imported(clips, arguments, message):
+    (clips / 'weights.pth').write_bytes(b'weights')
+    command = [sys.executable, '-c', TOOL, '-', '--out', 'out', *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment())
+    assert done.returncode and message in done.stderr, done.stderr
+    assert 'Traceback' not in done.stderr and done.stdout.strip() == 'False False'
+
+
+def _environment() -> dict[str, str]:
+    from maskprop.engine.launch import child_environment
+
+    return child_environment()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from maskprop.apis.captures import VideoError
+from maskprop.apis.saved_formats import NAMES
 from maskprop.apis.video_arguments import VideoJob, plan_videos
 from maskprop.engine import cli
 from maskprop.engine.model_files import check_model_files
@@ -50,6 +51,14 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--no-video', action='store_true', help='write no overlay.mp4')
     parser.add_argument(
+        '--save',
+        nargs='+',
+        choices=NAMES,
+        default=[],
+        metavar='FORMAT',
+        help=f'write the objects of --score-thr or more in these formats too: {", ".join(NAMES)}',
+    )
+    parser.add_argument(
         '--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE', help='override config keys'
     )
     return parser.parse_args()
@@ -60,7 +69,7 @@ def main() -> None:
     errors = (*cli.USER_ERRORS, VideoError)
     try:
         check_model_files(args.config, args.checkpoint)
-        jobs = plan_videos(args.videos, args.out, args.frame_stride, not args.no_video)
+        jobs = plan_videos(args.videos, args.out, args.frame_stride, not args.no_video, args.save)
         # torch and mmdet, which take seconds, come after what can be seen to be wrong without them
         from maskprop.apis import init_model
 
@@ -86,6 +95,7 @@ def run(model: Any, job: VideoJob, args: argparse.Namespace, errors: tuple[type[
             score_thr=args.score_thr,
             write_video=not args.no_video,
             upscale=args.scale,
+            save=args.save,
         )
     except errors as error:
         print(f'infer_video.py: error: {error}', file=sys.stderr)

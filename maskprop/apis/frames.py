@@ -29,6 +29,7 @@ class FrameSource:
             the file's header says, which may be off.
         live: a camera or stream, which goes on until it is stopped.
         read_image: reads a picture of a folder, see :func:`open_frames`; None: as ``mmcv.imread``.
+        file_names: of a folder's pictures that are yielded; empty: it is no folder.
     """
 
     name: str
@@ -37,6 +38,7 @@ class FrameSource:
     _open: Callable[[ImageReader], Iterator[np.ndarray]]
     live: bool = False
     read_image: ImageReader | None = None
+    file_names: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yields (h, w, 3) uint8 BGR arrays."""
@@ -143,7 +145,8 @@ def _from_folder(folder: Path, stride: int) -> FrameSource:
             shape = frame.shape
             yield frame
 
-    return FrameSource(folder.resolve().name, DEFAULT_FPS, len(kept), read)
+    names = tuple(path.name for path in kept)
+    return FrameSource(folder.resolve().name, DEFAULT_FPS, len(kept), read, file_names=names)
 
 
 def _check_sizes(paths: Sequence[Path]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,12 @@ from tqdm import tqdm
 
 from maskprop.apis.frames import FrameSource, VideoError, open_frames
 from maskprop.apis.interruption import StopOnInterrupt
+from maskprop.apis.saved_formats import save_results
 from maskprop.apis.session import VideoSession, image_loader_options
 from maskprop.apis.thresholds import explain_empty
 from maskprop.apis.video_arguments import RESULTS_NAME, VIDEO_NAME, check_outputs
 from maskprop.apis.video_report import Tally, VideoReport
+from maskprop.datasets.formats import VideoInfo
 from maskprop.evaluation.results_io import write_results
 from maskprop.visualization.overlay import draw_instances
 from maskprop.visualization.video_writer import VideoWriter
@@ -75,6 +77,7 @@ def infer_video_to_folder(
     frame_stride: int = 1,
     write_video: bool = True,
     upscale: int | None = 1,
+    save: Sequence[str] = (),
     progress: bool = True,
 ) -> VideoReport:
     """As :func:`inference_video`, but writes ``results.json`` and ``overlay.mp4`` into a folder.
@@ -88,17 +91,21 @@ def infer_video_to_folder(
         score_thr: objects whose score in a frame is lower are not drawn there; results.json has them all.
         write_video: write ``overlay.mp4``: H.264 where PyAV is installed, else MPEG-4.
         upscale: whole factor by which the overlay is larger than the video; None: as makes a small one readable.
+        save: further formats, of the objects whose score in results.json is ``score_thr`` or more: ``'masks'``,
+            ``'mots'``, ``'coco'``, ``'csv'``, see :mod:`maskprop.apis.saved_formats`. Needs memory for all masks.
 
     Returns:
         What was found, how long it took and the files that were written; ``str()`` of it is for people.
 
     Raises:
         OSError: as :func:`~maskprop.utils.files.check_writable`, before the first frame.
+        ValueError: ``save`` names an unknown format.
         VideoError, OSError: the overlay could not be drawn or written; raised once results.json is written.
+        AnnotationError, OSError: a further format could not be written; raised when all else is.
         FileNotFoundError, TypeError, VideoError: as :func:`inference_video`.
     """
     out_dir = Path(out_dir)
-    check_outputs(out_dir, write_video, 'out_dir')
+    check_outputs(out_dir, write_video, save, 'out_dir')
     source = _open(model, frames_or_path, frame_stride)
     session, tally, began = VideoSession(model), Tally(score_thr), time.perf_counter()
     report = VideoReport(source.name, score_thr, files=[out_dir / RESULTS_NAME])
@@ -109,17 +116,35 @@ def infer_video_to_folder(
                 overlay.add(frame, result)
                 tally.add(frame, result)
         report.num_results = write_results(out_dir / RESULTS_NAME, session.iter_results())
+    if save:
+        report.files += _save(model, session, source, tally, out_dir, save, score_thr)
     report.seconds, report.num_frames = time.perf_counter() - began, tally.num_frames
     report.objects, report.best_score = tally.objects(), tally.best_score
     report.notes += _notes(model, tally, report, source)
     if writer is not None:
-        report.files.append(writer.path)
+        report.files.insert(1, writer.path)
         if writer.codec != 'h264':
             report.notes.append(
                 f'{VIDEO_NAME} is MPEG-4 ({writer.codec}), which browsers do not play; with PyAV (pip install '
                 '"maskprop[video]") it is H.264'
             )
     return report
+
+
+def _save(
+    model: nn.Module,
+    session: VideoSession,
+    source: FrameSource,
+    tally: Tally,
+    out_dir: Path,
+    save: Sequence[str],
+    score_thr: float,
+) -> list[Path]:
+    meta = model.dataset_meta
+    classes = dict(zip(meta['category_ids'], meta['classes'], strict=True))
+    names = source.file_names or [f'{t:05d}.jpg' for t in range(tally.num_frames)]
+    info = VideoInfo(source.name, *tally.size, [f'{source.name}/{name}' for name in names])
+    return save_results(out_dir, save, session.iter_results(), info, classes, score_thr)
 
 
 def _notes(model: nn.Module, tally: Tally, report: VideoReport, source: FrameSource) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from maskprop.apis.captures import camera_index, is_address
 from maskprop.apis.frames import FrameSource, VideoError, open_frames
+from maskprop.apis.saved_formats import check_saved
 from maskprop.datasets.image_folders import IMAGE_SUFFIXES, natural_key
 from maskprop.utils.files import check_writable, unique_names
 
@@ -24,7 +25,11 @@ class VideoJob:
 
 
 def plan_videos(
-    arguments: Sequence[str], out_dir: str | Path, frame_stride: int = 1, write_video: bool = True
+    arguments: Sequence[str],
+    out_dir: str | Path,
+    frame_stride: int = 1,
+    write_video: bool = True,
+    save: Sequence[str] = (),
 ) -> list[VideoJob]:
     """Open every video and see that its files can be written.
 
@@ -35,6 +40,7 @@ def plan_videos(
             called as the video, with a number where two are called alike.
         frame_stride: take frames 0, s, 2s, ... of each.
         write_video: whether overlays are to be written.
+        save: other formats to be written, see :mod:`maskprop.apis.saved_formats`.
 
     Raises:
         FileNotFoundError: no such file or folder, or a pattern that none fits.
@@ -51,7 +57,7 @@ def plan_videos(
             f'name their folder: {Path(pictures[0]).parent}'
         )
     if single:  # before a video is opened, which may take a while
-        check_outputs(out_dir, write_video)
+        check_outputs(out_dir, write_video, save)
     else:
         check_writable(out_dir, '--out', folder=True)
     opened = [open_frames(source, frame_stride) for source in sources]
@@ -62,18 +68,22 @@ def plan_videos(
         for source, name in zip(opened, unique_names(source.name for source in opened), strict=True)
     ]
     for job in jobs:
-        check_outputs(job.folder, write_video)
+        check_outputs(job.folder, write_video, save)
     return jobs
 
 
-def check_outputs(folder: str | Path, write_video: bool = True, option: str = '--out') -> None:
+def check_outputs(
+    folder: str | Path, write_video: bool = True, save: Sequence[str] = (), option: str = '--out'
+) -> None:
     """See that a video's files can be written into a folder.
 
     Raises:
         OSError: one can't; names ``option``.
+        ValueError: an unknown format to save.
     """
     for name in (RESULTS_NAME, VIDEO_NAME)[: 1 + write_video]:
         check_writable(Path(folder) / name, option)
+    check_saved(folder, save, option)
 
 
 def _expand(argument: str) -> list[str]:

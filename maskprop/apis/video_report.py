@@ -55,12 +55,14 @@ class Tally:
             None  # (index, frame) of frame 0, 1, 3, 7, ... while none has any
         )
         self.num_frames = 0
+        self.size = (0, 0)  # (height, width) of the frames
         self._score_thr = score_thr
         self._names: dict[int, Counter] = defaultdict(Counter)
 
     def add(self, frame: np.ndarray, result: FrameResult) -> None:
         """Count a frame that is final."""
         self.num_frames += 1
+        self.size = frame.shape[:2]
         for track_id, name, score in zip(result.ids, result.class_names, result.scores, strict=True):
             self.best_score = score if self.best_score is None else max(score, self.best_score)
             if score >= self._score_thr:

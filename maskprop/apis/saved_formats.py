@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +68,7 @@ def save_results(
         if name == 'mots' and len(categories) > MOST_CLASSES:
             categories = [category for category in categories if category.name in present]
         try:
-            with _replacing(folder / NAMES[name]) as target:
+            with _replacing(folder / NAMES[name]) as target, _told_of(folder / NAMES[name], target):
                 WRITERS[name](target, [(info, frames)], categories)
             written.append(folder / NAMES[name])
         except (AnnotationError, OSError) as error:
@@ -110,3 +111,12 @@ def _replacing(target: Path) -> Iterator[Path]:
         part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _told_of(target: Path, part: Path) -> Iterator[None]:
+    """A writer's warnings name the folder that there will be."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for warning in caught:
+        warnings.warn(str(warning.message).replace(str(part), str(target)), stacklevel=4)

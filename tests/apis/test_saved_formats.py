@@ -121,6 +121,12 @@ def test_nothing_found_is_written_too(tmp_path):
     assert not np.asarray(Image.open(tmp_path / 'masks/clip/1.png')).any()
 
 
+def test_overlaps_are_warned_of_by_the_folder_s_name(tmp_path):
+    overlapping = [_record(1, 3, 0.9, _masks(0)), _record(2, 3, 0.8, _masks(0))]
+    with pytest.warns(UserWarning, match=f'{tmp_path}/masks: objects overlap in 3 frames'):
+        _save(tmp_path, ['masks'], overlapping)
+
+
 def test_more_objects_than_a_format_holds_cost_no_other_format(tmp_path):
     mask = np.zeros((3, 12, 16), bool)
     mask[:, 0, 0] = True

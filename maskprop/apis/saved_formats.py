@@ -7,10 +7,13 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from maskprop.datasets.formats import WRITERS, Category, FrameObject, VideoInfo, objects_by_frame
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.utils.files import check_writable
+
+if TYPE_CHECKING:
+    from maskprop.datasets.formats import FrameObject, VideoInfo
 
 NAMES = dict(masks='masks', mots='mots', coco='coco.json', csv='tracks.csv')  # of files, and of folders
 MOST_IDS = 254  # that pictures of masks hold
@@ -58,6 +61,8 @@ def save_results(
         AnnotationError, OSError: a format cannot hold the results, or could not be written. The others are written
             before.
     """
+    from maskprop.datasets.formats import WRITERS, Category, objects_by_frame
+
     tracks = _best_records(records, min_score)
     frames = [_with_ids(objects, tracks) for objects in objects_by_frame(tracks, info, classes)]
     present = {found.category for objects in frames for found in objects}
@@ -119,4 +124,4 @@ def _told_of(target: Path, part: Path) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         yield
     for warning in caught:
-        warnings.warn(str(warning.message).replace(str(part), str(target)), stacklevel=4)
+        warnings.warn(str(warning.message).replace(str(part), str(target)), warning.category, stacklevel=4)

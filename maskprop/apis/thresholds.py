@@ -81,8 +81,13 @@ def _without_thresholds(model: nn.Module) -> Iterator[None]:
 
 
 def _thresholds(settings: Mapping[str, Any]) -> Iterator[tuple[list[str], MutableMapping]]:
-    """Every threshold in nested settings: its path, and the dict that holds it."""
+    """Every threshold in nested settings: its path, and the dict that holds it.
+
+    A detector's heads get copies of its ``test_cfg`` when it is built, which are passed over.
+    """
     for key, value in settings.items():
+        if 'test_cfg' in settings and str(key).endswith('_head'):
+            continue
         if key in KEYS and isinstance(value, Real):
             yield [key], settings
         elif isinstance(value, Mapping):

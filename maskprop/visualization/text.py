@@ -124,6 +124,7 @@ def isolate(text: str) -> str:
 @lru_cache(maxsize=1024)
 def cut_text(text: str, size: int, width: int) -> str:
     """A line of text, cut with an ellipsis if it is wider than ``width`` pixels; one character stays at least."""
+    # an accent, which takes no width, stays with its letter
     first = next((i for i in range(1, len(text)) if not unicodedata.combining(text[i])), len(text))
     if first == len(text) or text_alpha(text, size).shape[1] <= width:
         return text
@@ -132,8 +133,6 @@ def cut_text(text: str, size: int, width: int) -> str:
         middle = (fitting + too_long) // 2
         fits = text_alpha(text[:middle] + ELLIPSIS, size).shape[1] <= width
         fitting, too_long = (middle, too_long) if fits else (fitting, middle)
-    while fitting > 0 and unicodedata.combining(text[fitting]):  # an accent stays with its letter
-        fitting -= 1
     return text[: max(fitting, first)].rstrip() + ELLIPSIS
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 
 from maskprop.apis import infer_video_to_folder
-from maskprop.apis.saved_formats import NAMES, WRITERS, check_saved, save_results
+from maskprop.apis.saved_formats import NAMES, check_saved, save_results
 from maskprop.apis.video_arguments import plan_videos
-from maskprop.datasets.formats import VideoInfo
+from maskprop.datasets.formats import WRITERS, VideoInfo
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.visualization.files import write_image
 from tests.apis.fake_video_model import ColourModel, make_video

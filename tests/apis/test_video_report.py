@@ -98,7 +98,10 @@ def test_a_model_without_thresholds_or_that_fails(tmp_path, monkeypatch):
 
 def test_score_thresholds_of_a_config():
     model = dict(
-        detector=dict(test_cfg=dict(rcnn=dict(score_thr=0.05, nms=dict(iou_threshold=0.5)), rpn=dict(nms_pre=1))),
+        detector=dict(
+            roi_head=dict(test_cfg=dict(score_thr=0.05)),  # as mmdet's building leaves it
+            test_cfg=dict(rcnn=dict(score_thr=0.05, nms=dict(iou_threshold=0.5)), rpn=dict(nms_pre=1)),
+        ),
         train_cfg=dict(score_thr=0.1),
         linker=dict(tracker=dict(obj_score_thr=0.6, match_iou_thr=0.5)),
     )

@@ -69,9 +69,8 @@ def score_study(job: Job) -> list[RowScores]:
         truth = load_ground_truth(cfg.test_evaluator.ann_file, study.frame_stride, frame_range)
         for row in study.rows:
             found = read_results(tests[row.name].folder / f'{slug(row.name)}.json')
-            scores = score_results(
-                truth, found, stability=study.stability, results_name=row.name, allow_empty=True
-            )
+            metrics = ('video_ap', 'stability') if study.stability else ('video_ap',)
+            scores = score_results(truth, found, metrics=metrics, results_name=row.name, allow_empty=True)
             results[row.name].append(scores)
             if row.name != first and study.bootstraps:
                 # with the config's own data the videos of all seeds are the same, and so are the resamples

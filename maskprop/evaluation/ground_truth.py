@@ -77,6 +77,30 @@ class GroundTruth:
         return cls(result, categories, source, use_numba, list(videos))
 
 
+def load_frames(
+    path: str | Path, frame_stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)
+) -> GroundTruth:
+    """An annotation file without its annotations, which it need not have: what results can be checked against.
+
+    Args:
+        path, frame_stride, frame_range: as of :func:`load_ground_truth`.
+
+    Raises:
+        EvalInputError: At the first video or category that makes no sense.
+    """
+    from maskprop.datasets.ytvis_json import frame_indices
+
+    data = load_json(path)
+    videos = read_videos(data, str(path))
+    categories = read_categories(data, str(path))
+    use_numba = uses_numba('auto')
+    found = []
+    for number, (size, length) in sorted(videos.items()):
+        length = len(frame_indices(length, frame_stride, tuple(frame_range)))
+        found.append(_decode_video(number, size, length, [], str(path), use_numba))
+    return GroundTruth(found, categories, str(path), use_numba, list(videos))
+
+
 def load_ground_truth(
     path: str | Path, frame_stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0), backend: str = 'auto'
 ) -> GroundTruth:

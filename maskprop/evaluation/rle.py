@@ -228,5 +228,18 @@ def add_intersections(
         total[np.ix_(d_rows, g_rows)] += np.rint(iou * (d_area + g_area) / (1 + iou)).astype(np.int64)
 
 
+def frame_intersections(ones: VideoMasks, others: VideoMasks, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Pixels that the tracks ``rows`` (A,) of one and ``columns`` (B,) of the other share in each frame.
+
+    Returns:
+        int64 (T, A, B).
+    """
+    num_frames = ones.areas.shape[1]
+    shared = np.zeros((num_frames, rows.size, columns.size), dtype=np.int64)
+    for frame in range(num_frames if shared.size else 0):
+        add_intersections(ones, others, rows, columns, range(frame, frame + 1), shared[frame])
+    return shared
+
+
 def _rles(masks: VideoMasks, rows: np.ndarray, frame: int) -> list[dict]:
     return [{'size': list(masks.size), 'counts': masks.counts[row][frame]} for row in rows]

@@ -82,7 +82,9 @@ def test_pieces_of_two_fonts_stand_side_by_side(monkeypatch):
     np.testing.assert_allclose(both[:, : first.shape[1] - 2], first[:, :-2], atol=0.02)
 
 
-@pytest.mark.parametrize('name', ['person', 'giant armadillo of the Andes', 'a', 'é' * 50], ids=ascii)
+@pytest.mark.parametrize(
+    'name', ['person', 'giant armadillo of the Andes', 'a', 'é' * 50], ids=['short', 'words', 'letter', 'accents']
+)
 @pytest.mark.parametrize('width', [5, 60, 100, 1000])
 def test_cut_text(name, width):
     cut = text.cut_text(name, 20, width)

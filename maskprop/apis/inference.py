@@ -24,6 +24,7 @@ from maskprop.apis.thresholds import explain_empty
 from maskprop.apis.video_arguments import RESULTS_NAME, VIDEO_NAME, check_outputs
 from maskprop.apis.video_report import Tally, VideoReport
 from maskprop.datasets.formats import VideoInfo
+from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.evaluation.results_io import write_results
 from maskprop.visualization.overlay import draw_instances
 from maskprop.visualization.video_writer import VideoWriter
@@ -42,7 +43,7 @@ def inference_video(
     video_id: int = 1,
     progress: bool = False,
 ) -> list[dict[str, Any]]:
-    """Runs a model on a video, streamed.
+    """Runs a model on a video, streamed; Ctrl-C ends a camera or stream, and gives its results so far.
 
     Args:
         model: from :func:`~maskprop.apis.init_model`.
@@ -62,8 +63,9 @@ def inference_video(
     """
     source = _open(model, frames_or_path, frame_stride)
     session = VideoSession(model)
-    for frame in _with_progress(source, source, progress):
-        session.step(frame)
+    with _frames(source, progress) as frames:
+        for frame in frames:
+            session.step(frame)
     session.finish()
     return session.results(video_id)
 
@@ -110,14 +112,19 @@ def infer_video_to_folder(
     session, tally, began = VideoSession(model), Tally(score_thr), time.perf_counter()
     report = VideoReport(source.name, score_thr, files=[out_dir / RESULTS_NAME])
     writer = VideoWriter(out_dir / VIDEO_NAME, source.fps) if write_video else None
+    unsaved: Exception | None = None
     with _Overlay(writer, score_thr, upscale) as overlay:
         with _frames(source, progress) as frames:
             for frame, result in stream_results(session, frames):
                 overlay.add(frame, result)
                 tally.add(frame, result)
         report.num_results = write_results(out_dir / RESULTS_NAME, session.iter_results())
-    if save:
-        report.files += _save(model, session, source, tally, out_dir, save, score_thr)
+        try:  # neither costs the other
+            report.files += _save(model, session, source, tally, out_dir, save, score_thr)
+        except (AnnotationError, OSError) as error:
+            unsaved = error
+    if unsaved is not None:
+        raise unsaved
     report.seconds, report.num_frames = time.perf_counter() - began, tally.num_frames
     report.objects, report.best_score = tally.objects(), tally.best_score
     report.notes += _notes(model, tally, report, source)
@@ -140,6 +147,8 @@ def _save(
     save: Sequence[str],
     score_thr: float,
 ) -> list[Path]:
+    if not save:
+        return []
     meta = model.dataset_meta
     classes = dict(zip(meta['category_ids'], meta['classes'], strict=True))
     names = source.file_names or [f'{t:05d}.jpg' for t in range(tally.num_frames)]

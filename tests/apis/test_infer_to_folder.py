@@ -91,8 +91,8 @@ def test_an_overlay_that_fails_costs_no_results(tmp_path, mp4, where, monkeypatc
     out = tmp_path / 'out'
     with pytest.raises((VideoError, OSError), match='No space left'), warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        infer_video_to_folder(ColourModel(), mp4, out, score_thr=0, progress=False)
-    assert [p.name for p in out.iterdir()] == ['results.json']
+        infer_video_to_folder(ColourModel(), mp4, out, score_thr=0, save=['csv'], progress=False)
+    assert sorted(p.name for p in out.iterdir()) == ['results.json', 'tracks.csv']
     assert json.loads((out / 'results.json').read_text()) == inference_video(ColourModel(), mp4)
 
 

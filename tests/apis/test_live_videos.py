@@ -150,6 +150,7 @@ def test_ctrl_c_ends_a_live_video_with_whole_files(tmp_path, monkeypatch, number
     assert json.loads((tmp_path / 'results.json').read_text()) == inference_video(ColourModel(), frames[:8])
     assert cv2.VideoCapture(str(tmp_path / 'overlay.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 8
     assert signal.getsignal(number) is unhandled
+    assert inference_video(ColourModel(), 0) == inference_video(ColourModel(), frames[:8])
 
 
 @pytest.fixture

@@ -147,6 +147,16 @@ def test_what_cannot_be_written_is_told_at_the_beginning(tmp_path):
         plan_videos([__file__], tmp_path, save=['coco'])
 
 
+def test_a_format_that_fails_costs_no_overlay(tmp_path, monkeypatch):
+    def fail(*_):
+        raise AnnotationError('too many objects')
+
+    monkeypatch.setitem(WRITERS, 'csv', fail)
+    with pytest.raises(AnnotationError, match='too many'):
+        infer_video_to_folder(ColourModel(), make_video(3), tmp_path, save=['csv', 'coco'], progress=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['coco.json', 'overlay.mp4', 'results.json']
+
+
 def test_a_video_s_results_in_all_formats(tmp_path):
     for t, frame in enumerate(make_video(6)):
         write_image(tmp_path / f'video/shot_{t}.png', frame)

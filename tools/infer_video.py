@@ -18,11 +18,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from maskprop.apis.captures import VideoError
 from maskprop.apis.saved_formats import NAMES
 from maskprop.apis.video_arguments import VideoJob, plan_videos
+from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine import cli
 from maskprop.engine.model_files import check_model_files
+from maskprop.utils.errors import UserError
+
+ERRORS = (UserError, AnnotationError, OSError)
 
 
 def parse_args() -> argparse.Namespace:
@@ -66,7 +69,6 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    errors = (*cli.USER_ERRORS, VideoError)
     try:
         check_model_files(args.config, args.checkpoint)
         jobs = plan_videos(args.videos, args.out, args.frame_stride, not args.no_video, args.save)
@@ -74,14 +76,14 @@ def main() -> None:
         from maskprop.apis import init_model
 
         model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, args.variant)
-    except errors as error:
+    except ERRORS as error:
         sys.exit(f'infer_video.py: error: {error}')
-    failed = [job for job in jobs if not run(model, job, args, errors)]
+    failed = [job for job in jobs if not run(model, job, args)]
     if failed:
         sys.exit(1 if len(jobs) == 1 else f'infer_video.py: error: {len(failed)} of {len(jobs)} videos failed')
 
 
-def run(model: Any, job: VideoJob, args: argparse.Namespace, errors: tuple[type[Exception], ...]) -> bool:
+def run(model: Any, job: VideoJob, args: argparse.Namespace) -> bool:
     """Run one video and print what became of it, an error too; False then, so that others go on."""
     from maskprop.apis import infer_video_to_folder
 
@@ -97,7 +99,7 @@ def run(model: Any, job: VideoJob, args: argparse.Namespace, errors: tuple[type[
             upscale=args.scale,
             save=args.save,
         )
-    except errors as error:
+    except ERRORS as error:
         print(f'infer_video.py: error: {error}', file=sys.stderr)
         return False
     except KeyboardInterrupt:

@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
+from maskprop.utils.errors import UserError
+
 OPEN_SECONDS, READ_SECONDS = 10, 10  # without an answer of an address
 
 
-class VideoError(ValueError):
+class VideoError(UserError, ValueError):
     """A video that can't be used; the message names file or frame, what was found and what to do."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -126,3 +127,36 @@ def test_the_tool_tells_what_is_wrong_before_torch_is_imported(clips):
     assert imported == 'False False', done.stderr
     for (case, message), words in zip(CASES, map(json.loads, told), strict=True):
         assert message in words, (case, words)
+
+
+def _run_tool(monkeypatch, infer, *arguments: str) -> None:
+    """The tool with another function in place of the model's run."""
+    monkeypatch.setattr('maskprop.apis.init_model', lambda *_: None)
+    monkeypatch.setattr('maskprop.apis.infer_video_to_folder', infer)
+    monkeypatch.setattr(sys, 'argv', ['infer_video.py', CONFIG, 'weights.pth', *arguments, '--out', 'out'])
+    runpy.run_path(str(ROOT / 'tools/infer_video.py'), run_name='__main__')
+
+
+def test_a_video_that_fails_does_not_stop_the_others(clips, monkeypatch, capsys):
+    (clips / 'weights.pth').write_bytes(b'weights')
+
+    def infer(model, source, folder, **options):
+        if source.name == '2':
+            raise VideoError('a/2.mp4: frame 7 cannot be decoded')
+        return f'{source.name} is in {folder} with {options["save"]}, {options["upscale"]}'
+
+    with pytest.raises(SystemExit, match='1 of 3 videos failed'):
+        _run_tool(monkeypatch, infer, 'a/*.mp4', '--save', 'csv', 'coco', '--scale', '2')
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [f"{n} is in out/{n} with ['csv', 'coco'], 2" for n in (1, 10)]
+    assert 'infer_video.py: error: a/2.mp4: frame 7 cannot be decoded' in printed.err
+
+
+def test_ctrl_c_in_a_file_is_one_line(clips, monkeypatch):
+    (clips / 'weights.pth').write_bytes(b'weights')
+
+    def infer(*_, **__):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match='infer_video.py: 1: interrupted; nothing of it was written'):
+        _run_tool(monkeypatch, infer, 'a/1.mp4')

@@ -25,7 +25,7 @@ from maskprop.engine.config import (
     prepare_training,
 )
 from maskprop.engine.launch import setup_distributed
-from maskprop.engine.published import is_published
+from maskprop.engine.model_files import is_published
 from maskprop.utils.files import check_writable, write_json
 from maskprop.utils.folder_lock import FolderInUse, hold_folder
 

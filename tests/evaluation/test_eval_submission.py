@@ -46,6 +46,13 @@ def test_a_good_zip_can_be_uploaded(case):
     assert re.search(rf's.zip can be uploaded: {number} results, 3 of 3 classes, 5 of 5 videos, 0\.0 MiB$', out[0])
 
 
+def test_ids_and_class_names_do_not_matter(case):
+    for number, result in enumerate(case[1]):
+        result.update(track_id=number, category_name='狗')
+    status, _, out = check(case)
+    assert status == 0 and 's.zip can be uploaded' in out[0]
+
+
 def test_a_json_file_must_be_zipped_first(case):
     _, _, out = check(case, name='results.json')
     assert (

@@ -1,8 +1,8 @@
 """Tracklets joined to tracks by their embeddings (UnOVOST, Section 3.3).
 
-Every tracklet gets a predecessor that ended before it began; the forest of predecessors is cut into paths, the best
-first. All of it is linear in the sizes of the trees that are cut: the released code lists all paths from roots to
-leaves and goes through the rest of them again for every cut.
+Every tracklet gets a predecessor that ended before it began; the forest of predecessors is cut into paths, the
+best first. A cut goes through one tree once: the released code lists all paths from roots to leaves, and goes
+through the rest of them again for every cut.
 """
 
 from __future__ import annotations

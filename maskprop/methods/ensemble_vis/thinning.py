@@ -10,9 +10,9 @@ import numpy as np
 def thin(scores: Sequence[float], ious: np.ndarray, threshold: float) -> list[int]:
     """The proposals that stay, in the order in which the released code keeps them.
 
-    In the order of the list, each proposal meets the kept one that it overlaps most. Below the threshold both stay.
-    Otherwise the one of higher score stays, the kept one of equal scores; one that takes another's place goes to
-    the end. That is repeated on what stays, until nothing overlaps.
+    In the order of the list, each proposal meets the kept one that it overlaps most. Below the threshold both
+    stay. Otherwise the one of higher score does, of equal scores the kept one; one that takes another's place goes
+    to the end. That is repeated on what stays, until nothing overlaps.
 
     Args:
         scores: N of them. ious: (N, N) IoU of the proposals' masks. threshold: 0 to 1.

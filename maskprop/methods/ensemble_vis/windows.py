@@ -1,7 +1,7 @@
 """Windows of whole pixels around boxes, and what is in them at another size (PReMVOS).
 
-With ``letter`` everything is as in the released code, with TensorFlow 1's resizing: the value at pixel i of the result
-is that at i x in / out, without the shift of half a pixel.
+With ``letter`` everything is as in the released code, with TensorFlow 1's resizing: the value at pixel i of the
+result is that at i x in / out, without the shift of half a pixel.
 """
 
 from __future__ import annotations

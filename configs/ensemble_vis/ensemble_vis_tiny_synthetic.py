@@ -21,6 +21,7 @@ model = dict(
     ),
     classification_head=dict(
         type='CropClassificationHead',
+        num_classes=None,
         net=dict(init_cfg=trained['classifier'], **_base_.classifier),
         crop_size=_base_.crop_size,
         background=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
@@ -83,13 +85,28 @@ class CropClassificationHead(CropEmbeddingHead):
         top: so many classes of each detection are kept.
         min_probability: less probable ones are not; the most probable one always is.
         background: the net has one class more, the last one, for false detections, which is left out.
+        num_classes: of the data set.
         **kwargs: of :class:`CropEmbeddingHead`; the net's head gives logits.
+
+    Raises:
+        ConfigError: the net has another number of classes.
     """
 
     def __init__(
-        self, *, top: int = 10, min_probability: float = 1e-3, background: bool = False, **kwargs
+        self,
+        *,
+        num_classes: int,
+        top: int = 10,
+        min_probability: float = 1e-3,
+        background: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if (found := self.net.head.out_channels) != num_classes + background:
+            raise ConfigError(
+                f'model.classification_head.net.head.num_classes is {found}, but the data set has {num_classes} '
+                f'classes, and background={background}: train a net with {num_classes + background}'
+            )
         self.top = top
         self.min_probability = min_probability
         self.background = background

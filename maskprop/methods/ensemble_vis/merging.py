@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from maskprop.methods.ensemble_vis.tracklets import Tracklet
 
@@ -36,8 +37,7 @@ def embedding_distances(embeddings: np.ndarray) -> tuple[np.ndarray, float]:
     """
     if len(embeddings) == 0:
         return np.zeros((0, 0)), 0.0
-    squares = [((embeddings - one) ** 2).sum(1) for one in embeddings]
-    distances = np.sqrt(np.stack(squares))
+    distances = cdist(embeddings, embeddings)
     largest = float(distances.max())
     return (distances / largest if largest else distances), largest
 

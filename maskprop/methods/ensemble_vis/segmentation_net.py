@@ -61,6 +61,8 @@ class DeepLabV3Plus(BaseModule):
         norm = dict(type='BN')
         self.backbone = MODELS.build(backbone)
         self.aspp = ASPP(in_channels, list(dilations), channels)
+        # of the branch of the map's mean: a batch of one crop has one value a channel
+        self.aspp.convs[-1][2] = nn.GroupNorm(1, channels)
         self.low_conv = ConvModule(low_channels, low_width, 1, norm_cfg=norm)
         widths = [channels + low_width, *[channels] * (num_convs - 1)]
         self.convs = nn.Sequential(*(ConvModule(n, channels, 3, padding=1, norm_cfg=norm) for n in widths))

@@ -1,4 +1,4 @@
-"""UnOVOST's merging in the manner of its authors' code, written anew: loops over pairs, and recursion over paths."""
+"""UnOVOST's merging in the manner of its authors' code, written anew: loops over pairs, recursion over paths."""
 
 from __future__ import annotations
 

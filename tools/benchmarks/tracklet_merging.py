@@ -3,8 +3,8 @@
     python tools/benchmarks/tracklet_merging.py
 
 A video's tracklets, of objects that leave and return, with embeddings of 128 numbers. ``merging`` is
-maskprop/methods/ensemble_vis/merging.py; ``recursion`` lists all paths and compares embeddings where it needs them,
-as the published code does. Fails if a track differs.
+maskprop/methods/ensemble_vis/merging.py; ``recursion`` lists all paths and compares embeddings where it needs
+them, as the published code does. Fails if a track differs.
 """
 
 from __future__ import annotations

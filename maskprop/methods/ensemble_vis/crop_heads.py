@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,6 +46,20 @@ class CropEmbeddingHead(BaseModule):
         self.context = context
         self.chunk = chunk
         self.letter = letter
+
+    def init_weights(self) -> None:
+        """Load the net's weights, which a training of its own has made.
+
+        Raises:
+            ConfigError: their file is missing.
+        """
+        checkpoint = (self.net.init_cfg or {}).get('checkpoint')
+        if checkpoint and '://' not in checkpoint and not Path(checkpoint).is_file():
+            raise ConfigError(
+                f'{type(self).__name__}.net.init_cfg.checkpoint: {checkpoint}: no such file; train the net first '
+                '(docs/methods/ensemble_vis.md), or name the file that has its weights'
+            )
+        super().init_weights()
 
     @torch.no_grad()
     def encode(self, view: View, instances: Detections) -> PerInstance:

@@ -47,9 +47,9 @@ class CropInstance(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomGamma(BaseTransform):
-    """Another gamma for the image: v^g of values v in 0..1, drawn so that .5 moves by as much up as down.
+    """Another gamma for the image: v^g of values v in 0..1, the g that takes .5 - w to .5 + w, with w = u / sqrt 2.
 
-    Pohlen et al., *Full-Resolution Residual Networks*, CVPR 2017: g = log(.5 + u/sqrt 2) / log(.5 - u/sqrt 2).
+    Pohlen et al., *Full-Resolution Residual Networks*, CVPR 2017: g = log(.5 + w) / log(.5 - w).
 
     Args:
         amount: u is drawn uniformly from -amount to amount, from numpy's global generator.

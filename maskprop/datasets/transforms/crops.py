@@ -47,7 +47,7 @@ class CropInstance(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomGamma(BaseTransform):
-    """Another gamma for the image: v^g of values v in 0..1, the g that takes .5 - w to .5 + w, with w = u / sqrt 2.
+    """Another gamma for the image: v^g of v in 0..1, with the g that takes .5 - w to .5 + w, w = u / sqrt 2.
 
     Pohlen et al., *Full-Resolution Residual Networks*, CVPR 2017: g = log(.5 + w) / log(.5 - w).
 

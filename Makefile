@@ -85,6 +85,7 @@ bench: setup
 	$(call run_benchmark,inter_frame_attention,--runs 1)
 	$(call run_benchmark,mask_assembly,--threads 1)
 	$(call run_benchmark,embedding_matching,--runs 1 --size 240 427)
+	$(call run_benchmark,tracklet_merging,--threads 1)
 	$(call run_benchmark,clustering,--runs 3 --threads 1 --pixels 50000 300000)
 	$(call run_benchmark,cost_table,,scaling)
 	$(get_trackeval)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from maskprop.ablation.jobs import Job
-from maskprop.ablation.work import load_test
+from maskprop.ablation.testing import load_test
 from maskprop.engine.checkpoint import load_checkpoint_file
 
 VIDEOS, ROUNDS = 4, 3

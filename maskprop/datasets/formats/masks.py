@@ -77,8 +77,8 @@ def recognise(source: Source) -> bool:
     pngs = source.of_suffix('.png')
     if not pngs or source.path.is_file() or any(path.parts[0] == 'instances' for path in pngs):
         return False
-    others = {path.suffix.lower() for path in source.files} & {'.jpg', '.jpeg', '.json'}
-    if others and any(path.name != CLASSES for path in source.files if path.suffix.lower() in others):
+    others = (path for path in source.files if path.suffix.lower() in ('.jpg', '.jpeg', '.json', '.xml'))
+    if any(path.name not in (CLASSES, 'meta.json') for path in others):  # meta.json: YouTube-VOS
         return False
     return picture_mode(source.locate(pngs[0])) in (*INDEXED, *COLOURED)
 

@@ -82,9 +82,12 @@ class Source:
         """All files of a folder, relative to it, without hidden ones; of a file its name alone."""
         if not self.path.is_dir():
             return [PurePosixPath(self.path.name)]
-        found = []
-        for folder, folders, names in os.walk(self.path):
-            folders[:] = sorted(name for name in folders if name[0] != '.' and name != '__MACOSX')
+        found, seen = [], {self.path.resolve()}
+        for folder, folders, names in os.walk(self.path, followlinks=True):
+            real = {name: (Path(folder) / name).resolve() for name in folders}
+            shown = (name for name in folders if name[0] != '.' and name != '__MACOSX')
+            folders[:] = sorted(name for name in shown if real[name] not in seen)  # links may go round in a circle
+            seen.update(real.values())
             place = PurePosixPath(Path(folder).relative_to(self.path).as_posix())
             found += [place / name for name in sorted(names) if name[0] != '.']
         return found

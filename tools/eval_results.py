@@ -15,6 +15,7 @@ import warnings
 
 from maskprop.evaluation import EvalInputError, load_ground_truth, read_results, score_results
 from maskprop.evaluation.stability import MIN_SCORE
+from maskprop.utils import boundary
 from maskprop.utils.files import check_writable, write_json
 
 
@@ -75,4 +76,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(boundary.run(main))

@@ -10,12 +10,10 @@ Writes OUT_DIR/overlay.mp4 (each object in a colour of its own, with class and s
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from maskprop.apis import VideoError, infer_video_to_folder, init_model
+from maskprop.apis import infer_video_to_folder, init_model
 from maskprop.engine import cli
-from maskprop.visualization.video_writer import CodecError
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,22 +38,19 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
-    try:
-        model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, args.variant)
-        count = infer_video_to_folder(
-            model,
-            args.video,
-            args.out,
-            score_thr=args.score_thr,
-            frame_stride=args.frame_stride,
-            write_video=not args.no_video,
-        )
-    except (*cli.USER_ERRORS, CodecError, VideoError) as error:
-        sys.exit(f'infer_video.py: error: {error}')
+def infer(args: argparse.Namespace) -> None:
+    """Do as the arguments say."""
+    model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, args.variant)
+    count = infer_video_to_folder(
+        model,
+        args.video,
+        args.out,
+        score_thr=args.score_thr,
+        frame_stride=args.frame_stride,
+        write_video=not args.no_video,
+    )
     print(f'{count} results in {args.out}')
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(infer, parse_args)

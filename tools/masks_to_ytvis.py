@@ -51,4 +51,4 @@ def convert(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(convert, parse_args())
+    cli.run(convert, parse_args)

@@ -11,6 +11,7 @@ import argparse
 import sys
 
 from maskprop.datasets.splits import write_split
+from maskprop.utils import boundary
 
 
 def main() -> int:
@@ -33,4 +34,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(boundary.run(main))

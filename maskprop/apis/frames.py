@@ -13,13 +13,14 @@ import mmcv
 import numpy as np
 
 from maskprop.datasets.image_folders import IMAGE_SUFFIXES, image_size, list_images
+from maskprop.utils.errors import UserError
 
 DEFAULT_FPS = 6.0  # of folders and arrays, which have none; YouTube-VIS lists six frames a second
 
 ImageReader = Callable[[Path], 'np.ndarray | None']
 
 
-class VideoError(ValueError):
+class VideoError(UserError, ValueError):
     """A video that can't be used; the message names file or frame, what was found and what to do."""
 
 

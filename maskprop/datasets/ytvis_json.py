@@ -13,6 +13,7 @@ import numpy as np
 
 from maskprop.datasets.rle import decode_mask, is_absent
 from maskprop.datasets.ytvis_checks import PER_FRAME_FIELDS, Problem, check_data, check_images
+from maskprop.utils.errors import UserError
 from maskprop.utils.json_values import parse_json
 
 __all__ = [
@@ -36,7 +37,7 @@ __all__ = [
 _MOST_ERRORS_SHOWN = 10
 
 
-class AnnotationError(ValueError):
+class AnnotationError(UserError, ValueError):
     """An annotation file that cannot be used. The message names file, record, field and the fix."""
 
 

@@ -21,6 +21,7 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from maskprop.engine.published import is_published, read_published
+from maskprop.utils.errors import UserError
 from maskprop.zoo import did_you_mean, download, find_model, hub_file
 
 MapLocation = str | torch.device | Callable | None
@@ -28,7 +29,7 @@ MapLocation = str | torch.device | Callable | None
 _DTYPES = 'bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64'.split()
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UserError, RuntimeError):
     """A checkpoint that is damaged, holds a class that isn't allowed, or doesn't fit the model."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
-from maskprop.datasets.ytvis_json import AnnotationError
+from maskprop.engine.build_errors import explain_build_errors
 from maskprop.engine.config import ConfigError
 from maskprop.engine.num_classes import fit_num_classes
 from maskprop.utils.files import is_file
@@ -52,16 +52,13 @@ def build_dataset(cfg: Config, split: str) -> Any:
     key = f'{split}_dataloader.dataset'
     dataset_cfg = cfg[f'{split}_dataloader']['dataset']
     try:
-        dataset = DATASETS.build(dataset_cfg)
+        with explain_build_errors(cfg, values=True):
+            dataset = DATASETS.build(dataset_cfg)
     except FileNotFoundError as error:
         raise ConfigError(
             f'{key}: {error}. Set {key}.data_root and {key}.ann_file, in the config or by --cfg-options '
             f'{key}.data_root=PATH'
         ) from error
-    except AnnotationError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f'{key}: {error}') from error
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     if len(dataset) == 0:

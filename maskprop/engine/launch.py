@@ -12,11 +12,13 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from maskprop.utils.errors import UserError
+
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 DDP = 'MMDistributedDataParallel'
 
 
-class LaunchError(RuntimeError):
+class LaunchError(UserError, RuntimeError):
     """The environment is not that of the launcher that was asked for."""
 
 

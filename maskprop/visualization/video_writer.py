@@ -9,10 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from maskprop.utils.errors import UserError
+
 MAX_RATE = 2**16 - 1  # MPEG-4's largest numerator of frames a second
 
 
-class CodecError(RuntimeError):
+class CodecError(UserError, RuntimeError):
     """OpenCV can't encode a video as asked; the message says what to use."""
 
 

@@ -45,11 +45,9 @@ def explain_build_errors(cfg: Config, values: bool = False) -> Iterator[None]:
     except (UserError, OSError):  # they say what to do
         raise
     except Exception as error:
-        message = None
-        if isinstance(error, KeyError | TypeError):
-            message = _explain(cfg, str(error.args[0]) if error.args else '')
+        message = _misspelt(cfg, error)
         if message is None and values:
-            message = refusal(cfg, error, part_being_built(error, cfg))
+            message = refusal(cfg, error, part_being_built(error, _own(cfg)))
         if message is None and values and type(error) is ValueError:
             message = str(error)
         if message is None:
@@ -69,10 +67,10 @@ def explain_run(cfg: Config) -> Iterator[None]:
     except (UserError, OSError):
         raise
     except Exception as error:
-        message = refusal(cfg, error, part_being_built(error, cfg))
+        message = _misspelt(cfg, error) or refusal(cfg, error, part_being_built(error, _own(cfg)))
         if message is not None:
             raise ConfigError(f'config {cfg.filename}: {message}') from error
-        if found := part_at_work(error, cfg):
+        if found := part_at_work(error, _own(cfg)):
             error.place = f'{found[0]} of {cfg.filename}'  # for the tool's one line
         raise
 
@@ -89,7 +87,8 @@ def explain_work(cfg: Config, key: str) -> Iterator[None]:
     except (UserError, OSError):
         raise
     except Exception as error:
-        message = refusal(cfg, error, part_being_built(error, cfg) or part_at_work(error, cfg))
+        found = part_being_built(error, _own(cfg)) or part_at_work(error, _own(cfg))
+        message = _misspelt(cfg, error) or refusal(cfg, error, found)
         message = message or f'{key}: {describe_error(error)}'
         raise ConfigError(f'config {cfg.filename}: {message}') from error
 
@@ -111,6 +110,11 @@ def describe_error(error: BaseException) -> str:
     text = ' '.join(str(error).split()) or 'no message'
     text = text if len(text) <= 300 else f'{text[:297]}...'
     return text if type(error) in (ValueError, AssertionError) else f'{type(error).__name__}: {text}'
+
+
+def _own(cfg: Config) -> dict[str, Any]:
+    """What runs read of a config, without the variables of its file."""
+    return {key: cfg[key] for key in cfg if key in OPTIONAL_KEYS}
 
 
 def _name(kind: Any) -> str:
@@ -159,6 +163,12 @@ def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
     )
     for key, entry in items:
         yield from _strings(entry, f'{path}.{key}' if path else str(key))
+
+
+def _misspelt(cfg: Config, error: Exception) -> str | None:
+    if not isinstance(error, KeyError | TypeError):
+        return None
+    return _explain(cfg, str(error.args[0]) if error.args else '')
 
 
 def _explain(cfg: Config, text: str) -> str | None:

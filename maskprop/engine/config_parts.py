@@ -115,7 +115,8 @@ def guilty_key(error: BaseException, part: Mapping[str, Any], wrong: Mapping[str
     named = [
         key
         for key, value in part.items()
-        if key != 'type' and (_has_word(words, str(key)) or (_is_telling(value) and _has_word(words, str(value))))
+        if key != 'type'
+        and (_has_word(words.lower(), str(key)) or (_is_telling(value) and _has_word(words, str(value))))
     ]
     return named[0] if len(named) == 1 else None
 

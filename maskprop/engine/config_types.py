@@ -120,6 +120,9 @@ def _unknown_arguments(path: str, kind: Any, part: Mapping[str, Any]) -> Iterato
 
 
 def _lacking(cfg: Config) -> Iterator[str]:
+    scope = cfg.get('default_scope')
+    if scope not in MODELS.children:
+        yield f"default_scope: expected 'mmdet', where the classes of configs are, found {shown(scope)}"
     for keys in _TOGETHER.values():
         given = [key for key in keys if cfg.get(key)]
         if given and len(given) < len(keys):
@@ -164,9 +167,6 @@ def _runtime(cfg: Config) -> Iterator[str]:
     method = _at(cfg, 'env_cfg.mp_cfg.mp_start_method')
     if method not in (None, 'fork', 'spawn', 'forkserver'):
         yield f"env_cfg.mp_cfg.mp_start_method: expected 'fork', 'spawn' or 'forkserver', found {shown(method)}"
-    scope = cfg.get('default_scope')
-    if scope not in MODELS.children:
-        yield f"default_scope: expected 'mmdet', where the classes of configs are, found {shown(scope)}"
 
 
 def _loader(cfg: Config, key: str) -> Iterator[str]:

@@ -55,7 +55,7 @@ setup(
     install_requires=requirements(),
     extras_require={
         'hub': ['huggingface_hub>=0.25'],  # hf://OWNER/NAME
-        'test': ['huggingface_hub>=0.25', 'pytest>=8', 'pytest-xdist>=3'],
+        'test': ['huggingface_hub>=0.25', 'hypothesis>=6', 'pytest>=8', 'pytest-xdist>=3'],
         'lint': ['ruff==0.17.6', 'pre-commit'],
     },
     classifiers=[

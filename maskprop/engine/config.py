@@ -30,7 +30,7 @@ OPTIONAL_KEYS = {
     *inspect.signature(Runner).parameters,
     *inspect.signature(FlexibleRunner).parameters,
     *('auto_scale_lr', 'compile', 'efficient_conv_bn_eval', 'find_unused_parameters', 'metainfo'),
-    *('load_partial', 'model_wrapper_cfg', 'sync_bn', 'variants', 'visualization'),
+    *('load_partial', 'model_wrapper_cfg', 'rank_timeout', 'sync_bn', 'variants', 'visualization'),
 }
 
 

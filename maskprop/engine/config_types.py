@@ -54,6 +54,7 @@ _OTHERS = {
     'optim_wrapper.clip_grad.max_value': float | None,
     'optim_wrapper.paramwise_cfg': dict | None,
     'randomness.deterministic': bool | None,
+    'rank_timeout': float | None,
 }
 
 

@@ -27,6 +27,7 @@ from maskprop.engine.config import (
 from maskprop.engine.config_types import check_types
 from maskprop.engine.launch import setup_distributed
 from maskprop.engine.published import is_published
+from maskprop.engine.rank_watch import DEFAULT, watch_ranks
 from maskprop.utils import boundary
 from maskprop.utils.files import check_writable, write_json
 from maskprop.utils.folder_lock import FolderInUse, hold_folder
@@ -77,7 +78,8 @@ def train(
         with explain_build_errors(cfg, values=True):
             loop = runner.train_loop  # built by this
         _check_sample(loop, cfg, 'train')
-        with explain_run(cfg), explain_downloads(cfg):
+        advice = f'Go on from the last checkpoint: --resume --work-dir {cfg.work_dir}'
+        with watch_ranks(cfg.get('rank_timeout', DEFAULT), advice), explain_run(cfg), explain_downloads(cfg):
             runner.train()
     return runner
 
@@ -120,7 +122,7 @@ def test(
         _check_stream(runner, datasets['test'])
         _check_metrics(cfg, runner, 'test')
         _check_sample(runner.test_loop, cfg, 'test')
-        with explain_run(cfg):
+        with watch_ranks(cfg.get('rank_timeout', DEFAULT), 'Test again'), explain_run(cfg):
             found = runner.test()
     if metrics and is_main_process():
         write_json(metrics, {**found, **_per_category(runner)})

@@ -245,7 +245,7 @@ class _Planner:
         """One pass of a model over the set of a seed, for all rows that share it."""
         row, detector = rows[0], self.detector(seed)
         weights = detector if row.train is None else self.heads(row.train, seed)
-        cfg = self.on_set(Config.fromfile(row.config) if row.config else self.study.cfg, self.set(seed))
+        cfg = self.on_set(_read(row.config) if row.config else self.study.cfg, self.set(seed))
         self.merge(cfg, row.train.options if row.train else {}, f'row {row.name}: train')
         checkpoint = weights.details['checkpoint'] if row.epoch is None else f'epoch_{row.epoch}.pth'
         nets = {row.name: {net: self.net(net, cfg, seed) for net, cfg in row.nets.items()} for row in rows}
@@ -320,12 +320,13 @@ def _read(config: str) -> Config:
 
 def _check_variant(study: Study, row: Row) -> None:
     """See that a row's variant has arguments of the model's streams only."""
-    options = getattr(resolve(study.cfg.model.type), 'FORWARDS', None)
+    model = (_read(row.config) if row.config else study.cfg).model
+    options = getattr(resolve(model.type), 'FORWARDS', None)
     known = arguments_of(options) if options else []
     for name, value in row.variant.items():
         if options and name not in known:
             raise ConfigError(
-                f'{study.file}: row {row.name}: variant.{name}: {study.cfg.model.type} has no such argument; it '
+                f'{study.file}: row {row.name}: variant.{name}: {model.type} has no such argument; it '
                 f'has {", ".join(known)}'
             )
         for path, part in parts_of(value, f'variant.{name}'):

@@ -77,8 +77,13 @@ def wrong_arguments(kind: Any, part: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: f'expected {_describe(hint)}, found {shown(part[name])}'
         for name, (hint, default) in _hints(kind).items()
-        if name in part and not (part[name] is None and default is None) and not _fits(part[name], hint)
+        if name in part and not _filled_in(name, part[name], default) and not _fits(part[name], hint)
     }
+
+
+def _filled_in(name: str, value: Any, default: Any) -> bool:
+    """Whether None stands for a default, or for the number of classes, which the data tell."""
+    return value is None and (default is None or name == 'num_classes')
 
 
 def shown(value: Any) -> str:

@@ -245,13 +245,14 @@ class _Planner:
         """One pass of a model over the set of a seed, for all rows that share it."""
         row, detector = rows[0], self.detector(seed)
         weights = detector if row.train is None else self.heads(row.train, seed)
-        cfg = self.on_set(self.study.cfg, self.set(seed))
+        cfg = self.on_set(_read(row.config) if row.config else self.study.cfg, self.set(seed))
         self.merge(cfg, row.train.options if row.train else {}, f'row {row.name}: train')
         checkpoint = weights.details['checkpoint'] if row.epoch is None else f'epoch_{row.epoch}.pth'
         nets = {row.name: {net: self.net(net, cfg, seed) for net, cfg in row.nets.items()} for row in rows}
         details = dict(
             cfg=cfg, checkpoint=str(weights.folder / checkpoint), seed=seed,
             rows={row.name: fill_in(row.variant, nets[row.name]) for row in rows},
+            nets={name: [fill_in(f'{{{net}}}', of_row) for net in of_row] for name, of_row in nets.items()},
             frame_stride=self.study.frame_stride, ground_truth=row.ground_truth,
         )  # fmt: skip
         self.merge(cfg, row.options, f'row {row.name}')
@@ -280,6 +281,7 @@ class _Planner:
         settings = dict(
             rows=rows, tests=[test.key for test in tests], bootstraps=study.bootstraps, seeds=study.seeds,
             title=study.title, paper=study.paper, note=study.note, x_label=study.x_label,
+            stability=study.stability, costs=study.costs,
         )  # fmt: skip
         return self.add(
             'table', study.name, settings, tests, rate='table', units=len(study.rows) * len(study.seeds),
@@ -318,12 +320,13 @@ def _read(config: str) -> Config:
 
 def _check_variant(study: Study, row: Row) -> None:
     """See that a row's variant has arguments of the model's streams only."""
-    options = getattr(resolve(study.cfg.model.type), 'FORWARDS', None)
+    cfg = _read(row.config) if row.config else study.cfg
+    options = getattr(resolve(cfg.model.type), 'FORWARDS', None)
     known = arguments_of(options) if options else []
     for name, value in row.variant.items():
         if options and name not in known:
             raise ConfigError(
-                f'{study.file}: row {row.name}: variant.{name}: {study.cfg.model.type} has no such argument; it '
+                f'{study.file}: row {row.name}: variant.{name}: {cfg.model.type} has no such argument; it '
                 f'has {", ".join(known)}'
             )
         for path, part in parts_of(value, f'variant.{name}'):
@@ -346,7 +349,8 @@ def same_model(rows: Sequence[Row]) -> list[list[Row]]:
 
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        model = [row.train and asdict(row.train), row.options, row.ground_truth, row.epoch, row.masks_epoch]
+        model = [row.config, row.train and asdict(row.train), row.options]
+        model += [row.ground_truth, row.epoch, row.masks_epoch]
         groups.setdefault(settings_key(model), []).append(row)
     return list(groups.values())
 

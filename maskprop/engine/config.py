@@ -16,12 +16,13 @@ from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
 from maskprop.engine.cfg_options import explain_list
-from maskprop.engine.checkpoint import CheckpointError, local_checkpoint
+from maskprop.engine.errors import CheckpointError, ConfigError
 from maskprop.engine.foreign_config import check_foreign_config
-from maskprop.engine.published import PRIVATE, is_published, read_config
+from maskprop.engine.model_files import find_config_file, is_whole_model, local_checkpoint
+from maskprop.engine.published import PRIVATE, read_config
 from maskprop.utils.errors import UserError
 from maskprop.utils.files import check_writable, is_file
-from maskprop.zoo import did_you_mean, find_model
+from maskprop.zoo import find_model
 
 ADDED_HOOKS = ('CheckpointFitHook', 'InitialWeightsHook', 'VideoVisualizationHook')  # by each run, anew
 RUNNER_WORK_DIR = 'work_dirs/runner'  # of default_runtime.py: mmengine's Runner refuses to do without
@@ -34,10 +35,6 @@ OPTIONAL_KEYS = {
 }
 
 
-class ConfigError(UserError, ValueError):
-    """A config that cannot work; the message names the key, what was found and what to change."""
-
-
 class Outputs(NamedTuple):
     """Files and folder that a test writes, by the names of the options of tools/test.py; None: not written."""
 
@@ -45,20 +42,6 @@ class Outputs(NamedTuple):
     submission: str | Path | None = None
     metrics: str | Path | None = None
     show_dir: str | Path | None = None
-
-
-def find_config_file(config: str | Path) -> Path:
-    """The file of a config, or of that of a model of the index.
-
-    Raises:
-        ConfigError: there is no such file.
-    """
-    if info := find_model(str(config)):
-        return info.config
-    if not is_file(Path(config)):
-        found = f'no such file{did_you_mean(str(config))}'
-        raise ConfigError(f'config {config}: {found}. The configs are in the folder configs/')
-    return Path(config)
 
 
 def load_config(
@@ -99,11 +82,6 @@ def read_config_file(config: str | Path) -> Config:
     except Exception as error:  # a config is Python: anything may be wrong in it
         words = ' '.join(str(error).split())
         raise ConfigError(f'config {config}: cannot be read: {type(error).__name__}: {words}') from error
-
-
-def is_whole_model(name: str) -> bool:
-    """Whether a name says config and checkpoint at once: a model of the index, or published weights."""
-    return find_model(name) is not None or is_published(name) or name.startswith('hf://')
 
 
 def _read_config(config: str) -> Config:

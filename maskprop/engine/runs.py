@@ -26,7 +26,7 @@ from maskprop.engine.config import (
 )
 from maskprop.engine.config_types import check_types
 from maskprop.engine.launch import setup_distributed
-from maskprop.engine.published import is_published
+from maskprop.engine.model_files import is_published
 from maskprop.engine.rank_watch import DEFAULT, watch_ranks
 from maskprop.utils import boundary
 from maskprop.utils.files import check_writable, write_json
@@ -104,7 +104,7 @@ def test(
         checkpoint: weights of a training, or their address.
         out: write the results to this file in the YouTube-VIS format (``.json``).
         submission: write the zip that the YouTube-VIS server takes.
-        metrics: write video AP, AP by category and temporal stability to this file (``.json``).
+        metrics: write what the metric measures, by category too, to this file (``.json``).
         show_dir: draw the results into this folder.
 
     Returns:

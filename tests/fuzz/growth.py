@@ -1,6 +1,6 @@
 """How the CPU time of the tools that read annotations grows when one size is doubled.
 
-    python -m tests.fuzz.growth
+    python -m tests.fuzz.growth [check_dataset split_dataset eval_results]
 
 A factor of 2 a doubling is linear growth, 4 quadratic.
 """
@@ -8,10 +8,13 @@ A factor of 2 a doubling is linear growth, 4 quadratic.
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from pycocotools import mask as coco_mask
 
 from maskprop.datasets.splits import write_split
 from maskprop.datasets.ytvis_json import find_problems
@@ -24,7 +27,8 @@ DOUBLINGS = 3
 
 def write(folder: Path, videos: int, frames: int, objects: int, categories: int, predictions: int) -> None:
     """gt.json and results.json; every object has the same mask, moved by a row."""
-    masks = [dict(size=[24, 32], counts=[row, 6, 24 * 32 - row - 6]) for row in range(12)]
+    runs = [dict(size=[24, 32], counts=[row, 6, 24 * 32 - row - 6]) for row in range(12)]
+    masks = [dict(size=[24, 32], counts=coco_mask.frPyObjects(r, 24, 32)['counts'].decode()) for r in runs]
     tracks, results = [], []
     for video in range(1, videos + 1):
         for number in range(objects):
@@ -86,8 +90,9 @@ def measure(tool: str, size: str, doublings: int = DOUBLINGS) -> list[float]:
 
 
 def main() -> None:
+    chosen = sys.argv[1:] or list(TOOLS)
     print('| tool | size | CPU seconds at 1, 2, 4, ... times the size | last factor |\n|---|---|---|---|')
-    for tool, (_, sizes) in TOOLS.items():
+    for tool, (_, sizes) in ((name, TOOLS[name]) for name in chosen):
         for size in sizes:
             seconds = measure(tool, size)
             row = ', '.join(f'{second:.3f}' for second in seconds)

@@ -2,12 +2,12 @@
 
     python tools/analyze.py results SET.json RESULTS.json --out DIR [--images FOLDER] [--worst 5]
     python tools/analyze.py curves RUN [RUN ...] --out DIR [--names NAME ...]
-    python tools/analyze.py compare SET.json A.json B.json --out DIR [--images FOLDER] [--resamples 1000] [--seed 0]
+    python tools/analyze.py compare SET.json A.json B.json --out DIR [--images FOLDER] [--resamples N] [--seed S]
 
-results: AP of each video, strips of the worst ones, classes, precision over recall, errors by kind and what AP would
-gain without them. curves: losses, rates and AP of trainings, RUN being their work folders. compare: the difference
-of every number of two results files, with paired bootstrap over the videos. results and compare also take
-[--min-score .3] [--frame-stride N] [--frame-range START STOP], as tools/eval_results.py does. See docs/analysis.md.
+results: AP of each video, strips of the worst ones, classes, precision over recall, errors by kind and what AP
+would gain without them. curves: losses, rates and AP of trainings, RUN being their work folders. compare: the
+difference of every number of two results files, with paired bootstrap over the videos. results and compare also
+take [--min-score .3] [--frame-stride N] [--frame-range START STOP]. See docs/analysis.md.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def run_results(args: argparse.Namespace) -> None:
 
     path, found = report_results(args.set, args.results, args.out, options_of(args))
     summary = found.summary
-    print(f'AP {percent(found.scores.video_ap["AP"])}, AP50 {percent(summary.ap50)}. Without the errors of a kind:')
+    ap = percent(found.scores.video_ap['AP'])
+    print(f'AP {ap}, AP50 {percent(summary.ap50)}. Without the errors of a kind:')
     for kind, gain in sorted(summary.gains.items(), key=lambda item: -item[1]):
         print(f'  {kind:<13} {summary.counts[kind]:>6}   AP50 {percent(gain, sign=True)}')
     if not args.images:
@@ -81,9 +82,7 @@ def run_compare(args: argparse.Namespace) -> None:
     from maskprop.analysis.report import percent
 
     options = options_of(args)
-    path, found = report_comparison(
-        args.set, args.a, args.b, args.out, options, n=args.resamples, seed=args.seed
-    )
+    path, found = report_comparison(args.set, args.a, args.b, args.out, options, n=args.resamples, seed=args.seed)
     for name in ('AP', 'AP50', 'AP75'):
         d = found[name]
         interval = '' if d.low != d.low else f' ({percent(d.low, sign=True)} to {percent(d.high, sign=True)})'

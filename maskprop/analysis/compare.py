@@ -6,12 +6,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from maskprop.analysis.counts import video_aps
 from maskprop.analysis.figures import draw_intervals, save
 from maskprop.analysis.report import Report, percent, write_csv
-from maskprop.analysis.results import AnalysisOptions, draw_strips, load_set
+from maskprop.analysis.results import DEFAULTS, AnalysisOptions, draw_strips, load_set
 from maskprop.evaluation.bootstrap import resamples
 from maskprop.evaluation.ground_truth import GroundTruth
 from maskprop.evaluation.results_io import read_results
@@ -112,7 +113,7 @@ def report_comparison(
     a: str | Path,
     b: str | Path,
     out: str | Path,
-    options: AnalysisOptions = AnalysisOptions(),
+    options: AnalysisOptions = DEFAULTS,
     *,
     n: int = 1000,
     seed: int = 0,
@@ -173,10 +174,10 @@ def _add_differences(report: Report, found: dict[str, Difference], out: Path, n:
         report.text('One video cannot be resampled: there are no intervals.')
         return
     report.text(
-        f'Intervals: {n} resamples of the videos, both sides on the same ones. "clear": the interval leaves out 0. '
-        'Among many numbers some are clear by chance, one in twenty at worst. The intervals are over videos; '
-        'another training of the same model differs too. Of missed_share and id_switches_per_track, the smaller is '
-        'the better.'
+        f'Intervals: {n} resamples of the videos, both sides on the same ones. "clear": the interval leaves out '
+        '0; of equally good results one number in twenty is clear by chance. The intervals are over videos: '
+        'another training of the same model differs too. Of missed_share and id_switches_per_track (switches of '
+        '100 tracks) the smaller is the better.'
     )
     shown = {name: (d.low, d.b - d.a, d.high) for name, d in found.items() if d.low == d.low}
     shown = dict(list(shown.items())[:MOST_INTERVALS])
@@ -216,4 +217,6 @@ def _add_videos(
             set_file, dict(zip(titles, files, strict=True)), [row[0] for row in worst], out, options
         )
         for row in worst:
-            report.picture(strips[row[0]], f'Video {row[0]} ({row[1]}): {percent(row[4], sign=True)} AP')
+            report.photo(
+                cv2.imread(str(strips[row[0]])), f'Video {row[0]} ({row[1]}): {percent(row[4], sign=True)} AP'
+            )

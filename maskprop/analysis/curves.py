@@ -98,7 +98,7 @@ def _draw(names: Sequence[str], runs: Mapping[str, Mapping[str, Series]]) -> Any
         if len(runs) > 1 and name == names[0]:
             axes.legend(fontsize=8)
 
-    return draw_grid(names, draw)
+    return draw_grid(names, draw, 'iteration')
 
 
 def _rows(scalars: Mapping[str, RunScalars]) -> list[list[object]]:

@@ -21,7 +21,7 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def draw_grid(names: Sequence[str], draw: Callable[[Any, str], None], columns: int = 3) -> Figure:
+def draw_grid(names: Sequence[str], draw: Callable[[Any, str], None], x_label: str, columns: int = 3) -> Figure:
     """A figure with a panel for each name, which ``draw(axes, name)`` fills."""
     columns = max(1, min(columns, len(names)))
     rows = max(1, -(-len(names) // columns))
@@ -31,6 +31,7 @@ def draw_grid(names: Sequence[str], draw: Callable[[Any, str], None], columns: i
         draw(axes, name)
         axes.set_title(plain(name), fontsize=10)
         axes.grid(alpha=0.3)
+    figure.supxlabel(x_label, fontsize=10)
     return figure
 
 

@@ -51,7 +51,7 @@ def split_tracks(video: TruthVideo, found: VideoDetections, matches: VideoMatche
 
 
 def _pieces(covers: np.ndarray, match: np.ndarray) -> list[int]:
-    """Columns of ``covers``, bool (T, D), by descending score, that are pieces; ``match``: the one that is first."""
+    """Which columns of ``covers``, bool (T, D), by descending score, are pieces; those of ``match`` come first."""
     order = [*match.tolist(), *(d for d in np.flatnonzero(covers.any(axis=0)).tolist() if d not in match)]
     covered = np.zeros(covers.shape[0], dtype=np.bool_)
     pieces = []

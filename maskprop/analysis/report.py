@@ -8,6 +8,9 @@ import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from maskprop.utils.files import replace_when_done
 
 STYLE = """
@@ -16,8 +19,7 @@ h1 { font-size: 1.6em; } h2 { font-size: 1.25em; margin-top: 2em; border-bottom:
 img { max-width: 100%; height: auto; } figure { margin: 1em 0; } figcaption { color: #555; }
 div.wide { overflow-x: auto; } table { border-collapse: collapse; margin: 1em 0; }
 th, td { padding: .2em .7em; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap; }
-th { border-bottom: 2px solid #999; } th:first-child, td:first-child { text-align: left; }
-td.text { text-align: left; white-space: normal; } code { background: #f3f3f3; padding: 0 .2em; }
+th { border-bottom: 2px solid #999; } th.text, td.text { text-align: left; } td.text { white-space: normal; }
 """
 MIME = {'.png': 'image/png', '.jpg': 'image/jpeg', '.jpeg': 'image/jpeg'}
 
@@ -45,16 +47,23 @@ class Report:
         self._parts.append(f'<p>{html.escape(text)}</p>')
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """A table; texts in other columns than the first are set left, numbers right, None is an empty cell."""
-        head = ''.join(f'<th>{html.escape(name)}</th>' for name in header)
-        body = ''.join(f'<tr>{"".join(map(_cell, row))}</tr>\n' for row in rows)
+        """A table; columns that have a text are set left, those of numbers right, None is an empty cell."""
+        cells = [['' if value is None else str(value) for value in row] for row in rows]
+        texts = [not all(map(_is_number, column)) for column in zip(*cells, strict=True)] or [False] * len(header)
+        head = _row('th', header, texts)
+        body = ''.join(f'<tr>{_row("td", row, texts)}</tr>\n' for row in cells)
         self._parts.append(f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>')
 
     def picture(self, path: str | Path, caption: str) -> None:
         """A PNG or JPEG file, embedded."""
-        path = Path(path)
-        data = base64.b64encode(path.read_bytes()).decode('ascii')
-        source = f'data:{MIME[path.suffix]};base64,{data}'
+        self._embed(Path(path).read_bytes(), MIME[Path(path).suffix], caption)
+
+    def photo(self, image_bgr: np.ndarray, caption: str) -> None:
+        """A (h, w, 3) uint8 picture, embedded as JPEG, which is a tenth of a PNG."""
+        self._embed(cv2.imencode('.jpg', image_bgr)[1].tobytes(), 'image/jpeg', caption)
+
+    def _embed(self, data: bytes, kind: str, caption: str) -> None:
+        source = f'data:{kind};base64,{base64.b64encode(data).decode("ascii")}'
         caption = html.escape(caption)
         self._parts.append(
             f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
@@ -70,12 +79,15 @@ class Report:
             temporary.write_text(page + '\n'.join(self._parts) + '\n</body></html>\n', encoding='utf-8')
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return '<td></td>'
-    text = html.escape(str(value))
-    numeric = isinstance(value, (int, float)) or text.replace('.', '', 1).lstrip('+-').isdigit() or text == '-'
-    return f'<td>{text}</td>' if numeric else f'<td class="text">{text}</td>'
+def _row(tag: str, values: Sequence[str], texts: Sequence[bool]) -> str:
+    classes = [' class="text"' if text else '' for text in texts]
+    return ''.join(
+        f'<{tag}{kind}>{html.escape(value)}</{tag}>' for value, kind in zip(values, classes, strict=True)
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text in ('', '-') or text.replace('.', '', 1).lstrip('+-').isdigit()
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -87,7 +99,7 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[o
 
 
 def percent(value: float | None, sign: bool = False) -> str:
-    """A share in percent with a digit; '-' where there is nothing to count (None, nan, below 0 without ``sign``)."""
+    """A share in percent; '-' where there is nothing to count: None, nan, and -1 but with a ``sign``."""
     if value is None or value != value or (value < 0 and not sign):
         return '-'
     return f'{100 * value:+.1f}' if sign else f'{100 * value:.1f}'

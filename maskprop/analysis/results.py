@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from maskprop.analysis.counts import (
@@ -33,6 +34,7 @@ from maskprop.evaluation.video_ap import METRIC_NAMES, RECALL_THRESHOLDS, summar
 from maskprop.visualization.comparison import compare_videos
 
 PR_IOUS = (0.5, 0.75)
+SHORT = ('cls', 'loc', 'both', 'dup', 'bkg', 'id', 'miss')  # headers of ``KINDS``
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class AnalysisOptions:
     min_score: float = 0.3
     frame_stride: int = 1
     frame_range: tuple[float, float] = (0.0, 1.0)
+
+
+DEFAULTS = AnalysisOptions()
 
 
 @dataclass
@@ -96,7 +101,7 @@ def analyse(set_file: str | Path, results: str | Path, options: AnalysisOptions)
 
 
 def report_results(
-    set_file: str | Path, results: str | Path, out: str | Path, options: AnalysisOptions = AnalysisOptions()
+    set_file: str | Path, results: str | Path, out: str | Path, options: AnalysisOptions = DEFAULTS
 ) -> tuple[Path, Analysis]:
     """Write the tables (CSV), the pictures (PNG) and report.html.
 
@@ -182,12 +187,10 @@ def _add_classes(report: Report, found: Analysis, out: Path, options: AnalysisOp
     header = ['class', 'id', 'tracks', 'true', 'false', 'missed', 'AP']
     write_csv(out / 'classes.csv', [*header, *(f'errors_{kind}' for kind in KINDS)], rows)
     report.heading('Classes')
-    report.table(
-        [*header, *(f'{kind} errors' for kind in KINDS)], [[*row[:6], percent(row[6]), *row[7:]] for row in rows]
-    )
+    report.table([*header, *SHORT], [[*row[:6], percent(row[6]), *row[7:]] for row in rows])
     report.text(
         f'True and false: tracks of score {options.min_score:g} and more that are, or are not, a ground truth of '
-        'their class at video IoU .5. The kinds count results of any score.'
+        f'their class at video IoU .5. Right of AP: errors by kind ({", ".join(KINDS)}), of any score.'
     )
     names, table = confuse_classes(found.truth, found.detections, found.matches, options.min_score)
     write_csv(
@@ -218,10 +221,8 @@ def _add_curves(report: Report, found: Analysis, out: Path) -> None:
     if not counted:
         return
     most = np.argsort([-int(result.matches[k].num_gts[0].sum()) for k in counted], kind='stable')[:MOST_CLASSES]
-    chosen = {
-        'all classes': counted,
-        **{result.category_names[ids[counted[m]]]: [counted[m]] for m in sorted(most)},
-    }
+    chosen = {'all classes': counted}
+    chosen |= {result.category_names[ids[k]]: [k] for k in sorted(counted[m] for m in most)}
 
     def draw(axes: Any, name: str) -> None:
         for iou in PR_IOUS:
@@ -230,10 +231,10 @@ def _add_curves(report: Report, found: Analysis, out: Path) -> None:
             axes.plot(RECALL_THRESHOLDS, curve, label=f'IoU {iou:g}: AP {percent(curve.mean())}')
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.05)
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, loc='lower left')
 
     report.heading('Precision over recall')
-    figure = draw_grid(list(chosen), draw, columns=4)
+    figure = draw_grid(list(chosen), draw, 'recall', columns=4)
     report.picture(save(figure, out / 'precision_recall.png'), 'Precision over recall at video IoU .5 and .75')
 
 
@@ -241,21 +242,21 @@ def _add_videos(
     report: Report, found: Analysis, out: Path, options: AnalysisOptions, set_file: str | Path, results: str | Path
 ) -> None:
     rows = [_video_row(found, index, options) for index in sorted(found.video_aps, key=found.video_aps.get)]
-    header = ['video', 'name', 'AP', 'AP50', 'tracks', 'true', 'false', 'missed', *KINDS]
-    write_csv(out / 'videos.csv', header, rows)
+    header = ['video', 'name', 'AP', 'AP50', 'tracks', 'true', 'false', 'missed']
+    write_csv(out / 'videos.csv', [*header, *(f'errors_{kind}' for kind in KINDS)], rows)
     report.heading('Worst videos')
     report.text('By AP of the video alone. All videos are in videos.csv.')
     worst = worst_videos(found.video_aps, found.errors, options.worst)
     by_id = {row[0]: row for row in rows}
     ids = [found.truth.videos[index].id for index in worst]
-    report.table(header, [[*by_id[i][:2], *map(percent, by_id[i][2:4]), *by_id[i][4:]] for i in ids])
+    report.table([*header, *SHORT], [[*by_id[i][:2], *map(percent, by_id[i][2:4]), *by_id[i][4:]] for i in ids])
     strips = {}
     if options.images and ids:
         strips = draw_strips(set_file, {'prediction': results}, ids, out, options)
     for index, number in zip(worst, ids, strict=True):
         caption = f'Video {number} ({found.names[number]}): {_mistakes(found, index, options.min_score)}'
         if number in strips:
-            report.picture(strips[number], caption)
+            report.photo(cv2.imread(str(strips[number])), caption)
         else:
             report.text(caption)
 

@@ -1,4 +1,4 @@
-"""Which result of a video is which object at video IoU .5, by the rule of video AP, over all categories at once."""
+"""Which result of a video is which object at video IoU .5, by the rule of video AP, for all categories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/analyze.py: the files that it writes, pages that load nothing, and one line for what cannot be analysed."""
+"""tools/analyze.py: its files, pages that load nothing, and one line for what cannot be analysed."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_one_video_and_classes_by_the_thousand(files, tmp_path, capsys):
         (dict(results=[]), 'the list of results is empty. Was the model run'),
         (
             dict(results=[{**RIGHT_ONES[0], 'video_id': 99}]),
-            'has no video 99. Were these results made for another',
+            'no video 99. Were these results made for another',
         ),
         (dict(results={'AP': 1.0}), 'Results must be a list'),
         (dict(args=['--images', 'no/such/folder']), 'no such image. Give the folder that file_names of'),

@@ -31,7 +31,6 @@ from maskprop.evaluation.scoring import Scores
 from maskprop.evaluation.stability import measure_stability
 from maskprop.evaluation.validation import load_json
 from maskprop.evaluation.video_ap import METRIC_NAMES, RECALL_THRESHOLDS, summarize
-from maskprop.visualization.comparison import compare_videos
 
 PR_IOUS = (0.5, 0.75)
 SHORT = ('cls', 'loc', 'both', 'dup', 'bkg', 'id', 'miss')  # headers of ``KINDS``
@@ -265,6 +264,8 @@ def draw_strips(
     set_file: str | Path, results: dict[str, str | Path], ids: list[int], out: Path, options: AnalysisOptions
 ) -> dict[int, Path]:
     """Write strips of frames with ground truth and results below each other: {video id: file}."""
+    from maskprop.visualization.comparison import compare_videos  # imports torch, by mmcv
+
     paths = compare_videos(
         set_file,
         options.images,

@@ -7,8 +7,7 @@ import pytest
 
 from maskprop.analysis.compare import STABILITY, _Resampled, compare_scores
 from maskprop.evaluation import METRIC_NAMES, GroundTruth, paired_bootstrap, score_results
-from tests.evaluation.eval_cases import random_case
-from tests.evaluation.test_eval_bootstrap import better_and_worse, repeated
+from tests.evaluation.eval_cases import better_and_worse, random_case, repeated
 
 
 def test_numbers_of_a_resample_are_those_of_repeated_videos():

@@ -22,7 +22,7 @@ def small_case() -> tuple[dict, list[dict]]:
         result(1, 3, 0.8, [RIGHT] * 2),  # class 2 taken for 3
         {**result(1, 2, 0.2, [RIGHT] * 2), 'track_id': 7},  # right, but hardly sure
         result(2, 2, 0.7, [FAR] * 2),
-        result(3, 1, 0.6, [FAR] * 2),
+        result(3, 1, 0.6, [FAR]),
     ]
     return gt, results
 

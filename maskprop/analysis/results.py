@@ -29,7 +29,7 @@ from maskprop.evaluation.matching import match_all
 from maskprop.evaluation.results_io import read_results
 from maskprop.evaluation.scoring import Scores
 from maskprop.evaluation.stability import measure_stability
-from maskprop.evaluation.validation import load_json
+from maskprop.evaluation.validation import fail, load_json
 from maskprop.evaluation.video_ap import METRIC_NAMES, RECALL_THRESHOLDS, summarize
 
 PR_IOUS = (0.5, 0.75)
@@ -74,12 +74,16 @@ def load_set(path: str | Path, options: AnalysisOptions) -> tuple[GroundTruth, d
     """An annotation file, and the folder of each video's frames.
 
     Raises:
-        EvalInputError: it cannot be evaluated, as without annotations.
+        EvalInputError: it cannot be evaluated, as without annotations; its frames are not in ``options.images``.
     """
     data = load_json(path)
     truth = parse_ground_truth(data, str(path), options.frame_stride, options.frame_range)
-    files = {video['id']: video.get('file_names') or [''] for video in data['videos']}
-    return truth, {number: Path(str(names[0])).parent.name for number, names in files.items()}
+    firsts = {video['id']: str((video.get('file_names') or [''])[0]) for video in data['videos']}
+    if options.images:
+        image = Path(options.images, next(iter(firsts.values())))
+        if not image.is_file():
+            fail(str(image), '', '', 'no such image', f'Give the folder that file_names of {path} start from')
+    return truth, {number: Path(name).parent.name for number, name in firsts.items()}
 
 
 def analyse(set_file: str | Path, results: str | Path, options: AnalysisOptions) -> Analysis:
@@ -240,7 +244,8 @@ def _add_curves(report: Report, found: Analysis, out: Path) -> None:
 def _add_videos(
     report: Report, found: Analysis, out: Path, options: AnalysisOptions, set_file: str | Path, results: str | Path
 ) -> None:
-    rows = [_video_row(found, index, options) for index in sorted(found.video_aps, key=found.video_aps.get)]
+    order = sorted(found.video_aps, key=lambda index: (found.video_aps[index][0] < 0, found.video_aps[index]))
+    rows = [_video_row(found, index, options) for index in order]  # those without ground truth last
     header = ['video', 'name', 'AP', 'AP50', 'tracks', 'true', 'false', 'missed']
     write_csv(out / 'videos.csv', [*header, *(f'errors_{kind}' for kind in KINDS)], rows)
     report.heading('Worst videos')

@@ -86,7 +86,7 @@ def test_other_splits_give_videos_only(config, tmp_path):
     written = browse(config, tmp_path / 'page.html', number=9, split='val')
     assert written == [tmp_path / 'page.html']
     text = written[0].read_text()
-    assert text.count('<img src="data:image/jpeg;base64,') == 4 and 'http' not in text
+    assert text.count('<img src="data:image/jpeg;base64,') == 4 and '://' not in text
 
 
 def test_an_annotation_file_by_the_tool(root, tmp_path, capsys):

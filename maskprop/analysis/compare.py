@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -85,14 +85,17 @@ class _Resampled:
     """The numbers of one set of results for any choice of videos; matching is done once."""
 
     def __init__(self, truth: GroundTruth, scores: Scores) -> None:
-        self.truth, self.scores = truth, scores
+        matches = scores.video_ap.matches
+        counted = [(k, of) for k, of in zip(truth.categories, matches, strict=True) if of.num_gts[0].any()]
+        self.truth = replace(truth, categories={k: truth.categories[k] for k, _ in counted})
+        self.matches, self.scores = [of for _, of in counted], scores
         self.tracks = defaultdict(list)
         for track in scores.stability.tracks:
             self.tracks[truth.video_index[track.video_id]].append(track)
 
     def numbers(self, copies: np.ndarray) -> dict[str, float]:
         """{name: number}, nan where there is nothing to count."""
-        result = summarize(self.truth, self.scores.video_ap.matches, copies=copies)
+        result = summarize(self.truth, self.matches, copies=copies)
         own = self.scores.stability
         tracks = [t for v in np.flatnonzero(copies).tolist() for t in self.tracks[v] for _ in range(copies[v])]
         stability = StabilityResult(tracks, own.min_score, own.num_predictions).to_dict()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,9 +57,10 @@ def tally_video(video: VideoMatches, min_score: float) -> Tally:
 
 def video_aps(result: VideoAPResult, index: int) -> tuple[float, float]:
     """AP and AP50 of one video alone, mean over the categories of its ground truths; -1 without any."""
+    own = replace(result, matches=[category for category in result.matches if category.num_gts[0, index]])
     alone = np.zeros(result.num_videos, dtype=np.int64)
     alone[index] = 1
-    return resampled_ap(result, alone), resampled_ap(result, alone, 'AP50')
+    return resampled_ap(own, alone), resampled_ap(own, alone, 'AP50')
 
 
 def worst_videos(aps: dict[int, tuple[float, float]], errors: list[VideoErrors], number: int) -> list[int]:

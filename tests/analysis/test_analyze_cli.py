@@ -115,10 +115,10 @@ def test_curves(files, tmp_path, capsys):
     check_page(tmp_path / 'out' / 'report.html', pictures=3)
 
 
-def test_one_video_and_classes_by_the_thousand(files, tmp_path, capsys):
+def test_one_video_and_hundreds_of_classes(files, tmp_path, capsys):
     gt, wrong = mixed()
     gt['videos'], gt['annotations'] = gt['videos'][:1], [a for a in gt['annotations'] if a['video_id'] == 1]
-    gt['categories'] += [dict(id=i, name=f'other {i}') for i in range(4, 3000)]
+    gt['categories'] += [dict(id=i, name=f'other {i}') for i in range(4, 400)]
     (tmp_path / 'gt.json').write_text(json.dumps(gt))
     for name, records in (('a', wrong.values()), ('b', RIGHT_ONES[:1])):
         write_results(tmp_path / f'{name}.json', records)

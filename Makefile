@@ -52,9 +52,17 @@ demo: setup
 	@echo 'Running the demo: synthetic videos, training, tracking, video AP. Results go to work_dirs/demo.'
 	$(PY) tools/demo.py
 
+# the reference of some tests and of a benchmark; what it depends on is there already, in other versions than it asks for
+TRACKEVAL := trackeval==1.3.0
+define get_trackeval
+@$(PY) -c 'import trackeval' >/dev/null 2>&1 || $(PIP) install --no-deps '$(TRACKEVAL)' || \
+  echo '$(TRACKEVAL) could not be installed: the comparisons with it are left out.'
+endef
+
 test: setup
 	@$(PY) -c 'import huggingface_hub, pytest, xdist' 2>/dev/null || { \
 	  echo 'Installing what the tests need.'; $(PIP) install 'huggingface_hub>=0.25' 'pytest>=8' 'pytest-xdist>=3'; }
+	$(get_trackeval)
 	@echo 'Running the tests, on as many cores as memory allows.'
 	$(PY) -m pytest -q -n auto --dist loadgroup $(TESTS)
 
@@ -77,8 +85,11 @@ bench: setup
 	$(call run_benchmark,inter_frame_attention,--runs 1)
 	$(call run_benchmark,mask_assembly,--threads 1)
 	$(call run_benchmark,embedding_matching,--runs 1 --size 240 427)
+	$(call run_benchmark,tracklet_merging,--threads 1)
 	$(call run_benchmark,clustering,--runs 3 --threads 1 --pixels 50000 300000)
 	$(call run_benchmark,cost_table,,scaling)
+	$(get_trackeval)
+	$(call run_benchmark,track_metrics,--threads 1)
 
 doctor:
 	@$(if $(wildcard $(PY)),$(PY),$(PYTHON)) tools/doctor.py

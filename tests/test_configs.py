@@ -34,6 +34,12 @@ def build(cfg: Config) -> torch.nn.Module:
     fit_num_classes(cfg.model, CLASSES)
     if cfg.model.get('refinement_head'):
         cfg.model.refinement_head.patch_size = 32  # 384 is for big frames
+    if cfg.model.get('classification_head'):
+        cfg.model.classification_head.crop_size = (32, 32)
+        net = cfg.model.classification_head.net
+        net.head.num_classes = CLASSES + cfg.model.classification_head.background
+        net.backbone.pop('base_width', None)  # 48 is more than 800 million weights
+    without_downloads(cfg.model.get('linker') or {})
     if (cfg.model.get('propagation_head') or {}).get('type') == 'OSMNHead':
         # most of the weights and of the time are the guide's, and test frames are small here
         cfg.model.propagation_head.update(guide_size=32, input_size=None)
@@ -47,6 +53,12 @@ def build(cfg: Config) -> torch.nn.Module:
     detector.test_cfg.rpn.max_per_img = detector.train_cfg.rpn_proposal.max_per_img = 50
     detector.test_cfg.rcnn.max_per_img = 5  # random weights find everything everywhere
     return MODELS.build(cfg.model)
+
+
+def without_downloads(part: Config) -> None:
+    """Flow of random weights, and few refinements of it, for a linker or propagator that has any."""
+    if part.get('flow', {}).get('type') == 'RAFTFlow':
+        part.flow.update(weights=None, num_flow_updates=1)
 
 
 def train_pipelines(cfg: Config) -> list[list]:
@@ -95,8 +107,8 @@ def test_pipelines_and_variants_build(path, tmp_path):
     for overrides in cfg.get('variants', {}).values():
         if isinstance(overrides.get('linker', {}).get('reid'), dict):
             overrides.linker.reid.init_cfg.checkpoint = str(weights)
-        if overrides.get('propagator', {}).get('flow', {}).get('type') == 'RAFTFlow':
-            overrides.propagator.flow.weights = None  # they are downloaded
+        for part in ('propagator', 'linker'):
+            without_downloads(overrides.get(part, {}))
         model.start_video(**overrides)
 
 

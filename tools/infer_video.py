@@ -1,10 +1,14 @@
-"""Finds and tracks objects in your own video, streamed: memory does not grow with its length.
+"""Finds and tracks objects in your own videos, streamed: memory does not grow with their length.
 
 Run:
-    python tools/infer_video.py CONFIG CHECKPOINT VIDEO_OR_FOLDER --out OUT_DIR
+    python tools/infer_video.py CONFIG CHECKPOINT my_video.mp4 --out out
+    python tools/infer_video.py CONFIG CHECKPOINT 'clips/*.mp4' other_folder_of_images --out out
+    python tools/infer_video.py CONFIG CHECKPOINT 0 --out out                      # a camera; Ctrl-C ends it
+    python tools/infer_video.py CONFIG CHECKPOINT rtsp://HOST/STREAM --out out
 
-Writes OUT_DIR/overlay.mp4 (each object in a colour of its own, with class and score) and OUT_DIR/results.json
-(YouTube-VIS result format, video_id 1; equal to tools/test.py on the same frames).
+Writes overlay.mp4 (each object in a colour of its own, with id, class and score) and results.json (YouTube-VIS
+result format, video_id 1; equal to tools/test.py on the same frames) into the folder; with several videos, into a
+folder of each one's name in it.
 """
 
 from __future__ import annotations
@@ -12,16 +16,28 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
-from maskprop.apis import VideoError, infer_video_to_folder, init_model
+from maskprop.apis.saved_formats import NAMES
+from maskprop.apis.video_arguments import VideoJob, plan_videos
+from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine import cli
-from maskprop.visualization.video_writer import CodecError
+from maskprop.engine.model_files import check_model_files
+from maskprop.utils.errors import UserError
+
+ERRORS = (UserError, AnnotationError, OSError)
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_model_arguments(parser)
-    parser.add_argument('video', help='a video file, or a folder of images (taken in natural order)')
+    parser.add_argument(
+        'videos',
+        nargs='+',
+        metavar='VIDEO',
+        help="a video file, a folder of images (taken in natural order), a pattern such as 'clips/*.mp4', the "
+        'index of a camera, or an address (rtsp://, http://)',
+    )
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder to write to')
     parser.add_argument(
         '--score-thr', type=float, default=0.3, help='draw objects of this score or more in a frame (default: 0.3)'
@@ -33,7 +49,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--variant', metavar='NAME', help="link objects as this one of the config's variants does (docs/coco.md)"
     )
-    parser.add_argument('--no-video', action='store_true', help='write results.json only')
+    parser.add_argument(
+        '--scale', type=cli.positive, default=1, metavar='N', help='draw the overlay N times as large as the video'
+    )
+    parser.add_argument('--no-video', action='store_true', help='write no overlay.mp4')
+    parser.add_argument(
+        '--save',
+        nargs='+',
+        choices=NAMES,
+        default=[],
+        metavar='FORMAT',
+        help=f'write the objects of --score-thr or more in these formats too: {", ".join(NAMES)}',
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE', help='override config keys'
     )
@@ -43,18 +70,42 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
+        check_model_files(args.config, args.checkpoint)
+        jobs = plan_videos(args.videos, args.out, args.frame_stride, not args.no_video, args.save)
+        # torch and mmdet, which take seconds, come after what can be seen to be wrong without them
+        from maskprop.apis import init_model
+
         model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, args.variant)
-        count = infer_video_to_folder(
-            model,
-            args.video,
-            args.out,
-            score_thr=args.score_thr,
-            frame_stride=args.frame_stride,
-            write_video=not args.no_video,
-        )
-    except (*cli.USER_ERRORS, CodecError, VideoError) as error:
+    except ERRORS as error:
         sys.exit(f'infer_video.py: error: {error}')
-    print(f'{count} results in {args.out}')
+    failed = [job for job in jobs if not run(model, job, args)]
+    if failed:
+        sys.exit(1 if len(jobs) == 1 else f'infer_video.py: error: {len(failed)} of {len(jobs)} videos failed')
+
+
+def run(model: Any, job: VideoJob, args: argparse.Namespace) -> bool:
+    """Run one video and print what became of it, an error too; False then, so that others go on."""
+    from maskprop.apis import infer_video_to_folder
+
+    if job.source.live:
+        print(f'{job.source.name}: Ctrl-C ends it and writes its files', file=sys.stderr)
+    try:
+        report = infer_video_to_folder(
+            model,
+            job.source,
+            job.folder,
+            score_thr=args.score_thr,
+            write_video=not args.no_video,
+            upscale=args.scale,
+            save=args.save,
+        )
+    except ERRORS as error:
+        print(f'infer_video.py: error: {error}', file=sys.stderr)
+        return False
+    except KeyboardInterrupt:
+        sys.exit(f'infer_video.py: {job.source.name}: interrupted; nothing of it was written')
+    print(report, flush=True)
+    return True
 
 
 if __name__ == '__main__':

@@ -222,13 +222,14 @@ class _Planner:
         """One pass of a model over the set of a seed, for all rows that share it."""
         row, detector = rows[0], self.detector(seed)
         weights = detector if row.train is None else self.heads(row.train, seed)
-        cfg = self.on_set(self.study.cfg, self.set(seed))
+        cfg = self.on_set(Config.fromfile(row.config) if row.config else self.study.cfg, self.set(seed))
         cfg.merge_from_dict(deepcopy(row.train.options if row.train else {}))
         checkpoint = weights.details['checkpoint'] if row.epoch is None else f'epoch_{row.epoch}.pth'
         nets = {row.name: {net: self.net(net, cfg, seed) for net, cfg in row.nets.items()} for row in rows}
         details = dict(
             cfg=cfg, checkpoint=str(weights.folder / checkpoint), seed=seed,
             rows={row.name: fill_in(row.variant, nets[row.name]) for row in rows},
+            nets={name: [fill_in(f'{{{net}}}', of_row) for net in of_row] for name, of_row in nets.items()},
             frame_stride=self.study.frame_stride, ground_truth=row.ground_truth,
         )  # fmt: skip
         cfg.merge_from_dict(deepcopy(row.options))
@@ -257,6 +258,7 @@ class _Planner:
         settings = dict(
             rows=rows, tests=[test.key for test in tests], bootstraps=study.bootstraps, seeds=study.seeds,
             title=study.title, paper=study.paper, note=study.note, x_label=study.x_label,
+            stability=study.stability, costs=study.costs,
         )  # fmt: skip
         return self.add(
             'table', study.name, settings, tests, rate='table', units=len(study.rows) * len(study.seeds),
@@ -290,7 +292,8 @@ def same_model(rows: Sequence[Row]) -> list[list[Row]]:
 
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        model = [row.train and asdict(row.train), row.options, row.ground_truth, row.epoch, row.masks_epoch]
+        model = [row.config, row.train and asdict(row.train), row.options]
+        model += [row.ground_truth, row.epoch, row.masks_epoch]
         groups.setdefault(settings_key(model), []).append(row)
     return list(groups.values())
 

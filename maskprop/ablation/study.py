@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Training:
             has them too.
         start: weights it begins with: the ``'detector'`` alone, heads anew, the whole ``'model'``, or none
             (``'scratch'``).
-        config: file of its config, with a model of the same parts; None: the study's. Tests are the study's.
+        config: file of its config; None: the row's. Of stages before a row's own, with a model of the same parts.
         after: another training, whose whole model it begins with, in place of ``start``.
     """
 
@@ -44,6 +44,7 @@ class Row:
 
     Attributes:
         name: unique in the study.
+        config: file of its config, which it trains and is tested with; None: the study's.
         variant: keyword arguments of ``model.start_video``; rows that differ in these only share a detector pass.
         options: config keys that are changed at test.
         train: what is trained for it; None: it is tested with the model that came with the detector.
@@ -58,6 +59,7 @@ class Row:
     """
 
     name: str
+    config: str | None = None
     variant: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     train: Training | None = None
@@ -84,6 +86,7 @@ class Study:
             the set's training videos; None: none.
         frame_stride: of the test.
         x_label: of the plot's axis; with it the plot is a line, else bars.
+        stability: the table has the temporal stability too. costs: and frames a second and parameters.
         bootstraps: resamples of the videos.
     """
 
@@ -100,6 +103,8 @@ class Study:
     pasted: dict[str, Any] | None = None
     frame_stride: int = 4
     x_label: str = ''
+    stability: bool = False
+    costs: bool = False
     bootstraps: int = 1000
 
 
@@ -139,8 +144,10 @@ def _read_row(content: dict, where: str) -> Row:
     training = content.pop('train')
     if training is not None:
         training = _read_training(training, f'{where}: train')
+    if training and training.config is None:
+        training = replace(training, config=content.get('config'))
     row = Row(train=training, **content)
-    for config in row.nets.values():
+    for config in (*row.nets.values(), *[row.config] * bool(row.config)):
         find_config_file(config)
     if training and (row.epoch is not None or row.masks_epoch is not None):
         raise ConfigError(f'{where}: epoch and masks_epoch are of the detector: set train=None with them')

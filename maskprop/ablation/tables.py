@@ -5,18 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from statistics import fmean, stdev
 
 import numpy as np
 
+from maskprop.ablation.costs import RowCost, measure_costs
 from maskprop.ablation.jobs import LEVELS, Job
 from maskprop.ablation.study import Row, slug
 from maskprop.ablation.timings import format_seconds
-from maskprop.evaluation import VideoAPResult, evaluate_video_ap, load_ground_truth, paired_bootstrap, read_results
+from maskprop.evaluation import Scores, load_ground_truth, paired_bootstrap, read_results, score_results
 from maskprop.utils.files import replace_when_done
 
 METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
+# of the temporal stability: heading, factor, decimals
+STABILITY = dict(
+    frame_recall=('covered', 100, 1),
+    missed_share=('missed', 100, 1),
+    smoothness=('smoothness', 100, 1),
+    id_switches=('id switches', 1, 0),
+)
 
 
 @dataclass
@@ -29,6 +37,9 @@ class RowScores:
         gain: AP minus that of the study's first row, mean over the seeds; None of the first row itself.
         interval: of the gain, 95 %.
         share_positive: of the resamples, in which the gain is above 0.
+        stability: {number of the temporal stability: its value by seed, None where nothing is to count}; empty if
+            the study doesn't ask for it.
+        cost: what it costs; None where the study doesn't ask for it.
     """
 
     row: Row
@@ -36,12 +47,14 @@ class RowScores:
     gain: float | None = None
     interval: tuple[float, float] | None = None
     share_positive: float | None = None
+    stability: dict[str, list[float | None]] = field(default_factory=dict)
+    cost: RowCost | None = None
 
 
 def score_study(job: Job) -> list[RowScores]:
     """Score the results of a table's tests, rows in the study's order."""
     study = job.details['study']
-    results: dict[str, list[VideoAPResult]] = {row.name: [] for row in study.rows}
+    results: dict[str, list[Scores]] = {row.name: [] for row in study.rows}
     gains: dict[str, list[tuple[float, np.ndarray]]] = {row.name: [] for row in study.rows}
     first = study.rows[0].name
     for seed in study.seeds:
@@ -56,18 +69,28 @@ def score_study(job: Job) -> list[RowScores]:
         truth = load_ground_truth(cfg.test_evaluator.ann_file, study.frame_stride, frame_range)
         for row in study.rows:
             found = read_results(tests[row.name].folder / f'{slug(row.name)}.json')
-            result = evaluate_video_ap(truth, found, results_name=row.name, allow_empty=True)
-            results[row.name].append(result)
+            metrics = ('video_ap', 'stability') if study.stability else ('video_ap',)
+            scores = score_results(truth, found, metrics=metrics, results_name=row.name, allow_empty=True)
+            results[row.name].append(scores)
             if row.name != first and study.bootstraps:
                 # with the config's own data the videos of all seeds are the same, and so are the resamples
                 draw = study.seeds[0] if study.synthetic is None else seed
-                paired = paired_bootstrap(truth, result, results[first][-1], study.bootstraps, draw)
+                others = results[first][-1].video_ap
+                paired = paired_bootstrap(truth, scores.video_ap, others, study.bootstraps, draw)
                 gains[row.name].append((paired.observed, paired.differences))
-    return [_row_scores(row, results[row.name], gains[row.name]) for row in study.rows]
+    rows = [_row_scores(row, results[row.name], gains[row.name]) for row in study.rows]
+    if study.costs:
+        costs = measure_costs([test for test in job.details['tests'] if test.details['seed'] == study.seeds[0]])
+        for row in rows:
+            row.cost = costs[row.row.name]
+    return rows
 
 
-def _row_scores(row: Row, results: list[VideoAPResult], gains: list[tuple[float, np.ndarray]]) -> RowScores:
-    scores = RowScores(row, {metric: [result[metric] for result in results] for metric in METRICS})
+def _row_scores(row: Row, results: list[Scores], gains: list[tuple[float, np.ndarray]]) -> RowScores:
+    scores = RowScores(row, {metric: [result.video_ap[metric] for result in results] for metric in METRICS})
+    if results[0].stability is not None:
+        numbers = [result.stability.to_dict() for result in results]
+        scores.stability = {key: [of_seed[key] for of_seed in numbers] for key in STABILITY}
     if gains:
         # videos are resampled in the set of each seed; a resample of all sets has the mean of their gains
         differences = np.mean([resamples for _, resamples in gains], axis=0)
@@ -102,13 +125,32 @@ def format_table(job: Job, scores: list[RowScores]) -> str:
         cells += [f'{row.row.paper[m]:.1f}' if m in row.row.paper else '' for m in papers]
         cells += [_gain(row)] * gains
         lines.append('| ' + ' | '.join(cells) + ' |')
-    lines += ['', *_notes(job)]
+    lines += ['', *_second_table(scores), *_notes(job)]
     return '\n'.join(lines) + '\n'
 
 
-def _cell(values: list[float]) -> str:
+def _second_table(scores: list[RowScores]) -> list[str]:
+    """Lines of the table of temporal stability and costs; none where the study asks for neither."""
+    header = [heading for heading, _, _ in STABILITY.values()] if scores[0].stability else []
+    header += ['frames a second', 'parameters'] if scores[0].cost else []
+    if not header:
+        return []
+    lines = ['| ' + ' | '.join(['', *header]) + ' |', '|---' * (len(header) + 1) + '|']
+    for row in scores:
+        cells = [row.row.name]
+        for key, values in row.stability.items():
+            _, factor, decimals = STABILITY[key]
+            known = [factor / 100 * value for value in values if value is not None]
+            cells.append(_cell(known, decimals) if known else '-')
+        if row.cost:
+            cells += [f'{row.cost.frames_a_second:.1f}', f'{row.cost.parameters:,}']
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    return [*lines, '']
+
+
+def _cell(values: list[float], decimals: int = 1) -> str:
     mean, spread = mean_and_spread(values)
-    return f'{mean:.1f}' if spread is None else f'{mean:.1f} ± {spread:.1f}'
+    return f'{mean:.{decimals}f}' if spread is None else f'{mean:.{decimals}f} ± {spread:.{decimals}f}'
 
 
 def _gain(row: RowScores) -> str:
@@ -128,6 +170,11 @@ def _notes(job: Job) -> list[str]:
         notes[0] += 'The interval is over videos; it leaves out the variance between trainings.'
     if study.paper:
         notes.append(f"The paper's numbers: {study.paper}.")
+    if study.costs:
+        notes.append(
+            'Frames a second: from image files to results, on the first videos of a seed; all rows take turns in '
+            'one process of one thread, median of the rounds.'
+        )
     if study.note:
         notes.append(study.note)
     times = ', '.join(f'{level} {format_seconds(seconds)}' for level, seconds in level_seconds(job).items())
@@ -157,8 +204,11 @@ def format_csv(job: Job, scores: list[RowScores]) -> str:
     study = job.details['study']
     out = io.StringIO()
     writer = csv.writer(out, lineterminator='\n')
+    of_stability = list(scores[0].stability)
+    of_cost = [f.name for f in fields(RowCost)] if scores[0].cost else []
     writer.writerow(
-        ['study', 'row', 'x', 'seed', *METRICS, *(f'paper_{m}' for m in METRICS), 'variant', 'options']
+        ['study', 'row', 'x', 'seed', *METRICS, *(f'paper_{m}' for m in METRICS), *of_stability, *of_cost]
+        + ['variant', 'options']
     )
     for scored in scores:
         row = scored.row
@@ -169,5 +219,7 @@ def format_csv(job: Job, scores: list[RowScores]) -> str:
         ]
         for index, seed in enumerate(study.seeds):
             values = [scored.metrics[m][index] for m in METRICS]
-            writer.writerow([study.name, row.name, '' if row.x is None else row.x, seed, *values, *paper, *keys])
+            values += paper + [scored.stability[key][index] for key in of_stability]
+            values += [getattr(scored.cost, key) for key in of_cost]
+            writer.writerow([study.name, row.name, '' if row.x is None else row.x, seed, *values, *keys])
     return out.getvalue()

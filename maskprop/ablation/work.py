@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,9 @@ from mmengine.config import Config
 from maskprop.ablation.jobs import TRAININGS, Job
 from maskprop.ablation.scheduler import JobFailed, Runner
 from maskprop.ablation.settings import whole_batch
-from maskprop.ablation.study import slug
+from maskprop.ablation.testing import test
 from maskprop.engine.config import ConfigError
 from maskprop.engine.launch import child_environment
-from maskprop.evaluation.results_io import ResultsWriter, write_results
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,61 +146,6 @@ def _end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:  # ended already
             os._exit(1)
-
-
-def test(job: Job) -> None:
-    """Track the test set with all rows of a model, on the same detections."""
-    import maskprop
-
-    maskprop.register_all()
-    from mmdet.registry import DATASETS
-
-    from maskprop.apis import init_model
-    from maskprop.apis.variants import run_variants
-
-    details = job.details
-    cfg, stride = details['cfg'], details['frame_stride']
-    cfg.test_dataloader.dataset.frame_stride = 1  # run_variants takes every stride-th frame
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    if 'detections_from' in details:
-        file = job.folder / 'detections.json'
-        write_detections(file, *details['detections_from'], stride)
-        cfg.model.detections = dict(
-            type='FileDetections', file=str(file), format='coco', ann_file=dataset.ann_file
-        )
-    model = init_model(cfg, details['checkpoint'])
-    found = run_variants(
-        model,
-        dataset,
-        details['rows'],
-        [stride],
-        ground_truth=details['ground_truth'],
-        progress=_progress('tracked'),
-    )
-    for name in details['rows']:
-        write_results(job.folder / f'{slug(name)}.json', found[name, stride])
-
-
-def write_detections(file: Path, cfg: Config, checkpoint: str, frame_stride: int) -> None:
-    """Write what another model detects in single frames, for ``FileDetections``."""
-    from mmdet.registry import DATASETS
-
-    from maskprop.apis import init_model
-    from maskprop.apis.frame_detections import detect_frames
-
-    cfg.test_dataloader.dataset.frame_stride = frame_stride
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    with ResultsWriter(file) as writer:
-        for records in detect_frames(init_model(cfg, checkpoint), dataset, progress=_progress('detected in')):
-            writer.add(records)
-
-
-def _progress(verb: str) -> Callable[[int, int], None]:
-    def show(done: int, total: int) -> None:
-        if done % 20 == 0 or done == total:
-            print(f'{verb} {done} of {total} videos', flush=True)
-
-    return show
 
 
 def tabulate(job: Job) -> None:

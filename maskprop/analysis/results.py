@@ -24,12 +24,12 @@ from maskprop.analysis.figures import MOST_CLASSES, draw_bars, draw_confusion, d
 from maskprop.analysis.report import Report, percent, write_csv
 from maskprop.analysis.video_matches import VideoMatches, match_videos
 from maskprop.evaluation.detections import VideoDetections, read_detections
-from maskprop.evaluation.ground_truth import GroundTruth, parse_ground_truth
+from maskprop.evaluation.ground_truth import GroundTruth, load_annotations, parse_ground_truth
 from maskprop.evaluation.matching import match_all
 from maskprop.evaluation.results_io import read_results
 from maskprop.evaluation.scoring import Scores
 from maskprop.evaluation.stability import measure_stability
-from maskprop.evaluation.validation import fail, load_json
+from maskprop.evaluation.validation import fail
 from maskprop.evaluation.video_ap import METRIC_NAMES, RECALL_THRESHOLDS, summarize
 
 PR_IOUS = (0.5, 0.75)
@@ -76,7 +76,7 @@ def load_set(path: str | Path, options: AnalysisOptions) -> tuple[GroundTruth, d
     Raises:
         EvalInputError: it cannot be evaluated, as without annotations; its frames are not in ``options.images``.
     """
-    data = load_json(path)
+    data = load_annotations(path)
     truth = parse_ground_truth(data, str(path), options.frame_stride, options.frame_range)
     firsts = {video['id']: str((video.get('file_names') or [''])[0]) for video in data['videos']}
     if options.images:

@@ -1,26 +1,21 @@
-"""Frames from an mp4, a folder of images or arrays, one at a time."""
+"""Frames from a video file, a folder of images, a camera, an address or arrays, one at a time."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-import cv2
-import mmcv
 import numpy as np
 
+from maskprop.apis.captures import Capture, VideoError, camera_index, is_address
 from maskprop.datasets.image_folders import IMAGE_SUFFIXES, image_size, list_images
 
 DEFAULT_FPS = 6.0  # of folders and arrays, which have none; YouTube-VIS lists six frames a second
+VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm')  # named in a hint
 
 ImageReader = Callable[[Path], 'np.ndarray | None']
-
-
-class VideoError(ValueError):
-    """A video that can't be used; the message names file or frame, what was found and what to do."""
 
 
 @dataclass(frozen=True)
@@ -28,44 +23,68 @@ class FrameSource:
     """Frames of one video; iterating reads them one by one and keeps none.
 
     Attributes:
-        name: file or folder name without suffix.
+        name: file or folder name without suffix; ``camera0``.
         fps: frames a second of what is yielded (the stride taken into account).
         num_frames: how many there will be, None where that isn't known before the end; for a video file it is what
             the file's header says, which may be off.
+        live: a camera or stream, which goes on until it is stopped.
+        read_image: reads a picture of a folder, see :func:`open_frames`; None: as ``mmcv.imread``.
+        file_names: of a folder's pictures that are yielded; empty: it is no folder.
     """
 
     name: str
     fps: float
     num_frames: int | None
-    _open: Callable[[], Iterator[np.ndarray]]
+    _open: Callable[[ImageReader], Iterator[np.ndarray]]
+    live: bool = False
+    read_image: ImageReader | None = None
+    file_names: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yields (h, w, 3) uint8 BGR arrays."""
-        return self._open()
+        return self._open(self.read_image or _imread)
 
 
 def open_frames(
-    source: str | Path | Iterable[np.ndarray], frame_stride: int = 1, read_image: ImageReader = mmcv.imread
+    source: str | Path | int | Iterable[np.ndarray] | FrameSource,
+    frame_stride: int = 1,
+    read_image: ImageReader | None = None,
 ) -> FrameSource:
     """Opens a video, so that errors show before any long work.
 
     Args:
-        source: a video file, a folder of images (in natural order: 2.jpg before 10.jpg), or arrays.
+        source: a video file, a folder of images (in natural order: 2.jpg before 10.jpg), the index of a camera,
+            the address of a stream or file (``rtsp://``, ``http://``), or arrays. One that is open already keeps
+            its stride.
         frame_stride: keep frames 0, s, 2s, ...
-        read_image: reads an image of a folder into a (h, w, 3) uint8 BGR array, None if it can't.
+        read_image: reads an image of a folder into a (h, w, 3) uint8 BGR array, None if it can't; None: as
+            ``mmcv.imread``.
 
     Raises:
         FileNotFoundError: no such file or folder.
-        VideoError: a bad stride, a folder without images, no frames at all, a file that OpenCV can't decode.
+        VideoError: a bad stride, a folder without images, no frames at all, a file that OpenCV can't decode, a
+            camera or address that gives no picture.
     """
     if isinstance(frame_stride, bool) or not isinstance(frame_stride, int) or frame_stride < 1:
         raise VideoError(f'frame_stride must be a whole number of at least 1, got {frame_stride!r}')
+    if isinstance(source, FrameSource):
+        return replace(source, read_image=read_image or source.read_image)
+    index = camera_index(source)
+    if index is not None or is_address(source):
+        return _from_capture(source if index is None else index, frame_stride)
     if not isinstance(source, (str, Path)):
         return _from_arrays(source, frame_stride)
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(f'{path}: no such video file or folder of images')
-    return _from_folder(path, frame_stride, read_image) if path.is_dir() else _from_file(path, frame_stride)
+    opened = _from_folder(path, frame_stride) if path.is_dir() else _from_capture(path, frame_stride)
+    return replace(opened, read_image=read_image)
+
+
+def _imread(path: Path) -> np.ndarray | None:
+    import mmcv  # not at the top: it brings torch, and missing videos are told before
+
+    return mmcv.imread(path)
 
 
 def check_frame(frame: np.ndarray, shape: tuple[int, ...] | None, where: str) -> None:
@@ -104,17 +123,19 @@ def _from_arrays(source: Iterable[np.ndarray], stride: int) -> FrameSource:
     if length == 0:
         raise VideoError('the video has no frames')
     count = None if length is None else -(-length // stride)
-    return FrameSource('video', DEFAULT_FPS, count, lambda: islice(iter(source), 0, None, stride))
+    return FrameSource('video', DEFAULT_FPS, count, lambda _: islice(iter(source), 0, None, stride))
 
 
-def _from_folder(folder: Path, stride: int, read_image: ImageReader) -> FrameSource:
+def _from_folder(folder: Path, stride: int) -> FrameSource:
     paths = list_images(folder)
     if not paths:
-        raise VideoError(f'{folder}: the folder has no images ({", ".join(IMAGE_SUFFIXES)})')
+        videos = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+        hint = f', but videos such as {videos[0]}: name those' if videos else ''
+        raise VideoError(f'{folder}: the folder has no images ({", ".join(IMAGE_SUFFIXES)}){hint}')
     kept = paths[::stride]
     _check_sizes(kept)
 
-    def read() -> Iterator[np.ndarray]:
+    def read(read_image: ImageReader) -> Iterator[np.ndarray]:
         shape = None
         for path in kept:
             frame = read_image(path)
@@ -124,7 +145,8 @@ def _from_folder(folder: Path, stride: int, read_image: ImageReader) -> FrameSou
             shape = frame.shape
             yield frame
 
-    return FrameSource(folder.resolve().name, DEFAULT_FPS, len(kept), read)
+    names = tuple(path.name for path in kept)
+    return FrameSource(folder.resolve().name, DEFAULT_FPS, len(kept), read, file_names=names)
 
 
 def _check_sizes(paths: Sequence[Path]) -> None:
@@ -140,41 +162,8 @@ def _check_sizes(paths: Sequence[Path]) -> None:
         first = size
 
 
-def _from_file(path: Path, stride: int) -> FrameSource:
-    capture = cv2.VideoCapture(str(path))
-    readable = capture.isOpened() and capture.grab()
-    fps, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    fourcc = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, 'little', signed=True)
-    capture.release()
-    if not readable:
-        raise VideoError(_unreadable(path, fourcc))
-
-    def read() -> Iterator[np.ndarray]:
-        capture = cv2.VideoCapture(str(path))
-        try:
-            index = 0
-            while capture.grab():
-                if index % stride == 0:
-                    decoded, frame = capture.retrieve()
-                    if not decoded:
-                        raise VideoError(f'{path}: frame {index} cannot be decoded; the file may be damaged')
-                    yield frame
-                index += 1
-            if index < count:
-                warnings.warn(f'{path}: {index} frames could be read, its header says {count}', stacklevel=2)
-        finally:
-            capture.release()
-
-    fps = fps if 0 < fps < 1000 else DEFAULT_FPS  # some files carry none, or nonsense
-    return FrameSource(path.stem, fps / stride, -(-count // stride) if count > 0 else None, read)
-
-
-def _unreadable(path: Path, fourcc: bytes) -> str:
-    name = fourcc.decode('ascii', 'ignore').strip('\0 ')  # without a codec OpenCV 4 gives zeros, 5 gives -1
-    codec = f'its codec is "{name}"' if name.isprintable() and name else 'no codec was recognised'
-    return (
-        f'{path}: OpenCV {cv2.__version__} finds no video frames in it ({codec}). It is empty, damaged, no video, '
-        'or of a codec that this OpenCV cannot decode (H.264, H.265, VP9 and MPEG-4 work as a rule; AV1 often '
-        f'does not). Convert it: ffmpeg -i "{path}" -c:v libx264 -pix_fmt yuv420p out.mp4, or pass a folder of '
-        'images'
-    )
+def _from_capture(source: str | Path | int, stride: int) -> FrameSource:
+    capture = Capture(source)
+    count = None if capture.num_frames is None else -(-capture.num_frames // stride)
+    fps = (capture.fps or DEFAULT_FPS) / stride
+    return FrameSource(capture.name, fps, count, lambda _: capture.read(stride), capture.live)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,32 +17,39 @@ from torch import nn
 from tqdm import tqdm
 
 from maskprop.apis.frames import FrameSource, VideoError, open_frames
+from maskprop.apis.interruption import StopOnInterrupt
+from maskprop.apis.saved_formats import save_results
 from maskprop.apis.session import VideoSession, image_loader_options
+from maskprop.apis.thresholds import explain_empty
+from maskprop.apis.video_arguments import RESULTS_NAME, VIDEO_NAME, check_outputs
+from maskprop.apis.video_report import Tally, VideoReport
+from maskprop.datasets.formats import VideoInfo
+from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.evaluation.results_io import write_results
-from maskprop.utils.files import check_writable
 from maskprop.visualization.overlay import draw_instances
 from maskprop.visualization.video_writer import VideoWriter
 
 if TYPE_CHECKING:
     from maskprop.structures import FrameResult
 
-RESULTS_NAME, VIDEO_NAME = 'results.json', 'overlay.mp4'
+Source = str | Path | int | Iterable[np.ndarray] | FrameSource
 
 
 def inference_video(
     model: nn.Module,
-    frames_or_path: str | Path | Iterable[np.ndarray],
+    frames_or_path: Source,
     *,
     frame_stride: int = 1,
     video_id: int = 1,
     progress: bool = False,
 ) -> list[dict[str, Any]]:
-    """Runs a model on a video, streamed.
+    """Runs a model on a video, streamed; Ctrl-C ends a camera or stream, and gives its results so far.
 
     Args:
         model: from :func:`~maskprop.apis.init_model`.
-        frames_or_path: a video file, a folder of images (in natural order), or (h, w, 3) uint8 BGR arrays:
-            a list, a (T, h, w, 3) array or a generator.
+        frames_or_path: a video file, a folder of images (in natural order), a camera's index or an address (see
+            :func:`~maskprop.apis.frames.open_frames`), or (h, w, 3) uint8 BGR arrays: a list, a (T, h, w, 3) array
+            or a generator.
         frame_stride: take frames 0, s, 2s, ...
         video_id: written into each record.
         progress: show frames done and the time left on stderr.
@@ -54,66 +63,143 @@ def inference_video(
     """
     source = _open(model, frames_or_path, frame_stride)
     session = VideoSession(model)
-    for frame in _with_progress(source, progress):
-        session.step(frame)
+    with _frames(source, progress) as frames:
+        for frame in frames:
+            session.step(frame)
     session.finish()
     return session.results(video_id)
 
 
 def infer_video_to_folder(
     model: nn.Module,
-    frames_or_path: str | Path | Iterable[np.ndarray],
+    frames_or_path: Source,
     out_dir: str | Path,
     *,
     score_thr: float = 0.3,
     frame_stride: int = 1,
     write_video: bool = True,
+    upscale: int | None = 1,
+    save: Sequence[str] = (),
     progress: bool = True,
-) -> int:
+) -> VideoReport:
     """As :func:`inference_video`, but writes ``results.json`` and ``overlay.mp4`` into a folder.
 
     The overlay is drawn as frames become final and results are written one by one, so memory does not grow with
-    the video.
+    the video. A camera or stream is ended by Ctrl-C (or SIGTERM), and its files are then written as ever.
 
     Args:
         model, frames_or_path, frame_stride, progress: as in :func:`inference_video`.
         out_dir: the folder; made if missing. Each file appears when it is whole.
         score_thr: objects whose score in a frame is lower are not drawn there; results.json has them all.
-        write_video: write ``overlay.mp4``.
+        write_video: write ``overlay.mp4``: H.264 where PyAV is installed, else MPEG-4.
+        upscale: whole factor by which the overlay is larger than the video; None: as makes a small one readable.
+        save: further formats, of the objects whose score in results.json is ``score_thr`` or more: ``'masks'``,
+            ``'mots'``, ``'coco'``, ``'csv'``, see :mod:`maskprop.apis.saved_formats`. Needs memory for all masks.
 
     Returns:
-        the number of records in ``results.json``.
+        What was found, how long it took and the files that were written; ``str()`` of it is for people.
 
     Raises:
         OSError: as :func:`~maskprop.utils.files.check_writable`, before the first frame.
+        ValueError: ``save`` names an unknown format.
         VideoError, OSError: the overlay could not be drawn or written; raised once results.json is written.
+        AnnotationError, OSError: a further format could not be written; raised when all else is.
         FileNotFoundError, TypeError, VideoError: as :func:`inference_video`.
     """
     out_dir = Path(out_dir)
-    for name in (RESULTS_NAME, VIDEO_NAME)[: 1 + write_video]:
-        check_writable(out_dir / name, 'out_dir')
+    check_outputs(out_dir, write_video, save, 'out_dir')
     source = _open(model, frames_or_path, frame_stride)
-    session = VideoSession(model)
+    session, tally, began = VideoSession(model), Tally(score_thr), time.perf_counter()
+    report = VideoReport(source.name, score_thr, files=[out_dir / RESULTS_NAME])
     writer = VideoWriter(out_dir / VIDEO_NAME, source.fps) if write_video else None
-    with _Overlay(writer, model.dataset_meta['classes'], score_thr) as overlay:
-        for frame, result in stream_results(session, _with_progress(source, progress)):
-            overlay.add(frame, result)
-        count = write_results(out_dir / RESULTS_NAME, session.iter_results())
-    return count
+    unsaved: Exception | None = None
+    with _Overlay(writer, score_thr, upscale) as overlay:
+        with _frames(source, progress) as frames:
+            for frame, result in stream_results(session, frames):
+                overlay.add(frame, result)
+                tally.add(frame, result)
+        report.num_results = write_results(out_dir / RESULTS_NAME, session.iter_results())
+        try:  # neither costs the other
+            report.files += _save(model, session, source, tally, out_dir, save, score_thr)
+        except (AnnotationError, OSError) as error:
+            unsaved = error
+    if unsaved is not None:
+        raise unsaved
+    report.seconds, report.num_frames = time.perf_counter() - began, tally.num_frames
+    report.objects, report.best_score = tally.objects(), tally.best_score
+    report.notes += _notes(model, tally, report, source)
+    if writer is not None:
+        report.files.insert(1, writer.path)
+        if writer.codec != 'h264':
+            report.notes.append(
+                f'{VIDEO_NAME} is MPEG-4 ({writer.codec}), which browsers do not play; with PyAV (pip install '
+                '"maskprop[video]") it is H.264'
+            )
+    return report
+
+
+def _save(
+    model: nn.Module,
+    session: VideoSession,
+    source: FrameSource,
+    tally: Tally,
+    out_dir: Path,
+    save: Sequence[str],
+    score_thr: float,
+) -> list[Path]:
+    if not save:
+        return []
+    meta = model.dataset_meta
+    classes = dict(zip(meta['category_ids'], meta['classes'], strict=True))
+    names = source.file_names or [f'{t:05d}.jpg' for t in range(tally.num_frames)]
+    info = VideoInfo(source.name, *tally.size, [f'{source.name}/{name}' for name in names])
+    return save_results(out_dir, save, session.iter_results(), info, classes, score_thr)
+
+
+def _notes(model: nn.Module, tally: Tally, report: VideoReport, source: FrameSource) -> list[str]:
+    """What a user asks who sees nothing, or a live source that is too fast."""
+    notes = []
+    if tally.sample is not None:
+        notes.append('nothing was found: ' + explain_empty(model, tally.sample[1], tally.sample[0]))
+    elif report.num_results == 0:
+        least = (model.cfg.get('model') or {}).get('min_frames', 1)
+        notes.append(f'results.json is empty: no object was in model.min_frames={least} frames or more')
+    elif not report.objects:
+        notes.append(
+            f'nothing is drawn: the highest score in any frame is {report.best_score:.2g}, below --score-thr '
+            f'{report.score_thr:g}; results.json has {report.num_results} results'
+        )
+    rate = report.num_frames / report.seconds
+    if source.live and rate < 0.8 * source.fps:
+        notes.append(
+            f'the source sends {source.fps:.3g} frames/s and {rate:.2g} could be taken, so that frames were lost '
+            'or came late; --frame-stride takes fewer'
+        )
+    return notes
+
+
+@contextmanager
+def _frames(source: FrameSource, progress: bool) -> Iterator[Iterable[np.ndarray]]:
+    """The frames with a progress bar; those of a live source until it is interrupted."""
+    if not source.live:
+        yield _with_progress(source, source, progress)
+        return
+    with StopOnInterrupt() as interrupt:
+        yield _with_progress(interrupt.until_stopped(source), source, progress)
 
 
 class _Overlay:
     """Writes the overlay, which never costs results: its errors are raised after the block that writes them."""
 
-    def __init__(self, writer: VideoWriter | None, classes: Sequence[str], score_thr: float) -> None:
-        self._writer, self._classes, self._score_thr = writer, classes, score_thr
+    def __init__(self, writer: VideoWriter | None, score_thr: float, upscale: int | None) -> None:
+        self._writer, self._score_thr, self._upscale = writer, score_thr, upscale
         self._error: Exception | None = None
 
     def add(self, frame: np.ndarray, result: FrameResult) -> None:
         if self._writer is None or self._error is not None:
             return
         try:
-            self._writer.write(draw_frame_result(frame, result, self._classes, self._score_thr))
+            self._writer.write(draw_frame_result(frame, result, self._score_thr, self._upscale))
         except Exception as error:  # of codecs, disks, fonts
             path, self._error = self._writer.path, error
             warnings.warn(f'{path} will be missing ({error}); results are written all the same', stacklevel=2)
@@ -151,25 +237,29 @@ def stream_results(
 
 
 def draw_frame_result(
-    frame: np.ndarray, result: FrameResult, classes: Sequence[str], score_thr: float = 0.3
+    frame: np.ndarray, result: FrameResult, score_thr: float = 0.3, upscale: int | None = 1
 ) -> np.ndarray:
-    """Draws one frame's objects whose score in that frame is at least ``score_thr``; see ``draw_instances``."""
+    """Draws one frame's objects whose score in that frame is at least ``score_thr``; see ``draw_instances``.
+
+    ``result`` is of a :class:`~maskprop.apis.session.VideoSession`, so that it has class names.
+    """
     keep = [i for i, score in enumerate(result.scores) if score >= score_thr]
     return draw_instances(
         frame,
         [result.masks[i] for i in keep],
         [result.ids[i] for i in keep],
-        [classes[result.labels[i]] for i in keep],
+        [result.class_names[i] for i in keep],
         [result.scores[i] for i in keep],
+        upscale=upscale,
     )
 
 
-def _open(model: nn.Module, source: str | Path | Iterable[np.ndarray], stride: int) -> FrameSource:
+def _open(model: nn.Module, source: Source, stride: int) -> FrameSource:
     if getattr(model, 'cfg', None) is None:
         raise ValueError('the model has no cfg: make it by maskprop.apis.init_model, or set model.cfg')
     return open_frames(source, stride, partial(mmcv.imread, **image_loader_options(model.cfg)))
 
 
-def _with_progress(source: FrameSource, show: bool) -> Iterable[np.ndarray]:
+def _with_progress(frames: Iterable[np.ndarray], source: FrameSource, show: bool) -> Iterable[np.ndarray]:
     interval = 0.5 if sys.stderr.isatty() else 10.0  # seconds: few lines in log files
-    return tqdm(source, source.name, source.num_frames, unit='frame', mininterval=interval, disable=not show)
+    return tqdm(frames, source.name, source.num_frames, unit='frame', mininterval=interval, disable=not show)

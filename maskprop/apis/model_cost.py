@@ -35,6 +35,8 @@ PARTS = {
     'refinement': ('refinement_head',),
     'tracking': ('track_head',),
     'attention': ('attention_head',),
+    'crop classes': ('classification_head',),
+    'crop embeddings': ('reid_head',),
 }
 INTERPOLATION = 8  # FLOPs of a bilinear look-up: four multiply-adds
 
@@ -222,6 +224,11 @@ def _count_frame(model: VideoMaskRCNN, image: Tensor, instances: int, counter: _
         for start in range(0, instances, model.refinement_head.chunk):
             patches = image.new_empty(min(model.refinement_head.chunk, instances - start), 3, side, side)
             run('refinement', model.refinement_head, patches, patches[:, 0])
+    for part in ('crop classes', 'crop embeddings'):
+        if (head := heads.get(*PARTS[part])) is not None:
+            for start in range(0, instances, head.chunk):
+                crops = image.new_empty(min(head.chunk, instances - start), 3, *head.crop_size)
+                run(part, head.net, crops)
     if 'track_head' in heads and hasattr(model.track_head, 'embed'):  # of all cells
         run('tracking', model.track_head.embed, feats)
     elif 'track_head' in heads:

@@ -14,7 +14,8 @@ import maskprop
 from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file, saved_classes
 from maskprop.engine.config import ConfigError, load_config
 from maskprop.engine.foreign_config import check_foreign_config
-from maskprop.engine.published import SUFFIX, read_config_text, write_published
+from maskprop.engine.model_files import PUBLISHED_SUFFIX
+from maskprop.engine.published import read_config_text, write_published
 from maskprop.zoo.downloads import file_digest
 
 CARD = """---
@@ -107,7 +108,7 @@ def publish_model(
             written, weights, cfg, dataset_meta, metrics=json.dumps(_plain_metrics(found)), revision=revision
         )
         digest = file_digest(written)
-        target = out.with_name(f'{out.name}-{digest[:8]}{SUFFIX}')
+        target = out.with_name(f'{out.name}-{digest[:8]}{PUBLISHED_SUFFIX}')
         text = _card(target.name, out.name, cfg, meta, weights, dataset_meta, found, license, revision, digest)
         card.write_text(text, encoding='utf-8')
         written.replace(target)

@@ -14,6 +14,7 @@ from mmengine.runner.amp import autocast
 from torch import nn
 
 from maskprop.apis.frames import VideoError, check_frame
+from maskprop.evaluation.results_io import name_categories
 
 if TYPE_CHECKING:
     from maskprop.structures import FrameResult
@@ -35,7 +36,7 @@ class VideoSession:
         >>> session = VideoSession(model)
         >>> for frame in camera:
         ...     for result in session.step(frame):
-        ...         print(result.frame_index, result.ids)
+        ...         print(result.frame_index, result.ids, result.class_names)
         >>> last = session.finish()
         >>> results = session.results()
     """
@@ -64,7 +65,8 @@ class VideoSession:
                 by the caller afterwards.
 
         Returns:
-            The frames that are final now, in order: none at first, then mostly one, of an earlier frame.
+            The frames that are final now, in order, with class names: none at first, then mostly one, of an
+            earlier frame.
 
         Raises:
             TypeError, VideoError: not such a frame; the session can go on with the next one.
@@ -80,7 +82,7 @@ class VideoSession:
             final = self._stream.step(data['inputs'][0], data['data_samples'][0][0].metainfo)
         self._shape = frame.shape
         self.num_frames += 1
-        return final
+        return self._with_class_names(final)
 
     @torch.no_grad()
     def finish(self) -> list[FrameResult]:
@@ -100,7 +102,8 @@ class VideoSession:
         self._finished = True
         device_type = next(self._model.parameters(), torch.empty(0)).device.type
         with autocast(device_type=device_type, enabled=self._fp16):
-            return self._stream.finish()
+            final = self._stream.finish()
+        return self._with_class_names(final)
 
     def results(self, video_id: int = 1) -> list[dict[str, Any]]:
         """The whole video's results in the YouTube-VIS format, all at once; see :meth:`iter_results`."""
@@ -113,14 +116,23 @@ class VideoSession:
             video_id: written into each record.
 
         Returns:
-            Records {video_id, category_id, score, segmentations, ...}; segmentations has an RLE or None a frame.
+            Records {video_id, category_id, category_name, score, segmentations, track_id}; segmentations has an
+            RLE or None a frame.
 
         Raises:
             RuntimeError: before :meth:`finish`.
         """
         if not self._finished:
             raise RuntimeError('call finish() before results(): the last frames are not final yet')
-        return self._stream.video_instances().iter_results(video_id, self._model.dataset_meta['category_ids'])
+        meta = self._model.dataset_meta
+        records = self._stream.video_instances().iter_results(video_id, meta['category_ids'])
+        return name_categories(records, dict(zip(meta['category_ids'], meta['classes'], strict=True)))
+
+    def _with_class_names(self, results: list[FrameResult]) -> list[FrameResult]:
+        classes = self._model.dataset_meta['classes']
+        for result in results:
+            result.class_names = [classes[label] for label in result.labels]
+        return results
 
 
 def frame_pipeline(cfg: Config) -> Compose:

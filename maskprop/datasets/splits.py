@@ -47,6 +47,19 @@ def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTru
     return _take(gt, ~is_val), _take(gt, is_val)
 
 
+def videos_of_share(path: str | Path, share: float) -> int:
+    """Number of videos that is the nearest to a share of a set's, at least 1 and not all.
+
+    Raises:
+        AnnotationError: The file has errors, or no annotations.
+        ValueError: The share is not between 0 and 1.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f'val_share: found {share}; expected a share of the videos between 0 and 1, such as 0.2')
+    count = len(load_ytvis(path, require_annotations=True)['videos'])
+    return min(max(round(share * count), 1), count - 1)
+
+
 def write_split(
     path: str | Path, val_videos: int, seed: int, out_dir: str | Path | None = None, overwrite: bool = False
 ) -> tuple[Path, Path, str]:

@@ -9,6 +9,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from maskprop.utils.json_values import is_finite_number
 
 LARGEST_ID = 2**31 - 1  # ids go through int32 arrays on their way to a model
 DARK_16_BIT = 2**14  # 16-bit frames that hold up to 14 bits: less than a quarter of the range, nearly black
+LEAST_SPARSE = 3  # so many frames in equal steps are a pattern
 PER_FRAME_FIELDS = ('segmentations', 'bboxes', 'areas')
 
 
@@ -61,6 +63,7 @@ class _Checker:
         self.videos: dict[int, tuple[int, int, int]] = {}  # id -> (length, height, width) of the sound ones
         self.video_ids: set[int] = set()
         self.category_ids: set[int] = set()
+        self.masked_frames: dict[int, set[int]] = {}  # by video: frames in which an object has a mask
         self.listed_categories: set[int] = set()  # known before the videos are checked, which come first
 
     def add(self, rule: str, record: str, field: str, found: str, fix: str, warn: bool = False) -> None:
@@ -76,8 +79,7 @@ class _Checker:
         for key in ('videos', 'categories'):
             if not isinstance(data.get(key), list) or not data[key]:
                 found = _show(data[key]) if key in data else f'missing (found {sorted(map(str, data))})'
-                hint = ': this is a COCO file of single images' if key == 'videos' and 'images' in data else ''
-                self.add('top-level', '', key, found, f'expected a non-empty list of {key}{hint}')
+                self.add('top-level', '', key, found, f'expected a non-empty list of {key}')
         annotations = data.get('annotations')
         if annotations is not None and not isinstance(annotations, list):
             self.add('top-level', '', 'annotations', _show(annotations), 'expected a list, or null for none')
@@ -87,6 +89,7 @@ class _Checker:
         self.category_ids = self._records(data, 'categories', 'category', self._check_category)
         self._records(data, 'annotations', 'annotation', self._check_annotation)
         self._check_category_names(data)
+        self._check_sparse()
 
     def _records(self, data: dict, key: str, kind: str, check) -> set[int]:
         """Checks every record of a list and its id; the ids seen."""
@@ -191,6 +194,8 @@ class _Checker:
         if annotation.get('box_only'):
             self._check_box_only(annotation, name, lists)
             return
+        masked = (i for i, mask in enumerate(lists['segmentations']) if not is_absent(mask))
+        self.masked_frames.setdefault(annotation['video_id'], set()).update(masked)
         faults, areas = inspect_masks(lists['segmentations'], height, width)
         for fault in faults:
             self.add(fault.rule, name, f'segmentations[{fault.frame}]', fault.found, fault.fix)
@@ -199,6 +204,20 @@ class _Checker:
             self._check_boxes(name, lists['bboxes'], lists['segmentations'], areas)
         if 'areas' in lists:
             self._check_areas(name, lists['areas'], lists['segmentations'], areas)
+
+    def _check_sparse(self) -> None:
+        """Masks in every k-th frame only look like frames that nobody annotated, not like objects that blink."""
+        for video_id, frames in self.masked_frames.items():
+            kept = sorted(frames)
+            steps = {after - before for before, after in pairwise(kept)}
+            if len(kept) < LEAST_SPARSE or len(steps) > 1 or steps == {1}:
+                continue
+            step, length = steps.pop(), self.videos[video_id][0]
+            found = (
+                f'masks in {len(kept)} of {length} frames, one in {step}, the first {kept[0]}, and null in others'
+            )
+            fix = 'null says that nothing is visible; list annotated frames only (--unannotated skip in an import)'
+            self.add('sparse-frames', f'video {video_id}', 'segmentations', found, fix, warn=True)
 
     def _check_empty(self, name: str, masks: Sequence[Any], areas: np.ndarray) -> None:
         empty = [i for i, mask in enumerate(masks) if (mask is not None and is_absent(mask)) or areas[i] == 0]

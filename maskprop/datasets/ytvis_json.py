@@ -11,9 +11,9 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from maskprop.datasets.json_files import AnnotationError, read_json
 from maskprop.datasets.rle import decode_mask, is_absent
 from maskprop.datasets.ytvis_checks import PER_FRAME_FIELDS, Problem, check_data, check_images
-from maskprop.utils.json_values import parse_json
 
 __all__ = [
     'Annotation',
@@ -34,10 +34,7 @@ __all__ = [
 ]
 
 _MOST_ERRORS_SHOWN = 10
-
-
-class AnnotationError(ValueError):
-    """An annotation file that cannot be used. The message names file, record, field and the fix."""
+_OTHER_FORMAT = 'not in YouTube-VIS format'
 
 
 class _OptionalOfVideo(TypedDict, total=False):
@@ -92,23 +89,6 @@ class GroundTruth(TypedDict):
     annotations: list[Annotation] | None
 
 
-def read_json(path: str | Path) -> Any:
-    """Parses a JSON file.
-
-    Raises:
-        AnnotationError: There is no such file, or it is not valid JSON.
-    """
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            return parse_json(file)
-    except OSError as error:
-        fix = 'see docs/data.md for where the files of a data set are expected'
-        raise AnnotationError(f'{path}: cannot be read ({error.strerror}); {fix}') from None
-    except ValueError as error:
-        fix = f'its {Path(path).stat().st_size} bytes are cut short or damaged: download or write it again'
-        raise AnnotationError(f'{path}: not valid JSON ({error}); {fix}') from None
-
-
 def find_problems(
     path: str | Path, image_root: str | Path | None = None, decode_images: bool = False
 ) -> list[Problem]:
@@ -124,10 +104,11 @@ def find_problems(
         Errors and warnings in the order of the records; empty for a perfect file.
     """
     try:
-        data = read_json(path)
+        data = _read(path)
     except AnnotationError as error:
         found, fix = str(error).removeprefix(f'{path}: ').split('; ', 1)
-        return [Problem(str(path), '', '', found, fix, 'json')]
+        rule = 'other-format' if found == _OTHER_FORMAT else 'json'
+        return [Problem(str(path), '', '', found, fix, rule)]
     problems = check_data(data, str(path))
     if image_root is not None and not any(p.severity == 'error' for p in problems):
         problems.extend(check_images(data, str(path), image_root, decode_images))
@@ -147,7 +128,7 @@ def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTru
     Raises:
         AnnotationError: The file has errors. The message has the first ten; ``tools/check_dataset.py`` lists all.
     """
-    data = read_json(path)
+    data = _read(path)
     errors = [p for p in check_data(data, str(path), check_areas=False) if p.severity == 'error']
     if errors:
         more = len(errors) - _MOST_ERRORS_SHOWN
@@ -162,6 +143,32 @@ def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTru
             'python tools/split_dataset.py TRAIN.json --val-videos N --seed S'
         )
     return _fill_in(data)
+
+
+def _read(path: str | Path) -> Any:
+    """``read_json``; a file of another format that is known is told from a damaged one."""
+    try:
+        data = read_json(path)
+    except AnnotationError as error:
+        raise other_format(path) or error from None
+    if found := other_format(path, data):
+        raise found
+    return data
+
+
+def other_format(path: str | Path, data: Any = None) -> AnnotationError | None:
+    """The error for a file of another format that is known, with the command that imports it; None: it is of none.
+
+    Args:
+        path: the file.
+        data: what it holds, if it could be read as JSON.
+    """
+    if isinstance(data, dict) and 'videos' in data and 'images' not in data:
+        return None
+    from maskprop.datasets.formats.finding import import_hint  # it needs Pillow and OpenCV
+
+    hint = import_hint(path, data)
+    return AnnotationError(f'{path}: {_OTHER_FORMAT}; {hint}') if hint else None
 
 
 def has_mask(annotation: Annotation) -> bool:

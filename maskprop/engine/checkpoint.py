@@ -20,16 +20,14 @@ import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
-from maskprop.engine.published import is_published, read_published
-from maskprop.zoo import did_you_mean, download, find_model, hub_file
+from maskprop.engine.errors import CheckpointError
+from maskprop.engine.model_files import is_published, local_checkpoint
+from maskprop.engine.published import read_published
+from maskprop.zoo import download
 
 MapLocation = str | torch.device | Callable | None
 
 _DTYPES = 'bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64'.split()
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that is damaged, holds a class that isn't allowed, or doesn't fit the model."""
 
 
 def _history_buffer_method(owner: type, name: str) -> Callable:
@@ -136,28 +134,6 @@ def load_url(
         CheckpointError: as :func:`load_checkpoint_file`.
     """
     return load_checkpoint_file(download(url, folder=model_dir, name=file_name, progress=progress), map_location)
-
-
-def local_checkpoint(checkpoint: str | os.PathLike) -> Path:
-    """The file of a checkpoint: a path, a URL, ``hf://OWNER/NAME`` or a model of the index; downloaded if need be.
-
-    Raises:
-        DownloadError: as :func:`maskprop.zoo.downloads.download`.
-        FileNotFoundError: no such file; names the models that are spelt alike.
-    """
-    text = str(checkpoint)
-    if info := find_model(text):
-        return download(info.weights, info.sha256)
-    if text.startswith(('http://', 'https://')):
-        return download(text)
-    if text.startswith('hf://'):
-        return hub_file(text)
-    if not Path(text).is_file():
-        raise FileNotFoundError(
-            f'checkpoint {text}: no such file{did_you_mean(text)} (work_dirs/<config>/last_checkpoint names the '
-            'last one that a training wrote)'
-        )
-    return Path(text)
 
 
 def saved_classes(checkpoint: Mapping[str, Any]) -> dict[str, list]:

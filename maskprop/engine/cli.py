@@ -1,4 +1,7 @@
-"""The command line of the tools: arguments that they share, and errors that end in one line."""
+"""The command line of the tools: arguments that they share, and errors that end in one line.
+
+Imports no torch, so that a wrong argument is told at once.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,17 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import DictAction
-from mmengine.runner import FlexibleRunner, Runner
 
 from maskprop.datasets.ytvis_json import AnnotationError
-from maskprop.engine import runs
-from maskprop.engine.checkpoint import CheckpointError
-from maskprop.engine.config import ConfigError, is_whole_model
-from maskprop.engine.launch import LAUNCHERS, LaunchError
+from maskprop.engine.errors import CheckpointError, ConfigError, LaunchError
+from maskprop.engine.model_files import is_whole_model
 from maskprop.evaluation.validation import EvalInputError
+
+if TYPE_CHECKING:
+    from mmengine.runner import FlexibleRunner, Runner
 
 USER_ERRORS = (
     AnnotationError,
@@ -84,6 +87,8 @@ def add_model_arguments(parser: ModelParser) -> None:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that training and test share."""
+    from maskprop.engine.launch import LAUNCHERS
+
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/CONFIG_NAME)')
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
@@ -152,11 +157,15 @@ def _parser(description: str | None, kind: type = argparse.ArgumentParser) -> ar
 
 def train(args: argparse.Namespace) -> Runner | FlexibleRunner:
     """:func:`~maskprop.engine.runs.train` as ``args`` (of :func:`train_parser`) say."""
+    from maskprop.engine import runs
+
     return runs.train(**_keywords(args))
 
 
 def test(args: argparse.Namespace) -> dict[str, Any]:
     """:func:`~maskprop.engine.runs.test` as ``args`` (of :func:`test_parser`) say."""
+    from maskprop.engine import runs
+
     return runs.test(**_keywords(args))
 
 

@@ -15,11 +15,12 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
-from maskprop.engine.checkpoint import CheckpointError, local_checkpoint
+from maskprop.engine.errors import CheckpointError, ConfigError
 from maskprop.engine.foreign_config import check_foreign_config
-from maskprop.engine.published import PRIVATE, is_published, read_config
+from maskprop.engine.model_files import find_config_file, is_whole_model, local_checkpoint
+from maskprop.engine.published import PRIVATE, read_config
 from maskprop.utils.files import check_writable, is_file
-from maskprop.zoo import did_you_mean, find_model
+from maskprop.zoo import find_model
 
 ADDED_HOOKS = ('CheckpointFitHook', 'InitialWeightsHook', 'VideoVisualizationHook')  # by each run, anew
 RUNNER_WORK_DIR = 'work_dirs/runner'  # of default_runtime.py: mmengine's Runner refuses to do without
@@ -32,10 +33,6 @@ OPTIONAL_KEYS = {
 }
 
 
-class ConfigError(ValueError):
-    """A config that cannot work; the message names the key, what was found and what to change."""
-
-
 class Outputs(NamedTuple):
     """Files and folder that a test writes, by the names of the options of tools/test.py; None: not written."""
 
@@ -43,20 +40,6 @@ class Outputs(NamedTuple):
     submission: str | Path | None = None
     metrics: str | Path | None = None
     show_dir: str | Path | None = None
-
-
-def find_config_file(config: str | Path) -> Path:
-    """The file of a config, or of that of a model of the index.
-
-    Raises:
-        ConfigError: there is no such file.
-    """
-    if info := find_model(str(config)):
-        return info.config
-    if not is_file(Path(config)):
-        found = f'no such file{did_you_mean(str(config))}'
-        raise ConfigError(f'config {config}: {found}. The configs are in the folder configs/')
-    return Path(config)
 
 
 def load_config(
@@ -87,11 +70,6 @@ def load_config(
     own = None if cfg.get('work_dir') == RUNNER_WORK_DIR else cfg.get('work_dir')
     cfg.work_dir = str(work_dir or own or Path('work_dirs') / name)
     return cfg
-
-
-def is_whole_model(name: str) -> bool:
-    """Whether a name says config and checkpoint at once: a model of the index, or published weights."""
-    return find_model(name) is not None or is_published(name) or name.startswith('hf://')
 
 
 def _read_config(config: str) -> Config:

@@ -12,12 +12,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from maskprop.engine.errors import LaunchError
+
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 DDP = 'MMDistributedDataParallel'
-
-
-class LaunchError(RuntimeError):
-    """The environment is not that of the launcher that was asked for."""
 
 
 def child_environment() -> dict[str, str]:

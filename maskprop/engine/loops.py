@@ -25,6 +25,7 @@ from maskprop.engine.checks import check_num_classes, videos_of
 from maskprop.engine.config import ConfigError
 from maskprop.engine.fsdp import whole_parameters
 from maskprop.engine.timing import StageClock
+from maskprop.evaluation.results_io import name_categories
 from maskprop.utils.random_state import preserve_random_state, seed_all, seeded
 
 
@@ -317,8 +318,10 @@ class _VideoLoop:
             if len(video.img_paths) < video.length:
                 return None
             video.stream.finish()
-            category_ids = self.dataloader.dataset.metainfo['category_ids']
-            results = video.stream.video_instances().to_results(video.video_id, category_ids)
+            meta = self.dataloader.dataset.metainfo
+            results = video.stream.video_instances().to_results(video.video_id, meta['category_ids'])
+            names = dict(zip(meta['category_ids'], meta['classes'], strict=True))
+            results = list(name_categories(results, names))
         self._video = None
         with self.clock('metric'):
             self.evaluator.process([dict(video_id=video.video_id, results=results)], batch)

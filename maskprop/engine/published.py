@@ -17,18 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-SUFFIX = '.safetensors'
 PRIVATE = (
     'work_dir',
     'load_from',
     'resume',
     'launcher',
 )  # of a config: where a training ran and what it began with
-
-
-def is_published(file: object) -> bool:
-    """Whether a name is that of a published file."""
-    return str(file).endswith(SUFFIX)
 
 
 def write_published(

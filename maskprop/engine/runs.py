@@ -25,7 +25,7 @@ from maskprop.engine.config import (
     prepare_training,
 )
 from maskprop.engine.launch import setup_distributed
-from maskprop.engine.published import is_published
+from maskprop.engine.model_files import is_published
 from maskprop.utils.files import check_writable, write_json
 from maskprop.utils.folder_lock import FolderInUse, hold_folder
 
@@ -97,7 +97,7 @@ def test(
         checkpoint: weights of a training, or their address.
         out: write the results to this file in the YouTube-VIS format (``.json``).
         submission: write the zip that the YouTube-VIS server takes.
-        metrics: write video AP, AP by category and temporal stability to this file (``.json``).
+        metrics: write what the metric measures, by category too, to this file (``.json``).
         show_dir: draw the results into this folder.
 
     Returns:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from .validation import fail, require, require_dict, require_id, require_list, r
 
 #: Detections counted per video and category, as in the reference.
 MAX_DETS = 100
+#: Predictions of a lower score take no part in what looks at single frames: temporal stability, HOTA, CLEAR and
+#: identity metrics. The pictures of tools/test.py and tools/infer_video.py have the same.
+MIN_SCORE = 0.3
 
 
 @dataclass
@@ -44,7 +48,9 @@ ALL_CATEGORIES = -1
 
 
 @dataclass
-class _Record:
+class Record:
+    """One result, checked but for its masks' strings."""
+
     name: str
     category: int
     score: float
@@ -59,6 +65,7 @@ def read_detections(
     class_agnostic: bool = False,
     allow_empty: bool = False,
     keep_all: bool = False,
+    drop_unknown: bool = True,
 ) -> list[VideoDetections]:
     """Check results and decode their masks, one entry per video of ``truth.videos``.
 
@@ -70,19 +77,13 @@ def read_detections(
         class_agnostic: Rank all categories of a video together.
         allow_empty: Take an empty list for a model that found nothing.
         keep_all: Keep the intervals of the ranked results of categories too that the video's truth lacks.
+        drop_unknown: Leave results of categories that ``truth`` does not list out, with a warning, instead of
+            refusing them.
 
     Raises:
         EvalInputError: At the first record that cannot be evaluated.
     """
-    if not isinstance(results, list):
-        fail(
-            source,
-            '',
-            '',
-            f'found {shown(results)}',
-            'Results must be a list of '
-            '{"video_id", "category_id", "score", "segmentations"}, as in a YouTube-VIS submission',
-        )
+    require_results(results, source)
     if not results and not allow_empty:
         fail(
             source,
@@ -91,18 +92,19 @@ def read_detections(
             'the list of results is empty',
             'Was the model run, and is its score threshold too high?',
         )
-    records: list[list[_Record]] = [[] for _ in truth.videos]
+    records: list[list[Record]] = [[] for _ in truth.videos]
     unlisted: Counter[int] = Counter()
     for index, result in enumerate(with_progress(results, 'checking results', 'result')):
-        video, record = _read_record(truth, result, source, index)
+        video, record = read_record(truth, result, source, index)
         if record.category in truth.categories:
             records[video].append(record)
         else:
             unlisted[record.category] += 1
+    if unlisted and not drop_unknown:
+        fail_unknown(unlisted, truth, source)
     if unlisted:
-        found = ', '.join(f'{category} ({count})' for category, count in sorted(unlisted.items()))
         warnings.warn(
-            f'{source}: results of categories that {truth.source} does not list are left out: {found}',
+            f'{source}: results of categories that {truth.source} does not list are left out: {counted(unlisted)}',
             stacklevel=3,
         )
     detections = []
@@ -113,7 +115,34 @@ def read_detections(
     return detections
 
 
-def _read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tuple[int, _Record]:
+def require_results(results: Any, source: str) -> None:
+    """See that results are a list; anything else is told in one short line."""
+    if isinstance(results, dict) and results:
+        keys = [f'"{str(key):.20}"' for key in list(results)[:4]] + ['...'] * (len(results) > 4)
+        fail(source, '', '', f'found an object with {", ".join(keys)}', 'Results must be a list of records')
+    if not isinstance(results, list):
+        fail(source, '', '', f'found {shown(results)}', 'Results must be a list of records')
+
+
+def counted(results: Counter[int]) -> str:
+    """How many results each category has, in words of at most ten categories."""
+    most = sorted(results)[:10]
+    names = ', '.join(f'{category} ({results[category]})' for category in most)
+    return names + (f' and {len(results) - len(most)} more' if len(results) > len(most) else '')
+
+
+def fail_unknown(unlisted: Counter[int], truth: GroundTruth, source: str) -> NoReturn:
+    """Refuse results of categories that the set does not list."""
+    fail(
+        source,
+        '',
+        'category_id',
+        f'results of categories that {truth.source} does not list: {counted(unlisted)}',
+        'Were they made for another set? --drop-unknown leaves them out',
+    )
+
+
+def read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tuple[int, Record]:
     name = f'results[{index}]'
     require_dict(result, source, name)
     number = require_id(result, 'video_id', source, name)
@@ -143,7 +172,7 @@ def _read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tu
             counts.append(mask['counts'])
         else:
             counts.append(_unusual_counts(mask, size, source, f'{name} frame {frame}'))
-    return video, _Record(name, category, score, track, counts)
+    return video, Record(name, category, score, track, counts)
 
 
 def _unusual_counts(mask: Any, size: list[int], source: str, name: str) -> str | bytes:
@@ -182,7 +211,7 @@ def _unusual_counts(mask: Any, size: list[int], source: str, name: str) -> str |
 
 def _decode_video(
     video: TruthVideo,
-    records: list[_Record],
+    records: list[Record],
     source: str,
     class_agnostic: bool,
     use_numba: bool,
@@ -208,7 +237,7 @@ def _decode_video(
     return VideoDetections(categories, scores, _identities(records), masks, groups)
 
 
-def _identities(records: list[_Record]) -> np.ndarray:
+def _identities(records: list[Record]) -> np.ndarray:
     first: dict[float | str, int] = {}
     rows = [
         row if record.track is None else first.setdefault(record.track, row) for row, record in enumerate(records)
@@ -230,3 +259,27 @@ def rank_groups(categories: np.ndarray, scores: np.ndarray, class_agnostic: bool
         rows = np.flatnonzero(categories == category)
         groups[category] = rows[np.argsort(-scores[rows], kind='stable')][:MAX_DETS]
     return groups
+
+
+def taking_part(found: VideoDetections, group: int, min_score: float) -> np.ndarray:
+    """Rows of a group that score ``min_score`` or more, by descending score: int64 (D,).
+
+    Where all categories are one, an object has a record in every category that it was seen as: of one identity the
+    best-scored record takes part.
+    """
+    rows = found.groups[group]
+    rows = rows[found.scores[rows] >= min_score]
+    if group != ALL_CATEGORIES:
+        return rows
+    return rows[np.sort(np.unique(found.identities[rows], return_index=True)[1])]
+
+
+def check_min_score(min_score: float) -> float:
+    """``min_score`` itself.
+
+    Raises:
+        ValueError: If it is not a finite number.
+    """
+    if not math.isfinite(min_score):
+        raise ValueError(f'min_score is {min_score}: expected a finite number')
+    return float(min_score)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from .annotation_reader import Track, check_has_annotations, read_annotations, r
 from .kernels import uses_numba
 from .progress import progress_bar
 from .rle import RLEError, VideoMasks, decode_masks
-from .validation import fail, load_json, require
+from .validation import EvalInputError, fail, load_json, require
 
 
 @dataclass
@@ -77,6 +78,30 @@ class GroundTruth:
         return cls(result, categories, source, use_numba, list(videos))
 
 
+def load_frames(
+    path: str | Path, frame_stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)
+) -> GroundTruth:
+    """An annotation file without its annotations, which it need not have: what results can be checked against.
+
+    Args:
+        path, frame_stride, frame_range: as of :func:`load_ground_truth`.
+
+    Raises:
+        EvalInputError: At the first video or category that makes no sense.
+    """
+    from maskprop.datasets.ytvis_json import frame_indices
+
+    data = load_annotations(path)
+    videos = read_videos(data, str(path))
+    categories = read_categories(data, str(path))
+    use_numba = uses_numba('auto')
+    found = []
+    for number, (size, length) in sorted(videos.items()):
+        length = len(frame_indices(length, frame_stride, tuple(frame_range)))
+        found.append(_decode_video(number, size, length, [], str(path), use_numba))
+    return GroundTruth(found, categories, str(path), use_numba, list(videos))
+
+
 def load_ground_truth(
     path: str | Path, frame_stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0), backend: str = 'auto'
 ) -> GroundTruth:
@@ -92,7 +117,7 @@ def load_ground_truth(
         EvalInputError: At the first record that cannot be evaluated.
         ValueError: If the stride or the range makes no sense.
     """
-    return parse_ground_truth(load_json(path), str(path), frame_stride, frame_range, backend)
+    return parse_ground_truth(load_annotations(path), str(path), frame_stride, frame_range, backend)
 
 
 def parse_ground_truth(
@@ -103,6 +128,25 @@ def parse_ground_truth(
     if frame_stride == 1 and tuple(frame_range) == (0, 1):
         return truth
     return GroundTruth.from_dict(keep_frames(data, source, frame_stride, frame_range), source, backend)
+
+
+def load_annotations(path: str | Path) -> Any:
+    """Parse an annotation file; one of another format that is known is told by name.
+
+    Raises:
+        EvalInputError: If the file is missing, isn't JSON, or is of another format: says how to import it.
+    """
+    from maskprop.datasets.ytvis_json import other_format
+
+    try:
+        data = load_json(path)
+    except EvalInputError:
+        if Path(path).exists() and (found := other_format(path)):
+            raise EvalInputError(str(found)) from None
+        raise
+    if found := other_format(path, data):
+        raise EvalInputError(str(found))
+    return data
 
 
 def keep_frames(data: dict, source: str, frame_stride: int, frame_range: tuple[float, float]) -> dict:

@@ -82,9 +82,10 @@ def add_intersections(
     Args:
         d_starts, d_ends, d_offsets: intervals of the detections as ``decode_rle`` gives them, mask (row, frame) at
             ``row * num_frames + frame``; g_*: of the ground truths. dets: int64 (D,), gts: int64 (G,), rows.
-        total: int64 (D, G), added to.
+        total: int64 (1, D, G), added to, or (F, D, G) for one sum a frame.
     """
     for frame in range(first, last):
+        of_frame = total[(frame - first) % total.shape[0]]
         for i in range(dets.size):
             d_first = d_offsets[dets[i] * num_frames + frame]
             d_stop = d_offsets[dets[i] * num_frames + frame + 1]
@@ -112,7 +113,7 @@ def add_intersections(
                         if g_ends[b] > low:
                             shared += g_ends[b] - low
                         b += 1
-                total[i, j] += shared
+                of_frame[i, j] += shared
 
 
 def match(ious, ignored, crowd, outside, thresholds, state):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,7 +60,7 @@ def video_ious(
     step = max(1, _CHUNK // max(1, shared.size))
     for first in range(0, truth.length if shared.size else 0, step):
         frames = range(first, min(first + step, truth.length))
-        add_intersections(detections.masks, truth.masks, dets, gts, frames, shared)
+        add_intersections(detections.masks, truth.masks, dets, gts, frames, shared[None])
         if bar is not None:
             bar.update(shared.size * len(frames))
     areas = detections.masks.areas[dets].sum(axis=1)[:, None] + truth.masks.areas[gts].sum(axis=1)[None, :]
@@ -69,17 +68,21 @@ def video_ious(
     return np.divide(shared, union, out=np.zeros(union.shape), where=union > 0)
 
 
-def _groups(truth: GroundTruth, detections: list[VideoDetections], category: int) -> Iterator[_Group]:
-    """The videos that have ground truth or detections of a category, in order of their ids."""
+def _groups(
+    truth: GroundTruth, detections: list[VideoDetections], class_agnostic: bool
+) -> dict[int, list[_Group]]:
+    """The videos that have ground truth or detections of each category, in order of their ids; in one pass."""
     nothing = np.zeros(0, dtype=np.int64)
+    groups: dict[int, list[_Group]] = {}
     for index, (video, found) in enumerate(zip(truth.videos, detections, strict=True)):
-        if category == ALL_CATEGORIES:
-            gts = np.argsort(video.categories, kind='stable')
+        if class_agnostic:
+            gts = {ALL_CATEGORIES: np.argsort(video.categories, kind='stable')} if video.categories.size else {}
         else:
-            gts = np.flatnonzero(video.categories == category)
-        dets = found.groups.get(category, nothing)
-        if dets.size or gts.size:
-            yield _Group(index, dets, gts)
+            gts = {i: np.flatnonzero(video.categories == i) for i in np.unique(video.categories).tolist()}
+        for category in gts.keys() | found.groups.keys():
+            group = _Group(index, found.groups.get(category, nothing), gts.get(category, nothing))
+            groups.setdefault(category, []).append(group)
+    return groups
 
 
 def _outside(areas: np.ndarray) -> np.ndarray:
@@ -122,11 +125,14 @@ def match_all(
 ) -> list[CategoryMatches]:
     """Matches of every category of the file, by ascending id, or of all together."""
     names = [ALL_CATEGORIES] if class_agnostic else list(truth.categories)
-    groups = [list(_groups(truth, detections, category)) for category in names]
+    groups = _groups(truth, detections, class_agnostic)
     work = sum(
         math.prod((group.dets.size, group.gts.size, truth.videos[group.index].length))
-        for of_category in groups
+        for of_category in groups.values()
         for group in of_category
     )
+    nothing = match_category(truth, detections, [])  # what most of many thousand categories have
     with progress_bar(work, 'video IoU', 'mask pair') as bar:
-        return [match_category(truth, detections, of_category, bar) for of_category in groups]
+        return [
+            match_category(truth, detections, groups[name], bar) if name in groups else nothing for name in names
+        ]

@@ -1,4 +1,4 @@
-"""Video AP and temporal stability as an mmengine metric, and the writing of submissions."""
+"""Video AP and the other numbers of results as an mmengine metric, and the writing of submissions."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from mmengine.dist import all_gather_object, broadcast_object_list, is_main_proc
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 
-from maskprop.datasets.ytvis_json import frame_indices
-
-from .ground_truth import load_ground_truth, read_videos
+from .detections import MIN_SCORE, check_min_score
+from .ground_truth import load_frames, load_ground_truth
 from .results_io import write_results, write_submission
-from .scoring import score_results
-from .stability import MIN_SCORE, check_min_score
-from .validation import fail, load_json
+from .scoring import DEFAULT_METRICS, check_metrics, score_results
+from .validation import fail
+
+#: Keys of earlier versions, and what stands in their place.
+_MOVED = dict(stability="metrics, such as ['video_ap']", stability_min_score='min_score')
 
 
 @METRICS.register_module()
 class YTVISMetric(BaseMetric):
-    """Scores whole videos with video AP, and writes results files and submissions.
+    """Scores whole videos, by video AP and what else is asked for, and writes results files and submissions.
 
     ``process`` takes one dict per finished video: ``video_id`` and ``results``, that video's records of a
     YouTube-VIS submission. Videos may be spread over the ranks in any way, unevenly too; the outcome is that of a
@@ -36,13 +37,16 @@ class YTVISMetric(BaseMetric):
         format_only: Write results, do not score them: for sets without annotations.
         outfile_prefix: Results go to ``{outfile_prefix}.json``.
         submission: Path of a zip for the YouTube-VIS server.
-        stability: Measure and print temporal stability too; it is not among the metrics returned, but in
-            ``last_result``. stability_min_score: Predictions of a lower score take no part in it.
+        metrics: What to measure, of ``scoring.METRICS``: 'video_ap', 'stability', 'hota', 'clear', 'identity'.
+            Their numbers of the whole set are returned, so they can choose the best checkpoint; those of the
+            temporal stability are only printed and kept in ``last_result``.
+        min_score: Predictions of a lower score take part in video AP only.
         prefix: Put before the names of the metrics, with a slash; None for none.
 
     Raises:
         EvalInputError: If ``ann_file`` cannot be evaluated; without annotations, the message says what to do.
-        ValueError: If ``format_only`` comes without a file to write, or ``stability_min_score`` is not finite.
+        ValueError: If ``format_only`` comes without a file to write, ``metrics`` has an unknown name,
+            ``min_score`` is not finite, or a key is of an earlier version.
     """
 
     def __init__(
@@ -56,9 +60,11 @@ class YTVISMetric(BaseMetric):
         submission: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
-        stability: bool = True,
-        stability_min_score: float = MIN_SCORE,
+        metrics: Sequence[str] = DEFAULT_METRICS,
+        min_score: float = MIN_SCORE,
+        **gone: Any,
     ) -> None:
+        _refuse(gone)
         super().__init__(collect_device=collect_device, prefix=prefix or 'video AP')
         self.prefix = prefix  # the base class would warn of None, but the names need no prefix
         if format_only and not (outfile_prefix or submission):
@@ -68,20 +74,12 @@ class YTVISMetric(BaseMetric):
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
         self.submission = submission
-        self.stability = stability
-        self.stability_min_score = check_min_score(stability_min_score)
-        self._truth = None
-        if format_only:
-            videos = read_videos(load_json(ann_file), self.ann_file)
-            self._frames = {
-                video: (size, len(frame_indices(length, frame_stride, tuple(frame_range))))
-                for video, (size, length) in videos.items()
-            }
-        else:
-            truth = load_ground_truth(ann_file, frame_stride, frame_range)
-            found = {video.id: (video.size, video.length) for video in truth.videos}
-            self._frames = {video: found[video] for video in truth.file_order}
-            self._truth = truth if is_main_process() else None
+        self.metrics = check_metrics(metrics)
+        self.min_score = check_min_score(min_score)
+        truth = (load_frames if format_only else load_ground_truth)(ann_file, frame_stride, frame_range)
+        found = {video.id: (video.size, video.length) for video in truth.videos}
+        self._frames = {video: found[video] for video in truth.file_order}
+        self._truth = truth if is_main_process() and not format_only else None
         self._order = {video: index for index, video in enumerate(self._frames)}
 
     def check_videos(self, videos: Mapping[int, tuple[tuple[int, int], int]]) -> None:
@@ -147,7 +145,7 @@ class YTVISMetric(BaseMetric):
         return {f'{self.prefix}/{name}' if self.prefix else name: value for name, value in outcome[0].items()}
 
     def compute_metrics(self, results: list[tuple[int, list[dict]]]) -> dict[str, float]:
-        """Write the files asked for; the 12 numbers (0..1), or nothing with ``format_only``.
+        """Write the files asked for; the numbers of the whole set by name, or nothing with ``format_only``.
 
         Args:
             results: (video id, records) of every video, in any order.
@@ -159,13 +157,13 @@ class YTVISMetric(BaseMetric):
                 raise failed
             return {}
         if not records:
-            _warn('no object was found in any video: video AP is 0')
+            _warn('no object was found in any video')
         result = score_results(
             self._truth,
             records,
+            metrics=self.metrics,
             class_agnostic=self.class_agnostic,
-            stability=self.stability,
-            min_score=self.stability_min_score,
+            min_score=self.min_score,
             results_name="the model's results",
             allow_empty=True,
         )
@@ -173,7 +171,7 @@ class YTVISMetric(BaseMetric):
         MMLogger.get_current_instance().info('\n' + result.table())
         if failed:
             raise failed
-        return dict(result.video_ap.metrics)
+        return dict(result.metrics)
 
     def _write(self, records: list[dict]) -> OSError | None:
         """Write the files asked for. Returns the error of one that can't be: the other and the scores go on."""
@@ -205,6 +203,13 @@ class YTVISMetric(BaseMetric):
             )
         ordered = sorted(by_video, key=self._order.__getitem__)
         return [record for video in ordered for record in by_video[video]]
+
+
+def _refuse(keys: Mapping[str, Any]) -> None:
+    for key in keys:
+        if key in _MOVED:
+            raise ValueError(f'YTVISMetric has no key {key} any more: set {_MOVED[key]}')
+        raise TypeError(f"YTVISMetric.__init__() got an unexpected keyword argument '{key}'")
 
 
 def _warn(message: str) -> None:

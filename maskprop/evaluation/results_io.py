@@ -6,7 +6,7 @@ import contextlib
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,17 @@ class ResultsWriter:
         if error[0] is None:
             self._file.write('\n]\n')
         self._stack.__exit__(*error)
+
+
+def name_categories(results: Iterable[dict], names: Mapping[int, str]) -> Iterator[dict]:
+    """Result records with ``category_name``, which the YouTube-VIS server ignores as it does ``track_id``.
+
+    Args:
+        results: records; left as they are.
+        names: name of each category id.
+    """
+    for result in results:
+        yield {**result, 'category_name': names[result['category_id']]}
 
 
 def write_results(path: str | Path, results: Iterable[dict]) -> int:

@@ -195,7 +195,11 @@ def _decode_numba(counts, num_frames: int, size: tuple[int, int], keep: np.ndarr
 def add_intersections(
     detections: VideoMasks, truths: VideoMasks, dets: np.ndarray, gts: np.ndarray, frames: range, total: np.ndarray
 ) -> None:
-    """Add the pixels that rows ``dets`` (D,) and ``gts`` (G,) share in ``frames`` to ``total``, int64 (D, G)."""
+    """Add the pixels that rows ``dets`` (D,) and ``gts`` (G,) share in ``frames`` to ``total``.
+
+    Args:
+        total: int64 (1, D, G) for the sum over the frames, or (F, D, G) for that of each of the frames.
+    """
     if detections.offsets is not None:
         get_kernels(True).add_intersections(
             detections.starts,
@@ -225,7 +229,21 @@ def add_intersections(
             _rles(detections, dets[d_rows], frame), _rles(truths, gts[g_rows], frame), [0] * g_rows.size
         )
         # iou = i / (a_d + a_g - i), solved for the integer i; the error is far below 1/2.
-        total[np.ix_(d_rows, g_rows)] += np.rint(iou * (d_area + g_area) / (1 + iou)).astype(np.int64)
+        of_frame = total[(frame - frames.start) % len(total)]
+        of_frame[np.ix_(d_rows, g_rows)] += np.rint(iou * (d_area + g_area) / (1 + iou)).astype(np.int64)
+
+
+def frame_intersections(ones: VideoMasks, others: VideoMasks, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Pixels that the tracks ``rows`` (A,) of one and ``columns`` (B,) of the other share in each frame.
+
+    Returns:
+        int64 (T, A, B).
+    """
+    num_frames = ones.areas.shape[1]
+    shared = np.zeros((num_frames, rows.size, columns.size), dtype=np.int64)
+    if shared.size:
+        add_intersections(ones, others, rows, columns, range(num_frames), shared)
+    return shared
 
 
 def _rles(masks: VideoMasks, rows: np.ndarray, frame: int) -> list[dict]:

@@ -8,20 +8,24 @@ docs/stability.md has the definitions. A track is visible in the frames in which
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from .column_runs import ColumnRuns
-from .detections import ALL_CATEGORIES, VideoDetections, read_detections
+from .detections import (
+    ALL_CATEGORIES,
+    MIN_SCORE,
+    VideoDetections,
+    check_min_score,
+    read_detections,
+    taking_part,
+)
 from .ground_truth import GroundTruth, TruthVideo
 from .progress import progress_bar
-from .rle import add_intersections
+from .rle import frame_intersections
 from .stability_result import StabilityResult, TrackStability
 
-#: Predictions of a lower score take no part; the pictures of tools/test.py and tools/infer_video.py have the same.
-MIN_SCORE = 0.3
 #: A frame is missed below the first frame IoU, covered from the second on.
 MISSED_IOU, COVERED_IOU = 0.1, 0.5
 #: Of IoUs that differ by less (100 ranks of this), the higher score wins the match.
@@ -58,17 +62,6 @@ def evaluate_stability(
     return measure_stability(truth, detections, class_agnostic, min_score)
 
 
-def check_min_score(min_score: float) -> float:
-    """``min_score`` itself.
-
-    Raises:
-        ValueError: If it is not a finite number.
-    """
-    if not math.isfinite(min_score):
-        raise ValueError(f'the least score of the temporal stability is {min_score}: expected a finite number')
-    return float(min_score)
-
-
 def measure_stability(
     truth: GroundTruth,
     detections: list[VideoDetections],
@@ -81,22 +74,12 @@ def measure_stability(
     num_predictions = 0
     with progress_bar(len(truth.videos), 'stability', 'video') as bar:
         for video, found in zip(truth.videos, detections, strict=True):
-            rows = {group: _taking_part(found, group, min_score) for group in found.groups}
+            rows = {group: taking_part(found, group, min_score) for group in found.groups}
             num_predictions += sum(dets.size for dets in rows.values())
             for group, gts in _truth_groups(video, class_agnostic):
                 tracks += _measure_group(video, found, rows.get(group, gts[:0]), gts)
             bar.update()
     return StabilityResult(tracks, min_score, num_predictions)
-
-
-def _taking_part(found: VideoDetections, group: int, min_score: float) -> np.ndarray:
-    """Rows of a group by descending score: int64 (D,)."""
-    rows = found.groups[group]
-    rows = rows[found.scores[rows] >= min_score]
-    if group != ALL_CATEGORIES:
-        return rows
-    # One object has a record in every category that it was seen as.
-    return rows[np.sort(np.unique(found.identities[rows], return_index=True)[1])]
 
 
 def _truth_groups(video: TruthVideo, class_agnostic: bool) -> Iterator[tuple[int, np.ndarray]]:
@@ -149,9 +132,7 @@ def frame_overlaps(
     Returns:
         two int64 (T, D, G).
     """
-    shared = np.zeros((video.length, dets.size, gts.size), dtype=np.int64)
-    for frame in range(video.length if shared.size else 0):
-        add_intersections(found.masks, video.masks, dets, gts, range(frame, frame + 1), shared[frame])
+    shared = frame_intersections(found.masks, video.masks, dets, gts)
     union = found.masks.areas[dets].T[:, :, None] + video.masks.areas[gts].T[:, None, :] - shared
     return shared, union
 

@@ -14,6 +14,7 @@ from .progress import announce_reading
 
 #: Areas and RLE run ends are kept as int32.
 MAX_PIXELS = 2**31 - 1
+_LONGEST_SHOWN = 100
 
 
 class EvalInputError(ValueError):
@@ -28,7 +29,8 @@ def fail(source: str, record: str, field: str, found: str, fix: str) -> NoReturn
 
 def shown(value: Any) -> str:
     """A short repr of a value of any size."""
-    return reprlib.repr(value)
+    text = reprlib.repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f'{text[: _LONGEST_SHOWN - 3]}...'
 
 
 def load_json(path: str | Path) -> Any:

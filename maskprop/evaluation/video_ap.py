@@ -30,36 +30,49 @@ class VideoAPResult:
         metrics: {name of ``METRIC_NAMES``: number in 0..1}; -1 where there is no ground truth to count.
         per_category: {category id: AP}, -1 likewise; empty if class-agnostic.
         category_names: {category id: name}.
-        precision: float64 (T, R, K, A): by IoU threshold, recall threshold, category and area range.
         matches: K entries, the detections of each category over all videos (see ``bootstrap``).
+        counted: int64 (C,), which of the K have ground truth.
+        counted_precision: float64 (T, R, C, A): by IoU threshold, recall threshold, category and area range.
         num_videos: V. use_numba: which form the kernels took.
     """
 
     metrics: dict[str, float]
     per_category: dict[int, float]
     category_names: dict[int, str]
-    precision: np.ndarray
     matches: list[CategoryMatches]
+    counted: np.ndarray
+    counted_precision: np.ndarray
     num_videos: int
     use_numba: bool
+
+    @property
+    def precision(self) -> np.ndarray:
+        """float64 (T, R, K, A): ``counted_precision`` among -1 for the categories without ground truth."""
+        thresholds, recalls, _, areas = self.counted_precision.shape
+        precision = np.full((thresholds, recalls, len(self.matches), areas), -1.0)
+        precision[:, :, self.counted] = self.counted_precision
+        return precision
 
     def __getitem__(self, name: str) -> float:
         return self.metrics[name]
 
     def to_dict(self) -> dict[str, Any]:
-        """What metrics.json holds: the 12 names and ``per_category`` ({category id: AP}), at full precision."""
-        return {**self.metrics, 'per_category': {str(key): ap for key, ap in self.per_category.items()}}
+        """What metrics.json holds, at full precision: the 12 names, and ``per_category`` ({category id: AP}) and
+        ``category_names`` ({category id: name}) of the categories with ground truth."""
+        counted = {str(key): ap for key, ap in self.per_category.items() if ap >= 0}
+        names = {key: self.category_names[int(key)] for key in counted}
+        return {**self.metrics, 'per_category': counted, 'category_names': names}
 
     def table(self) -> str:
-        """The 12 numbers and the AP of each category, in percent; '-' where there is no ground truth."""
+        """The 12 numbers, and the AP of each category with ground truth, in percent; '-': nothing to count."""
         head = ' '.join(f'{name:>6}' for name in METRIC_NAMES)
         lines = ['Video AP (%)', head, ' '.join(f'{_percent(self.metrics[name]):>6}' for name in METRIC_NAMES)]
-        if self.per_category:
-            width = max(8, *(len(name) for name in self.category_names.values()))
+        counted = {key: ap for key, ap in self.per_category.items() if ap >= 0}
+        if counted:
+            width = max(8, *(len(self.category_names[key]) for key in counted))
             lines += ['', f'{"id":>6}  {"category":<{width}}  {"AP":>6}']
             lines += [
-                f'{key:>6}  {self.category_names[key]:<{width}}  {_percent(ap):>6}'
-                for key, ap in self.per_category.items()
+                f'{key:>6}  {self.category_names[key]:<{width}}  {_percent(ap):>6}' for key, ap in counted.items()
             ]
         return '\n'.join(lines)
 
@@ -147,19 +160,27 @@ def summarize(
     """
     if copies is None:
         copies = np.ones(len(truth.videos), dtype=np.int64)
-    by_area = [curves(matches, area, MAX_DETS, truth.use_numba, copies) for area in range(len(AREA_NAMES))]
+    counted = np.array([k for k, category in enumerate(matches) if category.num_gts[0].any()], dtype=np.int64)
+    used = [matches[k] for k in counted]
+    by_area = [curves(used, area, MAX_DETS, truth.use_numba, copies) for area in range(len(AREA_NAMES))]
     precision = np.stack([of_area[0] for of_area in by_area], axis=-1)
     overall = by_area[0][0]
     numbers = [overall, overall[IOU_THRESHOLDS == 0.5], overall[IOU_THRESHOLDS == 0.75]]
     numbers += [of_area[0] for of_area in by_area[1:]]
-    numbers += [curves(matches, 0, max_dets, truth.use_numba, copies)[1] for max_dets in (1, 10)]
+    numbers += [curves(used, 0, max_dets, truth.use_numba, copies)[1] for max_dets in (1, 10)]
     numbers += [of_area[1] for of_area in by_area]
-    per_category = (
-        {}
-        if class_agnostic
-        else {category: mean_of_counted(overall[:, :, k]) for k, category in enumerate(truth.categories)}
-    )
+    per_category = {} if class_agnostic else dict.fromkeys(truth.categories, -1.0)
+    names = list(truth.categories)
+    for place, k in enumerate(counted.tolist() if per_category else []):
+        per_category[names[k]] = mean_of_counted(overall[:, :, place])
     metrics = {name: mean_of_counted(values) for name, values in zip(METRIC_NAMES, numbers, strict=True)}
     return VideoAPResult(
-        metrics, per_category, truth.categories, precision, matches, len(truth.videos), truth.use_numba
+        metrics,
+        per_category,
+        truth.categories,
+        matches,
+        counted,
+        precision,
+        len(truth.videos),
+        truth.use_numba,
     )

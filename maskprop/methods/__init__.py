@@ -7,6 +7,7 @@ of those is built by its registry name and typed by a protocol.
 import maskprop.ops  # noqa: F401  mmcv needs its kernels before mmdet.models is imported
 
 # isort: split
+import maskprop.methods.ensemble_vis
 import maskprop.methods.feelvos
 import maskprop.methods.flow
 import maskprop.methods.mask2former_vis

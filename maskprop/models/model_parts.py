@@ -128,9 +128,8 @@ def start_stream(
     Raises:
         ValueError: a part needs a head that the model lacks, or the parts do not go together.
     """
-    refine = 'refinement_head' in heads if options.refine is None else options.refine
-    if refine and 'refinement_head' not in heads:
-        raise ValueError('refine=True needs a refinement_head, and the model has none')
+    refined = _role_key('refine', options.refine, 'refinement_head', heads)
+    classified = _role_key('classify', options.classify, 'classification_head', heads)
     linker = TASK_UTILS.build(options.linker)
     for part in (linker, propagator if linker.needs_clips else None):
         if missing := sorted(set(getattr(part, 'needs', ())) - {'image', *heads}):
@@ -144,11 +143,19 @@ def start_stream(
         clip_radius=options.clip_radius,
         fill=options.fill,
         output_mask=options.output_mask,
-        refined='refinement_head' if refine else None,
+        refined=refined,
+        classified=classified,
         history_filler=history_filler(heads, options.history_fill),
         score_rule=options.score_rule,
         min_frames=options.min_frames,
     )
+
+
+def _role_key(option: str, wanted: bool | None, key: str, heads: Mapping[str, VideoHead]) -> str | None:
+    """The key of the head that has a role, or None; by default where the model has that head."""
+    if wanted and key not in heads:
+        raise ValueError(f'{option}=True needs a {key}, and the model has none')
+    return key if key in heads and wanted is not False else None
 
 
 def history_filler(heads: Mapping[str, VideoHead], options: dict | None) -> FrameFiller | None:

@@ -63,22 +63,25 @@ class VideoInstances:
             place = self._masks.append(result.masks[row])
             self._tracks[track_id].append(result.frame_index, place, result.labels[row], result.scores[row])
 
-    def rename(self, final_ids: Mapping[int, int]) -> None:
+    def rename(self, final_ids: Mapping[int, int | None]) -> None:
         """Give ids their final names; those that get the same one are joined. No mask is read.
 
         Joined tracks are in the order of their frames, and of a frame that several of them are in, the best-scored
         mask is kept. Class scores of their clips are added up.
 
         Args:
-            final_ids: the final id of each provisional one; those left out keep theirs.
+            final_ids: the final id of each provisional one; those left out keep theirs, and None drops a track.
         """
         groups: dict[int, list[_Track]] = defaultdict(list)
         for track_id, track in self._tracks.items():
             groups[final_ids.get(track_id, track_id)].append(track)
+        groups.pop(None, None)
         sums: dict[int, dict[int, list]] = defaultdict(dict)
         clips: dict[int, int] = defaultdict(int)
         for track_id, by_label in self._sums.items():
             final_id = final_ids.get(track_id, track_id)
+            if final_id is None:
+                continue
             clips[final_id] += self._clips[track_id]
             for label, (total, count) in by_label.items():
                 before, earlier = sums[final_id].get(label, (0.0, 0))

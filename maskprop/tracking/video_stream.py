@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -48,6 +48,8 @@ class StreamOptions:
         output_mask: the final mask at t is the ``'detection'``'s or the ``'propagated'`` one at offset 0.
         refine: the final masks are the refinement head's; ``None``: where the model has one. Only final masks are
             refined, not those that are propagated or filled.
+        classify: detections' classes and scores are those of the classification head; ``None``: where the model
+            has one.
         history_fill: keyword arguments of the filler that the attention head makes, which fills missed objects
             online (:class:`~maskprop.methods.objprop.history_filler.HistoryFiller`); ``None``: no such filling.
         score_rule: an id's scores, see :class:`~maskprop.tracking.video_instances.VideoInstances`.
@@ -65,6 +67,7 @@ class StreamOptions:
     fill: bool = False
     output_mask: str = 'detection'
     refine: bool | None = None
+    classify: bool | None = None
     history_fill: dict | None = None
     score_rule: str = 'with_category'
     min_frames: int = 1
@@ -93,6 +96,7 @@ class VideoStream:
         fill: fill missed frames from the clips that carry the id.
         output_mask: the final mask is the ``'detection'``'s or the ``'propagated'`` one at offset 0.
         refined: the key of ``Frame.codes`` whose masks are final in place of the detector's, where there are any.
+        classified: the key of ``Frame.codes`` whose class scores are taken in place of the detector's.
         history_filler: fills a frame right after linking, from the frames before it; for linkers that need no
             clips.
         score_rule, min_frames: see :class:`~maskprop.tracking.video_instances.VideoInstances`.
@@ -112,6 +116,7 @@ class VideoStream:
         fill: bool = False,
         output_mask: str = 'detection',
         refined: str | None = None,
+        classified: str | None = None,
         history_filler: FrameFiller | None = None,
         score_rule: str = 'with_category',
         min_frames: int = 1,
@@ -142,6 +147,7 @@ class VideoStream:
         self.radius = clip_radius if linker.needs_clips else 0
         self.output_mask = output_mask
         self.refined = refined
+        self.classified = classified
         self.filler = GapFiller() if fill else None
         self.history_filler = history_filler
         self.instances = VideoInstances(score_rule, min_frames)
@@ -182,6 +188,8 @@ class VideoStream:
             RuntimeError: the video was finished.
         """
         self._check_open()
+        if self.classified in frame.codes:
+            frame = replace(frame, class_scores=frame.codes[self.classified].values)
         self._ring.append(frame)
         self._seen += 1
         return self._process_clip() if self._seen > self.radius else []
@@ -221,7 +229,7 @@ class VideoStream:
         propagator = self.propagator if self.linker.needs_clips else None
         parts = [part for part in (self.linker, propagator, self.history_filler) if part is not None]
         wanted = {name for part in parts for name in getattr(part, 'needs', ())}
-        return wanted if self.refined is None else wanted | {self.refined}
+        return wanted | ({self.refined, self.classified} - {None})
 
     def _process_clip(self) -> list[FrameResult]:
         """Propagate, link and score the clip centred at the next frame."""

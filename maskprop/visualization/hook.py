@@ -35,6 +35,7 @@ class VideoVisualizationHook(Hook):
         write_frames: write the images.
         write_video: write the mp4.
         write_strip: write the strip.
+        upscale: whole factor by which pictures and video are larger than the frames, as for small ones.
 
     Attributes:
         failed: what went wrong, by the names of the videos that could not be drawn. That never ends a test or a
@@ -51,9 +52,12 @@ class VideoVisualizationHook(Hook):
         write_frames: bool = True,
         write_video: bool = True,
         write_strip: bool = True,
+        upscale: int = 1,
     ) -> None:
         if not fps > 0 or num_columns < 1:
             raise ValueError(f'fps must be above 0 and num_columns at least 1, got {fps} and {num_columns}')
+        if isinstance(upscale, bool) or not isinstance(upscale, int) or upscale < 1:
+            raise ValueError(f'upscale must be a whole number of at least 1, got {upscale!r}')
         self.out_dir = Path(out_dir)
         self.min_score = min_score
         self.max_videos = max_videos
@@ -62,6 +66,7 @@ class VideoVisualizationHook(Hook):
         self.write_frames = write_frames
         self.write_video = write_video
         self.write_strip = write_strip
+        self.upscale = upscale
         self.failed: dict[str, Exception] = {}
         self._num_drawn = 0
         self._videos: dict[int, tuple[int, str]] = {}
@@ -128,7 +133,7 @@ class VideoVisualizationHook(Hook):
         path = self.out_dir / f'{name}.mp4'
         with VideoWriter(path, self.fps) if self.write_video else nullcontext() as video:
             for t, frame_path in enumerate(paths):
-                picture = draw_tracks(mmcv.imread(str(frame_path)), tracks, t)
+                picture = draw_tracks(mmcv.imread(str(frame_path)), tracks, t, upscale=self.upscale)
                 if self.write_frames:
                     write_image(self.out_dir / name / f'{t:05d}.jpg', picture)
                 if video is not None:

@@ -9,13 +9,14 @@ import numpy as np
 
 from maskprop.datasets.rle import decode_mask
 from maskprop.visualization.palette import track_color
-from maskprop.visualization.text import contrasting, paste_text, text_alpha
+from maskprop.visualization.text import contrasting, cut_text, isolate, paste_text, text_alpha
 
 # An RLE {size, counts}, polygons [[x0, y0, x1, y1, ...], ...], or None.
 Segmentation = dict | list | None
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, right and bottom exclusive
 
 MIN_SHORT_SIDE = 360  # pixels: text on anything smaller can't be read
+NAME_SHARE = 0.4  # of the picture's width: longer class names are cut
 
 
 def display_scale(height: int, width: int) -> int:
@@ -28,21 +29,23 @@ def draw_instances(
     masks: Sequence[Segmentation | np.ndarray],
     ids: Sequence[int],
     labels: Sequence[str] | None = None,
-    scores: Sequence[float] | None = None,
+    scores: Sequence[float | None] | None = None,
     *,
     alpha: float = 0.45,
-    upscale: int | None = None,
+    show_ids: bool = True,
+    upscale: int | None = 1,
     font_size: int | None = None,
 ) -> np.ndarray:
-    """Draws instances, the largest first, so that small ones stay visible.
+    """Draws instances, the largest first, so that small ones stay visible, with labels such as '#3 person .92'.
 
     Args:
         frame_bgr: (h, w, 3) uint8; left as it is.
         masks: one per instance: (h, w) array, RLE, polygons as in YouTube-VIS files, or None (not visible).
         ids: track id of each instance; decides its colour.
-        labels: class names; None draws no text unless there are scores.
-        scores: written after the name with two digits; None leaves them out.
+        labels: class names, cut at ``NAME_SHARE`` of the width; None draws no text unless there are scores.
+        scores: written after the name with two digits; None leaves them out, all or one.
         alpha: opacity of the fill, 0 to 1.
+        show_ids: write the track id before the name, where there is a text at all.
         upscale: whole factor by which the picture is larger than the frame; None: ``display_scale``.
         font_size: pixels of the picture; None: by its size.
 
@@ -65,12 +68,25 @@ def draw_instances(
     for i in order:
         _contour(image, drawn[i], track_color(ids[i]))
     taken: list[Box] = []
+    if labels is None and scores is None:
+        return image
+    size = default_font_size(*image.shape[:2]) if font_size is None else font_size
     for i in sorted(order, key=lambda i: ids[i]):  # not by area, so that labels keep their places over time
-        text = _label_text(i, labels, scores)
+        name = None if labels is None else cut_text(labels[i], size, round(NAME_SHARE * image.shape[1]))
+        text = label_text(ids[i] if show_ids else None, name, None if scores is None else scores[i])
         if text:
-            size = default_font_size(*image.shape[:2]) if font_size is None else font_size
             taken.append(_draw_label(image, drawn[i], text, size, track_color(ids[i]), taken))
     return image
+
+
+def label_text(track_id: int | None, name: str | None, score: float | None) -> str:
+    """'#3 person .92'; what is None is left out."""
+    parts = (
+        None if track_id is None else f'#{track_id}',
+        name and isolate(name),
+        None if score is None else f'{score:.2f}'.removeprefix('0'),
+    )
+    return ' '.join(part for part in parts if part)
 
 
 def enlarge(frame_bgr: np.ndarray, scale: int) -> np.ndarray:
@@ -124,11 +140,6 @@ def _contour(image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thickness + 1, 2 * thickness + 1))
     inside = cv2.erode(mask.astype(np.uint8), kernel, borderValue=1)
     image[mask & (inside == 0)] = color
-
-
-def _label_text(i: int, labels: Sequence[str] | None, scores: Sequence[float] | None) -> str:
-    parts = [] if labels is None else [labels[i]]
-    return ' '.join(parts if scores is None else [*parts, f'{scores[i]:.2f}'])
 
 
 def _draw_label(

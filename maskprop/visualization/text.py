@@ -1,8 +1,9 @@
-"""Readable text on images: anti-aliased, with a background box, in any script that the machine has a font for."""
+"""Readable text on images: anti-aliased, cut at a width, in any script that the machine has a font for."""
 
 from __future__ import annotations
 
 import os
+import unicodedata
 import warnings
 from functools import cache, lru_cache
 from pathlib import Path
@@ -11,9 +12,12 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
 FONT_VARIABLE = 'MASKPROP_FONT'  # of the environment: a font file to draw with, before all others
+ELLIPSIS = '…'
+_LAYOUT = dict(direction='ltr') if features.check('raqm') else {}  # else Pillow lays out no bidirectional text
+_LEFT_TO_RIGHT = '\u200e'  # a mark that is not drawn
 
 
 def _own_font() -> str:
@@ -28,7 +32,8 @@ def _font(path: str, size: int) -> ImageFont.FreeTypeFont:
 @cache
 def _characters(path: str) -> frozenset[int]:
     try:
-        return frozenset(FT2Font(path).get_charmap())
+        font = FT2Font(path)
+        return frozenset(font.get_charmap() if font.scalable else ())  # pictures of emoji have one size
     except (OSError, RuntimeError):  # no font that FreeType reads
         return frozenset()
 
@@ -45,18 +50,33 @@ def _find_font(wanted: frozenset[int]) -> str | None:
 
 @lru_cache(maxsize=1)
 def _system_fonts() -> list[str]:
-    return sorted(font_manager.findSystemFonts())
+    # LastResort has a box for every character
+    return sorted(path for path in font_manager.findSystemFonts() if 'LastResort' not in path)
 
 
-def _drawable(text: str) -> tuple[str, str]:
-    """The text as it can be drawn, in one line, and the font."""
-    text = ''.join(c if c.isprintable() else ' ' for c in text)
-    font = _find_font(frozenset(ord(c) for c in text if not c.isascii()) | set(b'Aa0'))
-    if font is None:
-        _warn_once(text)
-        has = _characters(_own_font())
-        text = ''.join(c if ord(c) in has else f'U+{ord(c):X}' for c in text)  # tells classes apart
-    return text, font or _own_font()
+@lru_cache(maxsize=1024)
+def _runs(text: str) -> tuple[tuple[str, str], ...]:
+    """The text as it can be drawn, in one line, in pieces of one font each: (piece, font)."""
+    text = ''.join(c if c.isprintable() or c == _LEFT_TO_RIGHT else ' ' for c in text)
+    if (font := _find_font(frozenset(map(ord, text)))) is not None:
+        return ((text, font),)
+    runs: list[tuple[str, str]] = []
+    for character in text:
+        font = _font_of(character, runs[-1][1] if runs else _own_font())
+        if font is None:
+            _warn_once(text)
+        # the number of a character that no font has tells classes apart
+        piece, font = (character, font) if font else (f'U+{ord(character):X}', _own_font())
+        if runs and runs[-1][1] == font:
+            runs[-1] = (runs[-1][0] + piece, font)
+        else:
+            runs.append((piece, font))
+    return tuple(runs)
+
+
+def _font_of(character: str, before: str) -> str | None:
+    """The font of the characters before it if it has this one, so that pieces are long."""
+    return before if ord(character) in _characters(before) else _find_font(frozenset([ord(character)]))
 
 
 def _warn_once(text: str, _warned: list[str] = []) -> None:  # noqa: B006
@@ -81,13 +101,39 @@ def text_alpha(text: str, size: int) -> np.ndarray:
     Returns:
         (h, w) float32 in [0, 1], read-only; h depends on the size alone, so that labels line up.
     """
-    text, path = _drawable(text)
-    font, (ascent, descent) = _font(path, size), _font(_own_font(), size).getmetrics()
-    image = Image.new('L', (max(1, round(font.getlength(text))), ascent + descent))
-    ImageDraw.Draw(image).text((0, ascent), text, font=font, fill=255, anchor='ls')
+    runs = _runs(text)
+    widths = [_font(path, size).getlength(piece, **_LAYOUT) for piece, path in runs]
+    ascent, descent = _font(_own_font(), size).getmetrics()
+    image = Image.new('L', (max(1, round(sum(widths))), ascent + descent))
+    left = 0.0
+    for (piece, path), width in zip(runs, widths, strict=True):
+        font = _font(path, size)
+        ImageDraw.Draw(image).text((left, ascent), piece, font=font, fill=255, anchor='ls', **_LAYOUT)
+        left += width
     alpha = np.asarray(image, dtype=np.float32) / 255
     alpha.setflags(write=False)
     return alpha
+
+
+def isolate(text: str) -> str:
+    """A name that may be read from the right, Hebrew or Arabic, so that what follows it stands right of it."""
+    from_the_right = any(unicodedata.bidirectional(c) in ('R', 'AL') for c in text)
+    return text + _LEFT_TO_RIGHT if from_the_right and _LAYOUT else text
+
+
+@lru_cache(maxsize=1024)
+def cut_text(text: str, size: int, width: int) -> str:
+    """A line of text, cut with an ellipsis if it is wider than ``width`` pixels; one character stays at least."""
+    # an accent, which takes no width, stays with its letter
+    first = next((i for i in range(1, len(text)) if not unicodedata.combining(text[i])), len(text))
+    if first == len(text) or text_alpha(text, size).shape[1] <= width:
+        return text
+    fitting, too_long = 1, len(text)
+    while too_long - fitting > 1:
+        middle = (fitting + too_long) // 2
+        fits = text_alpha(text[:middle] + ELLIPSIS, size).shape[1] <= width
+        fitting, too_long = (middle, too_long) if fits else (fitting, middle)
+    return text[: max(fitting, first)].rstrip() + ELLIPSIS
 
 
 def paste_text(image: np.ndarray, text: str, xy: tuple[int, int], size: int, color: tuple[int, int, int]) -> None:

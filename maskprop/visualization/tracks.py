@@ -33,9 +33,11 @@ def draw_tracks(
 ) -> np.ndarray:
     """Draws all tracks at one frame index; ``options`` as in ``draw_instances``."""
     here = [track for track in tracks if track.segmentations[frame] is not None]
-    labels = [t.label if t.score is None else f'{t.label} {t.score:.2f}' for t in here]
-    masks = [track.segmentations[frame] for track in here]
-    return draw_instances(frame_bgr, masks, [t.id for t in here], labels if show_labels else None, **options)
+    masks, ids = [track.segmentations[frame] for track in here], [track.id for track in here]
+    if not show_labels:
+        return draw_instances(frame_bgr, masks, ids, **options)
+    labels, scores = [track.label for track in here], [track.score for track in here]
+    return draw_instances(frame_bgr, masks, ids, labels, scores, **options)
 
 
 def tracks_from_results(

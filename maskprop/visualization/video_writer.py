@@ -1,18 +1,23 @@
-"""An mp4 written frame by frame."""
+"""A video file written frame by frame."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from maskprop.utils.errors import UserError
+from maskprop.visualization.h264 import SUFFIXES, H264Encoder, has_h264
+
 MAX_RATE = 2**16 - 1  # MPEG-4's largest numerator of frames a second
 
 
-class CodecError(RuntimeError):
+class CodecError(UserError, RuntimeError):
     """OpenCV can't encode a video as asked; the message says what to use."""
 
 
@@ -25,11 +30,12 @@ class VideoWriter:
     Args:
         path: the file to make; its folder is made too.
         fps: frames a second, written at the nearest rate that MPEG-4 holds: 66.667 as 66.67.
-        codec: FOURCC; 'mp4v' comes with every OpenCV wheel ('avc1', where OpenCV has it, plays in browsers).
+        codec: 'h264', which browsers play and PyAV writes, or a FOURCC for OpenCV: 'mp4v' comes with every wheel.
+            None: H.264 where PyAV is installed (``pip install "maskprop[video]"``), else 'mp4v'.
 
     Raises:
         ValueError: fps not above 0; a frame that isn't (h, w, 3) uint8 or as large as the first; no frame.
-        CodecError: OpenCV can't encode with this codec into this kind of file.
+        CodecError: this codec can't be encoded into this kind of file.
         OSError: the file could not be written to its end, as on a full disk; one that was there before is kept.
 
     Example:
@@ -38,19 +44,21 @@ class VideoWriter:
         ...         writer.write(frame)
     """
 
-    def __init__(self, path: str | Path, fps: float, codec: str = 'mp4v') -> None:
+    def __init__(self, path: str | Path, fps: float, codec: str | None = None) -> None:
         if not 0 < fps < math.inf:
             raise ValueError(f'{path}: fps must be above 0, got {fps}')
+        self.path = Path(path)
+        if codec is None:
+            codec = 'h264' if has_h264() and self.path.suffix.lower() in SUFFIXES else 'mp4v'
         if len(codec) != 4:
             raise ValueError(f'{path}: a codec is named by four characters such as mp4v, got {codec!r}')
-        self.path = Path(path)
         self.fps = nearest_rate(fps)
         self.codec = codec
         self.num_frames = 0
         # The suffix stays: it tells OpenCV the kind of file.
         self._temporary = self.path.with_name(f'.{self.path.stem}.{os.getpid()}.tmp{self.path.suffix}')
         self._shape: tuple[int, ...] = ()
-        self._writer: cv2.VideoWriter | None = None
+        self._writer: cv2.VideoWriter | H264Encoder | None = None
 
     def write(self, frame_bgr: np.ndarray) -> None:
         """Appends a (h, w, 3) uint8 BGR frame."""
@@ -65,15 +73,17 @@ class VideoWriter:
         height, width = frame_bgr.shape[:2]
         if height % 2 or width % 2:
             frame_bgr = cv2.copyMakeBorder(frame_bgr, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        self._writer.write(frame_bgr)
+        with self._naming_the_file():
+            self._writer.write(frame_bgr)
         self.num_frames += 1
 
     def close(self) -> None:
         """Finishes the file and gives it its name."""
         if self._writer is None:
             raise ValueError(f'{self.path}: no frame was written')
-        self._writer.release()
         try:
+            with self._naming_the_file():
+                self._writer.release()
             self._check_whole()
             os.replace(self._temporary, self.path)
         finally:
@@ -82,8 +92,17 @@ class VideoWriter:
     def discard(self) -> None:
         """Drops what was written."""
         if self._writer is not None:
-            self._writer.release()
+            with contextlib.suppress(OSError):
+                self._writer.release()
         self._temporary.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _naming_the_file(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            found = f'could not be written to its end ({error.strerror}); is the disk full?'
+            raise OSError(f'{self.path}: {found}') from error
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -102,9 +121,12 @@ class VideoWriter:
                 f'{self.path}: only {written} of {self.num_frames} frames could be written; is the disk full?'
             )
 
-    def _open(self, shape: tuple[int, ...]) -> cv2.VideoWriter:
+    def _open(self, shape: tuple[int, ...]) -> cv2.VideoWriter | H264Encoder:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         height, width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
+        self._shape = shape
+        if self.codec == 'h264':
+            return self._open_h264((width, height))
         fourcc = cv2.VideoWriter_fourcc(*self.codec)
         writer = cv2.VideoWriter(str(self._temporary), fourcc, self.fps, (width, height))
         if not writer.isOpened():
@@ -115,8 +137,15 @@ class VideoWriter:
                 'Use codec "mp4v" with .mp4 or "MJPG" with .avi; if neither works, mend OpenCV with: '
                 'pip install --force-reinstall opencv-python-headless'
             )
-        self._shape = shape
         return writer
+
+    def _open_h264(self, size: tuple[int, int]) -> H264Encoder:
+        if not has_h264() or self.path.suffix.lower() not in SUFFIXES:
+            raise CodecError(
+                f'{self.path}: H.264 needs PyAV and one of {", ".join(SUFFIXES)}: pip install '
+                '"maskprop[video]", or use the codec "mp4v"'
+            )
+        return H264Encoder(self._temporary, self.fps, size)
 
 
 def nearest_rate(fps: float) -> float:

@@ -15,7 +15,6 @@ from urllib.error import HTTPError
 from urllib.parse import unquote, urlparse
 from urllib.request import Request, urlopen
 
-import torch
 from tqdm import tqdm
 
 from maskprop.utils.folder_lock import hold_folder
@@ -31,6 +30,8 @@ class DownloadError(ConnectionError):
 
 def cache_folder() -> Path:
     """Where downloads are kept: torch hub's folder, which TORCH_HOME moves."""
+    import torch  # not at the top: names are looked up before the seconds that this takes
+
     return Path(torch.hub.get_dir()) / 'checkpoints'
 
 

@@ -148,3 +148,28 @@ def test_a_second_set_is_pasted_from_the_first(tmp_path):
     assert 'pasted/annotations/train.json' in data.details['outputs'] and data.name != 'data/1'
     plain = plan_study(write_study(tmp_path, base, HEADS, seeds=(1,)), tmp_path / 'out')[0]
     assert plain.name == 'data/1' and set(plain.settings) == {'arguments'}
+
+
+def test_a_row_with_a_config_of_its_own_trains_and_is_tested_with_it(tmp_path):
+    other = str(Path('configs/masktrack_rcnn/masktrack_rcnn_tiny_synthetic.py').resolve())
+    train = dict(name='track', options={'model.frozen': ['detector']})
+    rows = [
+        *HEADS,
+        dict(name='b', config=other, train=train),
+        dict(name='c', config=other, variant=dict(fill=True), train=train),
+    ]
+    jobs = plan_study(write_study(tmp_path, str(Path(BASE).resolve()), rows, seeds=(1,)), tmp_path / 'out')
+    heads = {job.name.split('/')[1].rpartition('_')[0]: job for job in jobs if job.level == 'heads'}
+    tests = [job for job in jobs if job.level == 'test']
+    assert heads['heads'].details['cfg'].model.get('track_head') is None
+    assert heads['track'].details['cfg'].model.track_head.type == 'TrackHead'
+    assert heads['track'].details['cfg'].model.frozen == ['detector']
+    assert [list(job.details['rows']) for job in tests] == [['heads'], ['b', 'c']]
+    assert [job.details['cfg'].model.linker.type for job in tests] == ['ClipLinker', 'MaskTrackLinker']
+
+
+def test_rows_with_other_configs_share_no_training(tmp_path):
+    other = str(Path('configs/masktrack_rcnn/masktrack_rcnn_tiny_synthetic.py').resolve())
+    rows = [*HEADS, dict(name='b', config=other, train=dict(name='heads'))]
+    with pytest.raises(ConfigError, match="row b: another training is named 'heads' too"):
+        plan_study(write_study(tmp_path, str(Path(BASE).resolve()), rows), tmp_path / 'out')

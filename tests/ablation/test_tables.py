@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+from dataclasses import replace
 from statistics import mean, stdev
 
 import pytest
@@ -13,7 +15,9 @@ from maskprop.ablation.jobs import Job
 from maskprop.ablation.plots import write_plot
 from maskprop.ablation.study import Row, Study, slug
 from maskprop.ablation.tables import (
+    RowCost,
     RowScores,
+    format_csv,
     format_table,
     level_seconds,
     mean_and_spread,
@@ -142,6 +146,24 @@ def test_table_by_hand(table):
     assert 'seeds 1, 2' in text and '50 resamples' in text and 'of a paper' in text and 'A note.' in text
     assert 'test 90 s' not in text and 'test 2 min' in text and 'tools/ablate.py study.py' in text
     assert level_seconds(table) == {'test': 90.0}
+
+
+def test_stability_and_costs_have_a_table_of_their_own(table, monkeypatch):
+    study = replace(table.details['study'], stability=True, costs=True)
+    costs = {row.name: RowCost(12.34, 1000 + n) for n, row in enumerate(ROWS)}
+    measured = []
+    monkeypatch.setattr('maskprop.ablation.tables.measure_costs', lambda tests: measured.append(tests) or costs)
+    job = Job('table', table.folder, {}, table.needs, {**table.details, 'study': study})
+    scores = score_study(job)
+    assert [[test.details['seed'] for test in tests] for tests in measured] == [[1]]  # a seed is enough
+    lines = format_table(job, scores).splitlines()
+    start = next(n for n, line in enumerate(lines) if 'id switches' in line)
+    cells = [[cell.strip() for cell in line.split('|')][1:-1] for line in lines[start : start + 5]]
+    assert cells[0] == ['', 'covered', 'missed', 'smoothness', 'id switches', 'frames a second', 'parameters']
+    assert cells[2] == ['perfect', '100.0 ± 0.0', '0.0 ± 0.0', '0.0 ± 0.0', '0 ± 0', '12.3', '1,000']
+    assert cells[4] == ['nothing', '0.0 ± 0.0', '-', '-', '0 ± 0', '12.3', '1,002']
+    rows = list(csv.DictReader(io.StringIO(format_csv(job, scores))))
+    assert rows[0]['frame_recall'] == '1.0' and rows[-1]['missed_share'] == '' and rows[0]['parameters'] == '1000'
 
 
 def test_files_are_written_whole(table, scores):

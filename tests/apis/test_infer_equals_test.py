@@ -17,7 +17,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 import maskprop
-from maskprop.apis import VideoSession, inference_video, init_model
+from maskprop.apis import VideoSession, infer_video_to_folder, inference_video, init_model
+from maskprop.apis.frames import open_frames
 from maskprop.visualization import VideoWriter
 from tests.engine.tiny_config import MASKPROP, tiny_config
 from tests.helpers import write_tiny_ytvis
@@ -127,7 +128,21 @@ def test_tool(files, monkeypatch, capsys):
     model = init_model(config, checkpoint, 'cpu')
     assert results == inference_video(model, video, frame_stride=2)
     captured = capsys.readouterr()
-    assert '4/4' in captured.err and f'{len(results)} results in {out}' in captured.out
+    assert '4/4' in captured.err and re.search(r'video: 4 frames in \S+ s \(\S+ frames/s\); ', captured.out)
+    assert all(str(path) in captured.out for path in Path(out).iterdir())
+
+
+def test_nothing_found_names_the_detector_s_key_and_the_highest_score(files, tmp_path):
+    config, checkpoint, video, _ = files.values()
+    key = 'model.detector.test_cfg.rcnn.score_thr'
+    model = init_model(config, checkpoint, 'cpu', {key: 0.999})
+    report = infer_video_to_folder(model, video, tmp_path, write_video=False, progress=False)
+    found = re.search(
+        rf'{key}=0.999; the highest score in frame 3 is (\S+)\. Lower it: --cfg-options {key}=', *report.notes
+    )
+    session = VideoSession(init_model(config, checkpoint, 'cpu'))
+    session.step(list(open_frames(video))[3])
+    assert float(found[1]) == pytest.approx(max(session.finish()[0].scores), rel=0.05)
 
 
 def test_tool_errors_are_one_line(files, monkeypatch):
@@ -155,6 +170,6 @@ def test_the_page_runs(root, files, monkeypatch, capsys):
         for name, path in files.items():
             snippet = snippet.replace(f"'{name}'", repr(path))
         exec(snippet, namespace)
-    assert 'score' in capsys.readouterr().out
+    assert re.match(r'(square|wide|tall) 0\.\d+ [1-7]\n', capsys.readouterr().out)
     assert namespace['results'] == inference_video(namespace['model'], files['my_video.mp4'])
     assert np.ptp(cv2.imread('strip.png')) > 0

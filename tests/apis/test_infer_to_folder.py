@@ -35,15 +35,18 @@ def mp4(tmp_path):
 @pytest.mark.parametrize('stride, count', [(1, 9), (2, 5)])
 def test_files(tmp_path, mp4, stride, count):
     model, out = ColourModel(), tmp_path / 'a' / 'out'
-    count_of_results = infer_video_to_folder(model, mp4, out, frame_stride=stride, score_thr=0, progress=False)
+    options = dict(frame_stride=stride, score_thr=0, upscale=6, progress=False)
+    report = infer_video_to_folder(model, mp4, out, **options)
     assert sorted(p.name for p in out.iterdir()) == ['overlay.mp4', 'results.json']
     results = json.loads((out / 'results.json').read_text())
-    assert len(results) == count_of_results
+    assert (report.num_frames, report.num_results, report.name) == (count, len(results), 'mine')
+    assert report.objects == {'red': 1, 'blue': 1} and report.seconds > 0
+    assert report.files == [out / 'results.json', out / 'overlay.mp4']
+    assert [r['category_name'] for r in results] == ['red', 'blue']
     assert results == inference_video(model, mp4, frame_stride=stride)
     assert all(r['video_id'] == 1 and len(r['segmentations']) == count for r in results)
     capture = cv2.VideoCapture(str(out / 'overlay.mp4'))
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10 / stride)
-    assert capture.get(cv2.CAP_PROP_FRAME_HEIGHT) == 60 * 6  # enlarged to be readable
     frames = []
     while (read := capture.read())[0]:
         frames.append(read[1])
@@ -53,6 +56,15 @@ def test_files(tmp_path, mp4, stride, count):
     for t, frame in enumerate(frames):
         x = 6 * (4 * t * stride + 10)
         np.testing.assert_allclose(frame[6 * 24 : 6 * 27, x : x + 12].mean((0, 1)), expected, atol=12)
+
+
+@pytest.mark.parametrize(
+    'options, size', [({}, (60, 80)), (dict(upscale=3), (180, 240)), (dict(upscale=None), (360, 480))]
+)
+def test_the_overlay_has_the_size_of_the_video_or_as_asked(tmp_path, mp4, options, size):
+    infer_video_to_folder(ColourModel(), mp4, tmp_path / 'out', progress=False, **options)
+    capture = cv2.VideoCapture(str(tmp_path / 'out/overlay.mp4'))
+    assert (capture.get(cv2.CAP_PROP_FRAME_HEIGHT), capture.get(cv2.CAP_PROP_FRAME_WIDTH)) == size
 
 
 def test_no_video(tmp_path, mp4):
@@ -79,17 +91,18 @@ def test_an_overlay_that_fails_costs_no_results(tmp_path, mp4, where, monkeypatc
     out = tmp_path / 'out'
     with pytest.raises((VideoError, OSError), match='No space left'), warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        infer_video_to_folder(ColourModel(), mp4, out, score_thr=0, progress=False)
-    assert [p.name for p in out.iterdir()] == ['results.json']
+        infer_video_to_folder(ColourModel(), mp4, out, score_thr=0, save=['csv'], progress=False)
+    assert sorted(p.name for p in out.iterdir()) == ['results.json', 'tracks.csv']
     assert json.loads((out / 'results.json').read_text()) == inference_video(ColourModel(), mp4)
 
 
 def test_score_threshold_of_the_overlay():
     frame, mask = np.zeros((400, 400, 3), np.uint8), np.ones((400, 400), bool)
     result = FrameResult(0, ids=[4, 5], labels=[0, 1], scores=[0.29, 0.3], masks=[mask, mask], filled=[False] * 2)
-    drawn = draw_frame_result(frame, result, ['cat', 'dog'], 0.3)
+    result.class_names = ['cat', 'dog']
+    drawn = draw_frame_result(frame, result, 0.3)
     np.testing.assert_array_equal(drawn[399, 399], np.rint(np.float32(0.45) * np.array(track_color(5))))
-    assert (draw_frame_result(frame, result, ['cat', 'dog'], 0.31) == 0).all()
+    assert (draw_frame_result(frame, result, 0.31) == 0).all()
 
 
 def test_progress_has_the_total(tmp_path, mp4, capfd):

@@ -205,6 +205,12 @@ def test_from_the_hubs_cache(published, checkpoint, root, tmp_path, monkeypatch)
         hub_file('hf://me/other')
     with pytest.raises(DownloadError, match='expected hf://OWNER/NAME'):
         hub_file('hf://me')
+    monkeypatch.setattr(
+        'huggingface_hub.HfApi.list_repo_files', lambda *_, **__: ['a.safetensors', 'b.safetensors', 'README.md']
+    )
+    monkeypatch.setattr('huggingface_hub.snapshot_download', lambda *_, **__: pytest.fail('downloaded'))
+    with pytest.raises(DownloadError, match='has 2 such files: name one of hf://me/big/a.safetensors'):
+        hub_file('hf://me/big')
     monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
     with pytest.raises(DownloadError, match=r'pip install "maskprop\[hub\]"'):
         hub_file('hf://me/mine')

@@ -13,6 +13,7 @@ from maskprop.apis import inference_video, init_model
 from maskprop.apis.propagation_quality import propagation_quality
 from maskprop.apis.variants import run_variants
 from maskprop.engine.config import ConfigError
+from tests.apis.fake_video_model import ColourModel
 from tests.engine.tiny_config import MASKPROP, tiny_config
 from tests.helpers import write_tiny_ytvis
 
@@ -108,3 +109,24 @@ def test_quality_gives_the_propagator_every_frame_between(setting, monkeypatch):
     assert max(seen) == 3
     for gap in (1, 3):
         assert found['propagated'][gap] == expected['propagated'][gap]
+
+
+def test_a_model_without_shared_detections_sees_every_frame_of_each_variant(setting, monkeypatch):
+    """Its results are those of the model run alone; the annotations' detections are no use to it."""
+    _, dataset = setting
+    model = ColourModel()
+    model.dataset_meta = dict(classes=dataset.metainfo['classes'], category_ids=dataset.metainfo['category_ids'])
+    monkeypatch.setattr('maskprop.apis.variants.require_same_classes', lambda *_: None)
+    started, start = [], model.start_video
+
+    def start_video(delay=3):
+        model.delay = delay
+        started.append(start())
+        return started[-1]
+
+    monkeypatch.setattr(model, 'start_video', start_video)
+    found = run_variants(model, dataset, dict(late={}, later=dict(delay=5)), frame_strides=(1, 3))
+    assert [stream.seen for stream in started] == [7, 7, 3, 3] * len(dataset)
+    assert found['late', 1] == found['later', 1]  # whenever a frame is final
+    with pytest.raises(ConfigError, match='ColourModel takes no detections'):
+        run_variants(model, dataset, dict(late={}), ground_truth=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ maskprop.register_all()
 from mmdet.registry import DATASETS  # noqa: E402
 
 from maskprop.datasets.samplers import FrameRequest  # noqa: E402
+from maskprop.datasets.splits import write_split  # noqa: E402
+from tests.datasets.coordinate_set import tiny_gt  # noqa: E402
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FOLDER = CONFIGS / '_base_/datasets'
@@ -38,6 +41,27 @@ def test_a_training_pair_has_the_sizes_of_the_paper(name, tiny_set):
             assert image.gt_instances.masks.masks.shape[1:] == (height, width)
             assert image.ori_shape == (48, 80) and image.img_shape == (height, width)
     assert len(shorter) > 1
+
+
+def test_custom_vis_on_another_config_keeps_its_frame_stride(tmp_path):
+    """The lines of custom_vis below the demo's config (docs/data.md): data and metric take the same frames."""
+    lines = (FOLDER / 'custom_vis.py').read_text()
+    (tmp_path / 'mine.py').write_text(
+        f"_base_ = '{CONFIGS / 'demo/maskprop_tiny_synthetic.py'}'\n" + lines[lines.index('data_root =') :]
+    )
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    for split in ('val', 'test'):
+        dataset, evaluator = cfg[f'{split}_dataloader'].dataset, cfg[f'{split}_evaluator']
+        assert dataset.frame_stride == evaluator.frame_stride == 4
+        assert evaluator.ann_file == dataset.data_root + dataset.ann_file == 'data/my_videos/mini_val.json'
+        assert evaluator.type == 'YTVISMetric' and not evaluator.get('format_only')
+
+
+def test_split_dataset_writes_the_files_that_custom_vis_names(tmp_path):
+    (tmp_path / 'all.json').write_text(json.dumps(tiny_gt()))
+    written = {path.name for path in write_split(tmp_path / 'all.json', 1, 0)[:2]}
+    cfg = Config.fromfile(FOLDER / 'custom_vis.py')
+    assert written == {cfg.train_dataloader.dataset.ann_file, cfg.val_dataloader.dataset.ann_file}
 
 
 @pytest.mark.parametrize('split', ['val', 'test'])

@@ -18,7 +18,7 @@ maskprop.register_all()
 from mmdet.registry import MODELS  # noqa: E402
 
 from maskprop.datasets.instance_crops import InstanceCropDataset  # noqa: E402
-from maskprop.datasets.transforms import CropInstance  # noqa: E402
+from maskprop.datasets.transforms import CropInstance, RandomGamma  # noqa: E402
 from maskprop.datasets.ytvis_json import AnnotationError  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
@@ -139,3 +139,72 @@ def test_config_tests_by_crop(root):
     expected = cv2.resize(cv2.imread(info['img_path'])[y1:y2, x1:x2], cfg.crop_size[::-1])
     assert np.array_equal(dataset[1]['inputs'][0].permute(1, 2, 0).numpy(), expected)
     assert dataset[1]['data_samples'].gt_label.label.tolist() == [int(info['gt_label'])]
+
+
+def test_context_enlarges_the_box_about_its_middle():
+    image = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
+    found = CropInstance(context=1.5).transform(dict(img=image, bbox=[8, 4, 16, 12]))
+    assert np.array_equal(found['img'], image[2:14, 6:18])
+    with pytest.raises(ValueError, match='context'):
+        CropInstance(context=0)
+
+
+@pytest.mark.parametrize('drawn', [-0.3, 0.02, 0.3])
+def test_gamma_takes_what_is_below_a_half_to_as_much_above(drawn, monkeypatch):
+    monkeypatch.setattr(np.random, 'uniform', lambda low, high: drawn if (low, high) == (-0.3, 0.3) else 0.0)
+    below, above = (255 * (0.5 + sign * drawn / 2**0.5) for sign in (-1, 1))
+    image = np.zeros((2, 3, 3), dtype=np.uint8)
+    image[0, 0], image[1, 1] = round(below), 255
+    found = RandomGamma(0.3).transform(dict(img=image.copy()))['img']
+    assert found.dtype == np.uint8 and found[0, 0, 0] == pytest.approx(above, abs=2)
+    assert np.array_equal(found[1], image[1]) and not found[0, 1:].any()
+    assert np.array_equal(RandomGamma(0).transform(dict(img=image))['img'], image)
+    with pytest.raises(ValueError, match='amount'):
+        RandomGamma(0.5)
+
+
+def test_categories_are_labels_and_false_detections_one_more(root):
+    content = json.loads((root / 'annotations/train.json').read_text())
+    numbers = {category['id']: label for label, category in enumerate(content['categories'])}
+    expected = sorted(
+        (f, box, numbers[a['category_id']])
+        for a in content['annotations']
+        for f, box in boxes_in_file(root)[a['id']]
+    )
+
+    def samples(**keys):
+        dataset = load(root, label='category', **keys)
+        found = map(dataset.get_data_info, range(len(dataset)))
+        return [('/'.join(i['img_path'].split('/')[-2:]), list(i['bbox']), int(i['gt_label'])) for i in found]
+
+    assert sorted(samples()) == expected
+    both = samples(background=True)
+    false = [sample for sample in both if sample[2] == len(numbers)]
+    assert sorted(s for s in both if s not in false) == expected
+    assert 5 < len(false) <= len({f for f, *_ in expected}) and both == samples(background=True)
+    for name, (x1, y1, x2, y2), _ in false:
+        assert 0 <= x1 < x2 <= 64 and 0 <= y1 < y2 <= 48
+        for other, (a1, b1, a2, b2), _ in expected:
+            if other == name:
+                shared = max(min(x2, a2) - max(x1, a1), 0) * max(min(y2, b2) - max(y1, b1), 0)
+                assert shared < 0.3 * ((x2 - x1) * (y2 - y1) + (a2 - a1) * (b2 - b1) - shared)
+    for keys, message in ((dict(label='colour'), 'label'), (dict(background=True), 'label=')):
+        with pytest.raises(ValueError, match=message):
+            load(root, **keys)
+
+
+@pytest.mark.parametrize('part', ['reid', 'classifier'])
+def test_the_nets_of_ensemble_vis_make_a_step(part, root):
+    cfg = Config.fromfile(f'configs/ensemble_vis/ensemble_vis_{part}_tiny_synthetic.py')
+    torch.manual_seed(0)
+    np.random.seed(0)
+    keys = {k: v for k, v in cfg.train_dataloader.dataset.items() if k in ('label', 'background')}
+    sampler = dict(num_ids=3, ins_per_id=4) if part == 'reid' else None
+    dataset = load(root, triplet_sampler=sampler, pipeline=cfg.train_dataloader.dataset.pipeline, **keys)
+    batch = pseudo_collate([dataset[i] for i in range(0, len(dataset), 1 + len(dataset) // 6)])
+    net = MODELS.build(cfg.model).train()
+    losses = net(**net.data_preprocessor(batch, True), mode='loss')
+    loss, _ = net.parse_losses(losses)
+    loss.backward()
+    assert torch.isfinite(loss) and list(losses)[0] == dict(reid='triplet_loss', classifier='ce_loss')[part]
+    assert all(p.grad is not None for p in net.parameters())

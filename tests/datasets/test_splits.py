@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskprop.datasets.splits import split_videos, write_split
+from maskprop.datasets.splits import split_videos, videos_of_share, write_split
 from maskprop.datasets.ytvis_json import AnnotationError, find_problems, load_ytvis
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +82,17 @@ def test_sizes_that_leave_a_side_empty(count):
         split_videos(many_videos(), count, 0)
     with pytest.raises(ValueError, match='seed: found -1; expected 0 or more'):
         split_videos(many_videos(), 40, -1)
+
+
+@pytest.mark.parametrize('share, count', [(0.2, 40), (0.001, 1), (0.999, 199), (0.1234, 25)])
+def test_a_share_of_the_videos(write, share, count):
+    assert videos_of_share(write(many_videos()), share) == count
+
+
+@pytest.mark.parametrize('share', [0, 1, 1.5, -0.2, float('nan')])
+def test_shares_that_are_none(write, share):
+    with pytest.raises(ValueError, match='val_share: found .*; expected a share of the videos between 0 and 1'):
+        videos_of_share(write(many_videos()), share)
 
 
 def test_files_are_written_whole_and_valid(write, tmp_path):
@@ -164,6 +175,8 @@ def test_split_tool(write, tmp_path):
     done = run('split_dataset', path, '--val-videos', 40, '--seed', 3)
     assert done.returncode == 0 and 'mini_val.json' in done.stdout and 'class 11' in done.stdout
     assert len(load_ytvis(tmp_path / 'mini_val.json')['videos']) == 40
+    shared = run('split_dataset', path, '--val-share', 0.2, '--seed', 3)  # the same 40 videos: nothing to replace
+    assert shared.returncode == 0, shared.stderr
     failed = run('split_dataset', path, '--val-videos', 400)
     assert failed.returncode == 1 and 'error: val_videos: found 400' in failed.stderr
 

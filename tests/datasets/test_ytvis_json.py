@@ -139,6 +139,7 @@ WARNINGS = [
     ),
     ('category-name', 'categories.0.name', 'dog', r"categories, name: the name 'dog' 2 times"),
 ]
+SPARSE = 'sparse-frames'
 
 
 def names(table: list) -> list[str]:
@@ -209,7 +210,7 @@ def test_each_warning_is_listed_and_the_file_loads(gt, write, rule, where, value
         ('[{"video_id": 1, "score": 1}]', r'a list at the top; .*a list is a results file'),
         (
             '{"images": [], "categories": [{"id": 1, "name": "a"}]}',
-            r'videos: missing .* COCO file of single images',
+            r'not in YouTube-VIS format; this is COCO of single images',
         ),
     ],
 )
@@ -218,6 +219,26 @@ def test_files_that_are_something_else(write, text, message):
     with pytest.raises(AnnotationError, match=message):
         load_ytvis(path)
     assert [p.severity for p in find_problems(path)] == ['error']
+
+
+@pytest.mark.parametrize(
+    'kept, step', [((0, 2, 4), 2), ((1, 3, 5), 2), ((0, 1, 2), None), ((0, 2), None), ((0, 2, 5), None)]
+)
+def test_masks_in_every_kth_frame_are_warned_of(gt, write, kept, step):
+    """As where frames between are not annotated; objects of one video count together."""
+    video = gt['videos'][0]
+    annotations = [a for a in gt['annotations'] if a['video_id'] == video['id']]
+    for annotation in annotations:
+        for key in ('segmentations', 'bboxes', 'areas'):
+            first = next(value for value in annotation[key] if value is not None)
+            annotation[key] = [first if i in kept else None for i in range(video['length'])]
+    if len(annotations) > 1:  # the second object is in none of the frames but the first
+        for key in ('segmentations', 'bboxes', 'areas'):
+            annotations[1][key][kept[0] + 1 :] = [None] * (video['length'] - kept[0] - 1)
+    found = [str(p) for p in find_problems(write(gt)) if p.rule == SPARSE and p.severity == 'warning']
+    assert len(found) == (step is not None)
+    if step:
+        assert f'masks in {len(kept)} of {video["length"]} frames, one in {step}, the first {kept[0]}' in found[0]
 
 
 def test_a_byte_order_mark_is_passed_over(gt, write):
@@ -374,6 +395,8 @@ def test_masks_decode_alike_in_every_encoding(gt):
 def test_the_docs_list_every_rule():
     docs = (Path(__file__).parents[2] / 'docs/data.md').read_text()
     rules = {rule for rule, *_ in ERRORS + WARNINGS} | {
+        SPARSE,
+        'other-format',
         'json',
         'image-missing',
         'image-size',

@@ -71,7 +71,10 @@ def test_stream_equals_feeding_frames_by_hand(root, tmp_path):
             data = model.data_preprocessor(data, False)
             stream.step(data['inputs'][0], data['data_samples'][0][0].metainfo)
     stream.finish()
-    assert hook.outputs[11][1]['results'] == stream.video_instances().to_results(2, [1, 2, 4])
+    expected = stream.video_instances().to_results(2, [1, 2, 4])
+    names = ('square', 'wide', 'tall')
+    expected = [{**result, 'category_name': name} for result, name in zip(expected, names, strict=True)]
+    assert hook.outputs[11][1]['results'] == expected
 
 
 def test_random_states_and_number_of_workers(root, tmp_path):

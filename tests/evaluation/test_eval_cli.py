@@ -20,6 +20,7 @@ from maskprop.datasets.ytvis_json import subsample_frames
 from maskprop.evaluation import (
     METRIC_NAMES,
     evaluate_stability,
+    evaluate_tracks,
     evaluate_video_ap,
     write_results,
     write_submission,
@@ -65,26 +66,55 @@ def test_table_and_metrics_file(files, tmp_path):
     expected, stability = evaluate_video_ap(gt, results), evaluate_stability(gt, results)
     assert done.stdout.rstrip() == f'{expected.table()}\n\n{stability.table()}'
     written = json.loads((tmp_path / 'm.json').read_text())
-    assert list(written) == [*METRIC_NAMES, 'per_category', 'stability']
+    assert list(written) == [*METRIC_NAMES, 'per_category', 'category_names', 'stability']
     assert written.pop('stability') == stability.to_dict()
-    assert written == {**expected.metrics, 'per_category': {str(k): v for k, v in expected.per_category.items()}}
+    names = {str(category['id']): category['name'] for category in gt['categories']}
+    assert written == {
+        **expected.metrics,
+        'per_category': {str(k): v for k, v in expected.per_category.items()},
+        'category_names': names,
+    }
 
 
-def test_no_stability(files, tmp_path):
+def test_metrics(files, tmp_path):
     gt_file, results_file, gt, results = files
-    done = run(gt_file, results_file, '--no-stability', '--out', tmp_path / 'm.json')
+    ap, tracks = evaluate_video_ap(gt, results), evaluate_tracks(gt, results)
+    for names, tables, keys in (
+        (['video_ap'], [ap.table()], list(ap.to_dict())),
+        (['identity', 'hota', 'clear'], [tracks.table()], ['hota', 'clear', 'identity']),
+        (['hota', 'video_ap'], [ap.table(), tracks.table().split('\n\n')[0]], [*ap.to_dict(), 'hota']),
+    ):
+        done = run(gt_file, results_file, '--metrics', *names, '--out', tmp_path / 'm.json')
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.rstrip() == '\n\n'.join(tables)
+        written = json.loads((tmp_path / 'm.json').read_text())
+        assert list(written) == keys
+        assert written.items() <= {**ap.to_dict(), **tracks.to_dict()}.items()
+
+
+def test_min_score(files, tmp_path):
+    gt_file, results_file, gt, results = files
+    options = ('--min-score', 0.6, '--metrics', 'stability', 'clear', '--out', tmp_path / 'm.json')
+    done = run(gt_file, results_file, *options)
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / 'm.json').read_text())
+    expected = evaluate_stability(gt, results, min_score=0.6)
+    assert written['stability'] == expected.to_dict()
+    assert written['clear'] == evaluate_tracks(gt, results, ['clear'], min_score=0.6).to_dict()['clear']
+    assert written['stability']['num_predictions'] == written['clear']['num_predictions']
+    assert expected.num_predictions < evaluate_stability(gt, results).num_predictions
+
+
+def test_unknown_categories_are_refused_unless_dropped(files, tmp_path):
+    gt_file, _, gt, results = files
+    write_results(tmp_path / 'r.json', [*results, {**results[0], 'category_id': 77}])
+    done = run(gt_file, tmp_path / 'r.json')
+    assert done.returncode == 1 and done.stderr.count('\n') == 1
+    assert f'{gt_file} does not list: 77 (1). ' in done.stderr and '--drop-unknown' in done.stderr
+    with pytest.warns(UserWarning, match=r'left out: 77 \(1\)'):
+        done = run(gt_file, tmp_path / 'r.json', '--drop-unknown', '--metrics', 'video_ap')
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip() == evaluate_video_ap(gt, results).table()
-    assert list(json.loads((tmp_path / 'm.json').read_text())) == [*METRIC_NAMES, 'per_category']
-
-
-def test_stability_min_score(files, tmp_path):
-    gt_file, results_file, gt, results = files
-    done = run(gt_file, results_file, '--stability-min-score', 0.6, '--out', tmp_path / 'm.json')
-    assert done.returncode == 0, done.stderr
-    written = json.loads((tmp_path / 'm.json').read_text())['stability']
-    assert written == evaluate_stability(gt, results, min_score=0.6).to_dict()
-    assert written['num_predictions'] < evaluate_stability(gt, results).num_predictions
 
 
 def test_class_agnostic(files, tmp_path):
@@ -94,7 +124,7 @@ def test_class_agnostic(files, tmp_path):
     written = json.loads((tmp_path / 'm.json').read_text())
     expected = evaluate_video_ap(gt, results, class_agnostic=True)
     assert written.pop('stability') == evaluate_stability(gt, results, class_agnostic=True).to_dict()
-    assert written == {**expected.metrics, 'per_category': {}}
+    assert written == {**expected.metrics, 'per_category': {}, 'category_names': {}}
     assert written['AP'] != evaluate_video_ap(gt, results)['AP']
 
 
@@ -108,10 +138,10 @@ def test_frame_stride_on_a_submission_zip(files, tmp_path):
     assert {name: json.loads((tmp_path / 'm.json').read_text())[name] for name in METRIC_NAMES} == expected
 
 
-def test_bad_stability_min_score_is_one_line(files):
-    done = run(files[0], files[1], '--stability-min-score', 'nan')
+def test_bad_min_score_is_one_line(files):
+    done = run(files[0], files[1], '--min-score', 'nan')
     assert done.returncode == 1 and not done.stdout
-    assert done.stderr == 'error: the least score of the temporal stability is nan: expected a finite number\n'
+    assert done.stderr == 'error: min_score is nan: expected a finite number\n'
 
 
 def test_needs_neither_torch_nor_mmengine(files):

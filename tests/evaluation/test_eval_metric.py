@@ -15,9 +15,17 @@ from mmengine.logging import MMLogger
 
 import maskprop.ops  # noqa: F401  before anything imports mmcv.ops
 from maskprop.datasets.ytvis_json import subsample_frames
-from maskprop.evaluation import EvalInputError, evaluate_stability, evaluate_video_ap, read_results
+from maskprop.evaluation import (
+    EvalInputError,
+    evaluate_stability,
+    evaluate_tracks,
+    evaluate_video_ap,
+    read_results,
+)
 from maskprop.evaluation.metric import YTVISMetric
 from tests.engine.ranks import run_ranks
+
+ALL_METRICS = ('video_ap', 'stability', 'hota', 'clear', 'identity')
 
 
 @pytest.fixture
@@ -66,17 +74,16 @@ def test_a_data_set_that_does_not_fit_is_refused_before_inference(case, tmp_path
 
 def test_stability_is_printed_and_kept_but_no_metric(case):
     path, gt, results = case
-    for options in ({}, {'class_agnostic': True}, {'stability_min_score': 0.6}):
+    for options in ({}, {'class_agnostic': True}, {'min_score': 0.6}):
         metric = YTVISMetric(path, **options)
         metric.process({}, samples(gt, results))
         printed = []
         with mock.patch.object(MMLogger.get_current_instance(), 'info', printed.append):
             assert 'stability' not in metric.evaluate(1)
-        keys = {key.replace('stability_', ''): value for key, value in options.items()}
-        expected = evaluate_stability(gt, results, **keys)
+        expected = evaluate_stability(gt, results, **options)
         assert printed[-1].endswith('\n\n' + expected.table())
         assert metric.last_result.to_dict()['stability'] == expected.to_dict()
-    metric = YTVISMetric(path, stability=False)
+    metric = YTVISMetric(path, metrics=['video_ap'])
     metric.process({}, samples(gt, results))
     metric.evaluate(1)
     assert metric.last_result.stability is None and 'stability' not in metric.last_result.to_dict()
@@ -124,9 +131,31 @@ def test_format_only_without_a_file(case):
         YTVISMetric(case[0], format_only=True)
 
 
-def test_bad_stability_min_score(case):
-    with pytest.raises(ValueError, match='least score .* is inf: expected a finite number'):
-        YTVISMetric(case[0], stability_min_score=float('inf'))
+def test_bad_options(case):
+    with pytest.raises(ValueError, match='min_score is inf: expected a finite number'):
+        YTVISMetric(case[0], min_score=float('inf'))
+    with pytest.raises(ValueError, match=r"no key stability any more: set metrics, such as \['video_ap'\]"):
+        YTVISMetric(case[0], stability=False)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'metric'"):
+        YTVISMetric(case[0], metric=['hota'])
+    for metrics, found in ((['HOTA', 'clear'], "'HOTA' among them"), ([], 'none')):
+        with pytest.raises(ValueError, match=f'expected some of video_ap, .*identity; found {found}'):
+            YTVISMetric(case[0], metrics=metrics)
+
+
+def test_track_metrics_by_key(case):
+    path, gt, results = case
+    kinds = ['hota', 'clear', 'identity']
+    metric = METRICS.build(dict(type='YTVISMetric', ann_file=path, metrics=[*kinds, 'video_ap']))
+    metric.process({}, samples(gt, results))
+    expected = evaluate_tracks(gt, results)
+    found = metric.evaluate(1)
+    assert found == {**evaluate_video_ap(gt, results).metrics, **expected.metrics()}
+    assert {'HOTA', 'LocA', 'MOTSA', 'IDSW', 'IDF1'} <= set(found)
+    assert metric.last_result.to_dict()['clear'] == expected.to_dict()['clear']
+    only = YTVISMetric(path, metrics='identity')
+    only.process({}, samples(gt, []))
+    assert only.evaluate(1)['IDF1'] == 0 and list(only.last_result.to_dict()) == ['identity']
 
 
 def test_video_of_another_set(case):
@@ -140,7 +169,7 @@ def _rank(folder: str, path: str, shares: list[list[list[dict]]]) -> None:
     rank = int(os.environ['RANK'])
     dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
     for number, share in enumerate(shares):
-        metric = YTVISMetric(path, outfile_prefix=f'{folder}/results_{number}')
+        metric = YTVISMetric(path, outfile_prefix=f'{folder}/results_{number}', metrics=ALL_METRICS)
         metric.process({}, share[rank])
         outcome = metric.evaluate(size=1)
         Path(folder, f'metrics_{number}_{rank}.json').write_text(json.dumps(outcome))
@@ -158,7 +187,7 @@ def _rank(folder: str, path: str, shares: list[list[list[dict]]]) -> None:
 @pytest.mark.xdist_group('processes')
 def test_two_ranks_equal_one(case, tmp_path):
     path, gt, results = case
-    one = YTVISMetric(path, outfile_prefix=str(tmp_path / 'one'))
+    one = YTVISMetric(path, outfile_prefix=str(tmp_path / 'one'), metrics=ALL_METRICS)
     one.process({}, samples(gt, results))
     expected = one.evaluate(1)
     videos = samples(gt, results)

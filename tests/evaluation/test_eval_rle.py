@@ -75,7 +75,7 @@ def test_intersections_of_masks_with_empty_runs():
         for use_numba in (True, False):
             left, right = (decode_masks(t, 1, size, np.ones(3, bool), use_numba) for t in tracks)
             total = np.zeros((3, 3), dtype=np.int64)
-            add_intersections(left, right, np.arange(3), np.arange(3), range(1), total)
+            add_intersections(left, right, np.arange(3), np.arange(3), range(1), total[None])
             assert np.array_equal(total, np.array(dense[0]) @ np.array(dense[1]).T)
 
 

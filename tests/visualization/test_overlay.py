@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from maskprop.visualization.overlay import default_font_size, display_scale, draw_instances, enlarge
-from maskprop.visualization.palette import PALETTE_SIZE, palette, srgb_to_lab, track_color
+from maskprop.visualization.overlay import default_font_size, display_scale, draw_instances, enlarge, label_text
+from maskprop.visualization.palette import PALETTE, track_color
 from maskprop.visualization.text import contrasting, text_alpha
 
 
@@ -20,24 +20,8 @@ def _disc(height: int, width: int, y: int, x: int, radius: int) -> np.ndarray:
     return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
 
 
-def test_palette_is_fixed_and_well_separated():
-    assert [track_color(i) for i in range(3)] == [(0, 128, 255), (255, 0, 223), (0, 255, 0)]
-    assert len(set(palette())) == PALETTE_SIZE
-    assert track_color(PALETTE_SIZE + 5) == track_color(5)
-    lab = srgb_to_lab(np.array(palette())[:, ::-1] / 255)
-    distance = np.linalg.norm(lab[:, None] - lab[None], axis=-1) + 1e9 * np.eye(PALETTE_SIZE)
-    assert distance[:10, :10].min() > 45 and distance[:20, :20].min() > 25 and distance.min() > 10
-
-
-def test_lab_of_known_colours():
-    # White, black and the sRGB primaries red and blue, as published.
-    rgb = np.array([[1, 1, 1], [0, 0, 0], [1, 0, 0], [0, 0, 1.0]])
-    expected = [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86]]
-    np.testing.assert_allclose(srgb_to_lab(rgb), expected, atol=0.1)
-
-
 def test_text_contrasts_with_every_colour():
-    for color in palette():
+    for color in PALETTE:
         luminance = np.dot(color, [0.114, 0.587, 0.299])
         assert abs(np.dot(contrasting(color), [0.114, 0.587, 0.299]) - luminance) >= 100
 
@@ -78,12 +62,12 @@ def _grow(mask: np.ndarray) -> np.ndarray:
 def test_text_changes_only_its_box_in_the_track_colour():
     frame = _frame(270, 480)
     mask = _disc(270, 480, 150, 200, 40)
-    without = draw_instances(frame, [mask], [4])
-    drawn = draw_instances(frame, [mask], [4], ['person'], [0.876])
+    without = draw_instances(frame, [mask], [4], upscale=2)
+    drawn = draw_instances(frame, [mask], [4], ['person'], [0.876], upscale=2)
     changed = (drawn != without).any(-1)
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
     box = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    text = text_alpha('person 0.88', default_font_size(540, 960))
+    text = text_alpha('#4 person .88', default_font_size(540, 960))
     assert 0 < box.shape[0] - text.shape[0] <= 10 and 0 < box.shape[1] - text.shape[1] <= 20
     background = (box == track_color(4)).all(-1)
     assert background.mean() > 0.5  # readable: a plain box behind the letters
@@ -147,3 +131,44 @@ def test_bad_inputs():
         draw_instances(frame, [mask], [0], scores=[0.5, 0.5])
     with pytest.raises(ValueError, match=r'\(48, 80\) .* \(96, 160\)'):
         draw_instances(frame, [mask[::2, ::2]], [0])
+
+
+@pytest.mark.parametrize(
+    'parts, text',
+    [
+        ((3, 'person', 0.924), '#3 person .92'),
+        ((3, 'person', 0.999), '#3 person 1.00'),
+        ((3, 'person', None), '#3 person'),
+        ((None, 'person', 0.004), 'person .00'),
+        ((12, None, 0.5), '#12 .50'),
+    ],
+    ids=str,
+)
+def test_label_text(parts, text):
+    assert label_text(*parts) == text
+
+
+def test_the_label_has_the_id_unless_told_otherwise(monkeypatch):
+    written = []
+    monkeypatch.setattr('maskprop.visualization.overlay.paste_text', lambda image, text, *_: written.append(text))
+    frame, mask = _frame(270, 480), _disc(270, 480, 150, 200, 40)
+    draw_instances(frame, [mask, mask], [4, 17], ['person', 'dog'], [0.5, None])
+    draw_instances(frame, [mask], [4], ['person'], [0.5], show_ids=False)
+    draw_instances(frame, [mask], [4])
+    assert written == ['#4 person .50', '#17 dog', 'person .50']
+
+
+def test_a_long_name_is_cut_and_id_and_score_stay(monkeypatch):
+    written = []
+    monkeypatch.setattr('maskprop.visualization.overlay.paste_text', lambda image, text, *_: written.append(text))
+    draw_instances(_frame(270, 480), [_disc(270, 480, 150, 200, 40)], [4], ['giant armadillo ' * 20], [0.5])
+    (text,) = written
+    assert text.startswith('#4 giant arm') and text.endswith('… .50')
+    assert text_alpha(text, default_font_size(270, 480)).shape[1] < 0.6 * 480
+
+
+def test_a_picture_has_the_size_of_the_frame_or_a_multiple():
+    frame, mask = _frame(), _disc(96, 160, 48, 80, 30)
+    assert draw_instances(frame, [mask], [1], ['x']).shape == (96, 160, 3)
+    assert draw_instances(frame, [mask], [1], ['x'], upscale=3).shape == (288, 480, 3)
+    assert draw_instances(frame, [mask], [1], ['x'], upscale=None).shape == (384, 640, 3)

@@ -92,7 +92,7 @@ def test_files_of_each_video(tmp_path, dataset, mode):
     capture = cv2.VideoCapture(str(out / 'first.mp4'))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
     image = cv2.imread(str(out / 'first' / '00001.jpg'))
-    assert image.shape[0] == capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    assert image.shape[0] == capture.get(cv2.CAP_PROP_FRAME_HEIGHT) == 48  # the frames' own size
     assert abs(image.astype(int) - 50).max() <= 2  # no object there
     assert abs(cv2.imread(str(out / 'first' / '00000.jpg')).astype(int)).max() > 200  # one here
 
@@ -112,7 +112,8 @@ def test_ground_truth_row_only_with_annotations(tmp_path, dataset):
 
 def test_min_score(tmp_path, dataset):
     for out, min_score in (('all', 0.1), ('none', 0.95)):
-        _run(VideoVisualizationHook(tmp_path / out, min_score=min_score, write_video=False), dataset)
+        hook = VideoVisualizationHook(tmp_path / out, min_score=min_score, write_video=False, upscale=4)
+        _run(hook, dataset)
     right = (slice(None), slice(int(4 * 35), int(4 * 45)))  # where only the object of score 0.2 is
     assert cv2.imread(str(tmp_path / 'all' / 'first' / '00000.jpg'))[right].max() > 100
     assert cv2.imread(str(tmp_path / 'none' / 'first' / '00000.jpg')).max() <= 2

@@ -1,14 +1,15 @@
 """Your own videos, in YouTube-VIS format: an example to copy (docs/data.md, "Your own videos").
 
-Check first:  python tools/check_dataset.py data/my_videos/train.json --images data/my_videos/images
-Classes come from the file; train and val must list the same categories. Here both sets have annotations, so
-tools/test.py scores the validation set. If you have one file only, tools/split_dataset.py makes two.
+Check first:  python tools/check_dataset.py data/my_videos/all.json --images data/my_videos/images
+Then split:   python tools/split_dataset.py data/my_videos/all.json --val-share 0.2 --seed 0
+which writes the two files that are named here. Classes come from the file; train and val must list the same
+categories. Both have annotations, so tools/test.py scores the validation set.
 """
 
 _base_ = './youtube_vis_2019.py'
 
 data_root = 'data/my_videos/'
-train_ann, val_ann = 'train.json', 'val.json'
+train_ann, val_ann = 'mini_train.json', 'mini_val.json'
 num_classes = None  # the tools take it from the file; mmengine's Runner alone needs it here
 images = dict(img_path='images')
 
@@ -17,4 +18,4 @@ val_dataloader = dict(dataset=dict(data_root=data_root, ann_file=val_ann, data_p
 test_dataloader = val_dataloader
 
 val_evaluator = dict(ann_file=data_root + val_ann)
-test_evaluator = dict(_delete_=True, type='YTVISMetric', ann_file=data_root + val_ann)
+test_evaluator = dict(ann_file=data_root + val_ann, format_only=False)

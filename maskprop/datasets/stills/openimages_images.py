@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from maskprop.datasets.formats.pictures import INDEXED, open_picture
 from maskprop.datasets.image_folders import image_header
-from maskprop.datasets.mask_folders import INDEXED, open_picture
 from maskprop.datasets.stills.class_map import ClassMap
 from maskprop.datasets.stills.openimages_tables import FLAGS, Mask
 from maskprop.datasets.stills.records import Options, Still, clipped_box

@@ -2,7 +2,7 @@
 
 from maskprop.datasets.transforms.annotations import FilterVideoAnnotations, LoadVideoAnnotations
 from maskprop.datasets.transforms.clip_sampling import SampleClip
-from maskprop.datasets.transforms.crops import CropInstance
+from maskprop.datasets.transforms.crops import CropInstance, RandomGamma
 from maskprop.datasets.transforms.frame_sampling import SampleFramePair
 from maskprop.datasets.transforms.lone_objects import PasteLoneObject
 from maskprop.datasets.transforms.reference_sampling import SampleReferenceAndPair
@@ -16,6 +16,7 @@ __all__ = [
     'LoadVideoAnnotations',
     'MotionBlur',
     'PasteLoneObject',
+    'RandomGamma',
     'RandomPerspectiveAffine',
     'SampleClip',
     'SampleFramePair',

@@ -1,0 +1,79 @@
+"""What both forms of MOTS share: classes, and values of class * 1000 + number of the object."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from maskprop.datasets.formats.source import Source
+from maskprop.datasets.formats.tracks import (
+    Category,
+    FrameObject,
+    VideoInfo,
+)
+from maskprop.datasets.json_files import AnnotationError
+from maskprop.utils.files import replace_when_done
+
+PER_CLASS = 1000  # value = class * 1000 + number of the object
+IGNORE = 10  # class of regions that no class is looked for in
+LABELS = 'labels.txt'
+KITTI = ('car', 'pedestrian')  # classes 1 and 2 where no labels.txt says otherwise
+
+
+def without_crowds(objects: Sequence[FrameObject]) -> list[FrameObject]:
+    """The objects that are no crowds."""
+    return [found for found in objects if not found.crowd]
+
+
+def class_numbers(categories: Sequence[Category]) -> dict[str, int]:
+    return {category.name: number for number, category in enumerate(categories, start=1)}
+
+
+def object_value(info: VideoInfo, numbers: dict[str, int], found: FrameObject) -> int:
+    if found.id >= PER_CLASS:
+        raise AnnotationError(
+            f'video {info.name}: object {found.id}: MOTS has numbers up to 999; use coco, cvat or csv'
+        )
+    return numbers[found.category] * PER_CLASS + found.id
+
+
+def write_labels(path: Path, categories: Sequence[Category]) -> None:
+    with replace_when_done(path) as temporary:
+        temporary.write_text(''.join(f'{category.name}\n' for category in categories), encoding='utf-8')
+
+
+def read_labels(folder: Path) -> list[str] | None:
+    path = folder / LABELS
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding='utf-8-sig').splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def listed_categories(names: Sequence[str]) -> list[Category]:
+    return [Category(number, name) for number, name in enumerate(dict.fromkeys(names), start=1)]
+
+
+def class_of(number: int, labels: Sequence[str] | None, where: str) -> str | None:
+    """Name of a class; None: an ignored region."""
+    names = labels or KITTI
+    if 0 < number <= len(names):
+        return names[number - 1]
+    if number == IGNORE:
+        return None
+    found = 'labels.txt has' if labels else 'without labels.txt there are'
+    raise AnnotationError(
+        f'{where}: class {number}, but {found} {len(names)}: {", ".join(names[:5])}. Values are class * 1000 + '
+        'number of the object; masks whose values are numbers of objects alone: --from masks'
+    )
+
+
+def object_key(value: int) -> tuple[int, int]:
+    """Sorts objects by number, then by class."""
+    return value % PER_CLASS, value
+
+
+def warn_of_ignored(count: int, source: Source) -> None:
+    if count:
+        warnings.warn(f'{source.given}: {count} masks of ignored regions (class 10) are left out', stacklevel=3)

@@ -1,0 +1,74 @@
+"""Which files the names of configs and checkpoints mean; without torch, so that a wrong name is told at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from maskprop.engine.errors import ConfigError
+from maskprop.utils.files import is_file
+from maskprop.zoo import did_you_mean, download, find_model, hub_file
+
+PUBLISHED_SUFFIX = '.safetensors'
+_ADDRESSES = ('http://', 'https://', 'hf://')
+
+
+def is_published(file: object) -> bool:
+    """Whether a name is that of a published file."""
+    return str(file).endswith(PUBLISHED_SUFFIX)
+
+
+def is_whole_model(name: str) -> bool:
+    """Whether a name says config and checkpoint at once: a model of the index, or published weights."""
+    return find_model(name) is not None or is_published(name) or name.startswith('hf://')
+
+
+def find_config_file(config: str | Path) -> Path:
+    """The file of a config, or of that of a model of the index.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if info := find_model(str(config)):
+        return info.config
+    if not is_file(Path(config)):
+        found = f'no such file{did_you_mean(str(config))}'
+        raise ConfigError(f'config {config}: {found}. The configs are in the folder configs/')
+    return Path(config)
+
+
+def local_checkpoint(checkpoint: str | os.PathLike) -> Path:
+    """The file of a checkpoint: a path, a URL, ``hf://OWNER/NAME`` or a model of the index; downloaded if need be.
+
+    Raises:
+        DownloadError: as :func:`maskprop.zoo.downloads.download`.
+        FileNotFoundError: no such file; names the models that are spelt alike.
+    """
+    text = str(checkpoint)
+    if info := find_model(text):
+        return download(info.weights, info.sha256)
+    if text.startswith(('http://', 'https://')):
+        return download(text)
+    if text.startswith('hf://'):
+        return hub_file(text)
+    if not is_file(Path(text)):
+        raise FileNotFoundError(
+            f'checkpoint {text}: no such file{did_you_mean(text)} (work_dirs/<config>/last_checkpoint names the '
+            'last one that a training wrote)'
+        )
+    return Path(text)
+
+
+def check_model_files(config: str, checkpoint: str) -> None:
+    """See that config and checkpoint are there, without reading or downloading them.
+
+    Raises:
+        ConfigError, FileNotFoundError: one isn't; as of :func:`find_config_file` and :func:`local_checkpoint`.
+    """
+    if not config.startswith('hf://'):
+        if is_whole_model(config) and find_model(config) is None:
+            local_checkpoint(config)
+        else:
+            find_config_file(config)
+    if find_model(checkpoint) is None and not checkpoint.startswith(_ADDRESSES):
+        local_checkpoint(checkpoint)

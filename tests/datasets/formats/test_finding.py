@@ -1,0 +1,105 @@
+"""Which format a source is of, and zips."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+
+import pytest
+
+from maskprop.datasets.formats.finding import FORMATS, READABLE, candidates, import_hint
+from maskprop.datasets.formats.source import Source
+from maskprop.datasets.json_files import AnnotationError
+
+from .sources import block, run_import, write_frames
+from .test_round_trips import FORMATS as WRITTEN
+from .test_round_trips import make_set, run_export, target
+
+
+@pytest.mark.parametrize('form', WRITTEN)
+def test_what_is_written_is_recognised_as_one_format(tmp_path, form):
+    run_export(make_set(tmp_path / 'set.json'), target(tmp_path, form), '--to', form)
+    with Source(target(tmp_path, form)) as source:
+        assert [found.name for found in candidates(source)] == [form]
+    hint = import_hint(target(tmp_path, form))
+    assert f'python tools/import_annotations.py {target(tmp_path, form)} OUT.json' in hint
+
+
+def test_every_format_is_read_or_says_what_to_do():
+    assert len({form.name for form in FORMATS}) == len(FORMATS)
+    for form in FORMATS:
+        assert form.recognise and (bool(form.read) + bool(form.detect) + bool(form.instead) == 1), form.name
+    assert {form.name for form in FORMATS if form.write} == set(WRITTEN) <= set(READABLE)
+
+
+def test_cvat_for_images_and_youtube_vis_itself(tmp_path, capsys):
+    (tmp_path / 'a.xml').write_text('<annotations><meta/><image id="0" name="a.jpg"></image></annotations>')
+    source = make_set(tmp_path / 'set.json')
+    for path, expected in (
+        (tmp_path / 'a.xml', 'CVAT for images 1.1: it has no tracks: export the task as "CVAT for video 1.1"'),
+        (source, 'is in YouTube-VIS format already'),
+        (tmp_path / 'nothing', 'no such file or folder'),
+        (write_frames(tmp_path / 'frames', dict(a=['0.jpg'])), 'of no known format (masks, mots'),
+    ):
+        with pytest.raises(SystemExit):
+            run_import(path, tmp_path / 'out.json')
+        assert expected in capsys.readouterr().err
+
+
+def test_formats_that_name_no_frames_ask_for_them(tmp_path, capsys):
+    run_export(make_set(tmp_path / 'set.json'), tmp_path / 'mots', '--to', 'mots')
+    with pytest.raises(SystemExit):
+        run_import(tmp_path / 'mots', tmp_path / 'out.json')
+    assert 'give their folder by --images' in capsys.readouterr().err
+
+
+def test_zips_that_are_damaged_or_reach_outside(tmp_path, monkeypatch):
+    for name, inside in (('outside', '../x.txt'), ('absolute', '/x.txt')):
+        with zipfile.ZipFile(tmp_path / f'{name}.zip', 'w') as file:
+            file.writestr(inside, 'x')
+        with pytest.raises(AnnotationError, match='a path outside of itself'):
+            Source(tmp_path / f'{name}.zip')
+    with zipfile.ZipFile(tmp_path / 'good.zip', 'w') as file:
+        file.writestr('instances/labels.txt', 'car\n' * 100)
+    content = bytearray((tmp_path / 'good.zip').read_bytes())
+    content[45:60] = bytes(15)
+    (tmp_path / 'damaged.zip').write_bytes(content)
+    with pytest.raises(AnnotationError, match='damaged.zip: cannot be unpacked'):
+        Source(tmp_path / 'damaged.zip')
+    monkeypatch.setattr('maskprop.datasets.formats.source.MOST_UNPACKED', 100)
+    with pytest.raises(AnnotationError, match='unpack it yourself'):
+        Source(tmp_path / 'good.zip')
+
+
+def test_what_was_unpacked_goes_away_and_a_folder_of_zips_is_one_of_folders(tmp_path):
+    for name in ('a', 'b'):
+        (tmp_path / 'zips').mkdir(exist_ok=True)
+        with zipfile.ZipFile(tmp_path / f'zips/{name}.zip', 'w') as file:
+            file.writestr('labels.txt', name)
+    with Source(tmp_path / 'zips') as source:
+        unpacked = source.path
+        assert [str(path) for path in source.files] == ['a/labels.txt', 'b/labels.txt']
+        assert source.name(unpacked / 'a/labels.txt') == f'{tmp_path}/zips/a/labels.txt'
+    assert not unpacked.exists()
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    (tmp_path / 'real/v').mkdir(parents=True)
+    (tmp_path / 'real/v/x.png').write_bytes(b'')
+    (tmp_path / 'set').mkdir()
+    os.symlink(tmp_path / 'real/v', tmp_path / 'set/v')
+    os.symlink(tmp_path / 'set', tmp_path / 'real/v/round')
+    assert [str(path) for path in Source(tmp_path / 'set').files] == ['v/x.png']
+
+
+def test_names_that_several_videos_would_share(tmp_path, capsys):
+    """One folder of frames, two videos of masks."""
+    from PIL import Image
+
+    images = write_frames(tmp_path / 'images', dict(a=['0.jpg']))
+    for video in ('x', 'y'):
+        (tmp_path / 'masks' / video).mkdir(parents=True)
+        Image.fromarray(block(0, 4, 0, 4).astype('uint8')).save(tmp_path / f'masks/{video}/0.png')
+    with pytest.raises(SystemExit):
+        run_import(tmp_path / 'masks', tmp_path / 'out.json', '--images', images)
+    assert 'has no folder y' in capsys.readouterr().err

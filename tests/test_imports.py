@@ -24,7 +24,7 @@ LEVELS = (
     ('models', 'methods'),
     ('registration',),
     ('apis',),
-    ('ablation', 'conversion', 'doctor'),
+    ('ablation', 'analysis', 'conversion', 'doctor'),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 

@@ -139,10 +139,17 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
     """
     with explain_build_errors(cfg, values=True):
         if not cfg.get('strategy'):
-            return Runner.from_cfg(cfg)
-        runner = FlexibleRunner.from_cfg(cfg)
+            return _from_cfg(Runner, cfg)
+        runner = _from_cfg(FlexibleRunner, cfg)
         runner.model = runner.strategy.build_model(runner.model)  # now, as Runner does
         return runner
+
+
+def _from_cfg(kind: type, cfg: Config) -> Any:
+    try:
+        return kind.from_cfg(cfg)
+    except ImportError as error:  # a back end of the visualizer is no dependency of ours
+        raise ConfigError(f'config {cfg.filename}: {error}') from error
 
 
 def _check_drawn(runner: Runner) -> None:

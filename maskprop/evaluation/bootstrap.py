@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,15 @@ class BootstrapResult:
         return float(low), float(high)
 
 
+def resamples(num_videos: int, n: int, seed: int) -> Iterator[np.ndarray]:
+    """``n`` choices of videos with replacement: int64 (V,), how many times each video counts."""
+    rng = np.random.default_rng(seed)
+    with progress_bar(n, 'bootstrap', 'resample') as bar:
+        for _ in range(n):
+            yield np.bincount(rng.integers(num_videos, size=num_videos), minlength=num_videos)
+            bar.update()
+
+
 def resampled_ap(result: VideoAPResult, copies: np.ndarray, metric: str = 'AP') -> float:
     """AP if each video counted ``copies`` (int64 (V,)) times, as if the copies were videos of their own."""
     precision, _ = curves(result.matches, 0, MAX_DETS, result.use_numba, copies)
@@ -84,12 +94,7 @@ def paired_bootstrap(
         if not isinstance(results, VideoAPResult):
             results = evaluate_video_ap(truth, results, class_agnostic=class_agnostic, results_name=name)
         pair.append(results)
-    rng = np.random.default_rng(seed)
-    num_videos = len(truth.videos)
     values = np.empty((2, n))
-    with progress_bar(n, 'bootstrap', 'resample') as bar:
-        for sample in range(n):
-            copies = np.bincount(rng.integers(num_videos, size=num_videos), minlength=num_videos)
-            values[:, sample] = [resampled_ap(result, copies, metric) for result in pair]
-            bar.update()
+    for sample, copies in enumerate(resamples(len(truth.videos), n, seed)):
+        values[:, sample] = [resampled_ap(result, copies, metric) for result in pair]
     return BootstrapResult(values[0], values[1], pair[0][metric] - pair[1][metric])

@@ -64,6 +64,7 @@ def read_detections(
     source: str = 'results',
     class_agnostic: bool = False,
     allow_empty: bool = False,
+    keep_all: bool = False,
     drop_unknown: bool = True,
 ) -> list[VideoDetections]:
     """Check results and decode their masks, one entry per video of ``truth.videos``.
@@ -75,6 +76,7 @@ def read_detections(
         source: Name of the results in messages.
         class_agnostic: Rank all categories of a video together.
         allow_empty: Take an empty list for a model that found nothing.
+        keep_all: Keep the intervals of the ranked results of categories too that the video's truth lacks.
         drop_unknown: Leave results of categories that ``truth`` does not list out, with a warning, instead of
             refusing them.
 
@@ -108,7 +110,7 @@ def read_detections(
     detections = []
     with progress_bar(len(records), 'decoding results', 'video') as bar:
         for video, found in zip(truth.videos, records, strict=True):
-            detections.append(_decode_video(video, found, source, class_agnostic, truth.use_numba))
+            detections.append(_decode_video(video, found, source, class_agnostic, truth.use_numba, keep_all))
             bar.update()
     return detections
 
@@ -208,14 +210,19 @@ def _unusual_counts(mask: Any, size: list[int], source: str, name: str) -> str |
 
 
 def _decode_video(
-    video: TruthVideo, records: list[Record], source: str, class_agnostic: bool, use_numba: bool
+    video: TruthVideo,
+    records: list[Record],
+    source: str,
+    class_agnostic: bool,
+    use_numba: bool,
+    keep_all: bool,
 ) -> VideoDetections:
     scores = np.array([record.score for record in records], dtype=np.float64)
     categories = np.array([record.category for record in records], dtype=np.int64)
     groups = rank_groups(categories, scores, class_agnostic)
     keep = np.zeros(len(records), dtype=np.bool_)
     for group, rows in groups.items():
-        keep[rows] = group == ALL_CATEGORIES or bool((video.categories == group).any())
+        keep[rows] = keep_all or group == ALL_CATEGORIES or bool((video.categories == group).any())
     try:
         masks = decode_masks([record.counts for record in records], video.length, video.size, keep, use_numba)
     except RLEError as error:

@@ -117,11 +117,17 @@ def load_ground_truth(
         EvalInputError: At the first record that cannot be evaluated.
         ValueError: If the stride or the range makes no sense.
     """
-    data = load_annotations(path)
-    truth = GroundTruth.from_dict(data, str(path), backend)
+    return parse_ground_truth(load_annotations(path), str(path), frame_stride, frame_range, backend)
+
+
+def parse_ground_truth(
+    data: dict, source: str, frame_stride: int, frame_range: tuple[float, float], backend: str = 'auto'
+) -> GroundTruth:
+    """``load_ground_truth`` of a file that is parsed; ``source`` is its name in messages."""
+    truth = GroundTruth.from_dict(data, source, backend)
     if frame_stride == 1 and tuple(frame_range) == (0, 1):
         return truth
-    return GroundTruth.from_dict(keep_frames(data, str(path), frame_stride, frame_range), str(path), backend)
+    return GroundTruth.from_dict(keep_frames(data, source, frame_stride, frame_range), source, backend)
 
 
 def load_annotations(path: str | Path) -> Any:

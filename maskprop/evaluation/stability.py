@@ -96,10 +96,9 @@ def _measure_group(
     video: TruthVideo, found: VideoDetections, dets: np.ndarray, gts: np.ndarray
 ) -> Iterator[TrackStability]:
     """The tracks ``gts`` (G,), that may be found as ``dets`` (D,), by descending score."""
-    shared = frame_intersections(found.masks, video.masks, dets, gts)
-    union = found.masks.areas[dets].T[:, :, None] + video.masks.areas[gts].T[:, None, :] - shared
-    frame_ious = _divide(shared, union)
-    matches = match_tracks(_divide(shared.sum(axis=0), union.sum(axis=0)))
+    shared, union = frame_overlaps(video, found, dets, gts)
+    frame_ious = divide(shared, union)
+    matches = match_tracks(divide(shared.sum(axis=0), union.sum(axis=0)))
     for g, row in enumerate(gts.tolist()):
         visible = video.masks.areas[row] > 0
         switches, covered = count_switches(frame_ious[:, :, g], found.identities[dets])
@@ -122,7 +121,24 @@ def _measure_group(
         )
 
 
-def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def frame_overlaps(
+    video: TruthVideo, found: VideoDetections, dets: np.ndarray, gts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels in the intersection and in the union of each detection and ground truth in each frame.
+
+    Args:
+        dets: int64 (D,), gts: int64 (G,), rows.
+
+    Returns:
+        two int64 (T, D, G).
+    """
+    shared = frame_intersections(found.masks, video.masks, dets, gts)
+    union = found.masks.areas[dets].T[:, :, None] + video.masks.areas[gts].T[:, None, :] - shared
+    return shared, union
+
+
+def divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """``part`` / ``whole``, 0 where the whole is 0."""
     return np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
 
 

@@ -147,17 +147,27 @@ def mean_of_counted(values: np.ndarray) -> float:
     return float(counted.mean()) if counted.size else -1.0
 
 
-def summarize(truth: GroundTruth, matches: list[CategoryMatches], class_agnostic: bool = False) -> VideoAPResult:
-    """The 12 numbers and per-category AP from the matches of every category."""
-    once = np.ones(len(truth.videos), dtype=np.int64)
+def summarize(
+    truth: GroundTruth,
+    matches: list[CategoryMatches],
+    class_agnostic: bool = False,
+    copies: np.ndarray | None = None,
+) -> VideoAPResult:
+    """The 12 numbers and per-category AP from the matches of every category.
+
+    Args:
+        copies: int64 (V,), how many times each video counts; default: once.
+    """
+    if copies is None:
+        copies = np.ones(len(truth.videos), dtype=np.int64)
     counted = np.array([k for k, category in enumerate(matches) if category.num_gts[0].any()], dtype=np.int64)
     used = [matches[k] for k in counted]
-    by_area = [curves(used, area, MAX_DETS, truth.use_numba, once) for area in range(len(AREA_NAMES))]
+    by_area = [curves(used, area, MAX_DETS, truth.use_numba, copies) for area in range(len(AREA_NAMES))]
     precision = np.stack([of_area[0] for of_area in by_area], axis=-1)
     overall = by_area[0][0]
     numbers = [overall, overall[IOU_THRESHOLDS == 0.5], overall[IOU_THRESHOLDS == 0.75]]
     numbers += [of_area[0] for of_area in by_area[1:]]
-    numbers += [curves(used, 0, max_dets, truth.use_numba, once)[1] for max_dets in (1, 10)]
+    numbers += [curves(used, 0, max_dets, truth.use_numba, copies)[1] for max_dets in (1, 10)]
     numbers += [of_area[1] for of_area in by_area]
     per_category = {} if class_agnostic else dict.fromkeys(truth.categories, -1.0)
     names = list(truth.categories)

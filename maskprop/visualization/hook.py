@@ -80,7 +80,9 @@ class VideoVisualizationHook(Hook):
     before_val_epoch = before_test_epoch
 
     def after_test_epoch(self, runner: Any, metrics: Any = None) -> None:
-        """Says how many videos could not be drawn."""
+        """Says where the pictures are, and how many videos could not be drawn."""
+        if self._num_drawn > len(self.failed):
+            runner.logger.info(f'pictures of the videos are in {self.out_dir}')
         if self.failed:
             runner.logger.warning(self.summary())
 

@@ -98,3 +98,27 @@ def random_case(seed: int, num_videos: int = 3, large: bool = False) -> tuple[di
     order = rng.permutation(len(results))
     annotations = [annotations[i] for i in rng.permutation(len(annotations))]
     return ({'videos': videos, 'categories': categories, 'annotations': annotations}, [results[i] for i in order])
+
+
+def repeated(gt: dict, results: list[dict], copies: np.ndarray) -> tuple[dict, list[dict]]:
+    """The set in which each video (by ascending id) comes that many times, under new ids that keep the order."""
+    videos, annotations, records = [], [], []
+    for video, count in zip(sorted(gt['videos'], key=lambda v: v['id']), copies.tolist(), strict=True):
+        for copy in range(count):
+            new = video['id'] * 1000 + copy
+            videos.append({**video, 'id': new})
+            for annotation in gt['annotations']:
+                if annotation['video_id'] == video['id']:
+                    annotations.append({**annotation, 'video_id': new, 'id': len(annotations) + 1})
+            records += [{**r, 'video_id': new} for r in results if r['video_id'] == video['id']]
+    return {**gt, 'videos': videos, 'annotations': annotations}, records
+
+
+def better_and_worse(seed: int = 0, num_videos: int = 12) -> tuple[dict, list[dict], list[dict]]:
+    """Ground truth, results that are it, and random ones."""
+    gt, results = random_case(seed, num_videos=num_videos)
+    exact = [
+        {**{k: a[k] for k in ('video_id', 'category_id', 'segmentations')}, 'score': 1.0}
+        for a in gt['annotations']
+    ]
+    return gt, exact, results

@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from eval_cases import random_case
+from eval_cases import better_and_worse, random_case, repeated
 
 from maskprop.evaluation import GroundTruth, evaluate_video_ap, paired_bootstrap
 from maskprop.evaluation.bootstrap import resampled_ap
-
-
-def repeated(gt: dict, results: list[dict], copies: np.ndarray) -> tuple[dict, list[dict]]:
-    """The set in which each video (by ascending id) comes that many times, under new ids that keep the order."""
-    videos, annotations, records = [], [], []
-    for video, count in zip(sorted(gt['videos'], key=lambda v: v['id']), copies.tolist(), strict=True):
-        for copy in range(count):
-            new = video['id'] * 1000 + copy
-            videos.append({**video, 'id': new})
-            for annotation in gt['annotations']:
-                if annotation['video_id'] == video['id']:
-                    annotations.append({**annotation, 'video_id': new, 'id': len(annotations) + 1})
-            records += [{**r, 'video_id': new} for r in results if r['video_id'] == video['id']]
-    return {**gt, 'videos': videos, 'annotations': annotations}, records
 
 
 @pytest.mark.parametrize('backend', ['numba', 'numpy'])
@@ -47,15 +33,6 @@ def test_every_video_once_is_the_set_itself():
     for seed in range(5):
         result = evaluate_video_ap(*random_case(seed, num_videos=4))
         assert resampled_ap(result, np.ones(4, dtype=np.int64)) == result['AP']
-
-
-def better_and_worse(seed: int = 0, num_videos: int = 12) -> tuple[dict, list[dict], list[dict]]:
-    gt, results = random_case(seed, num_videos=num_videos)
-    exact = [
-        {**{k: a[k] for k in ('video_id', 'category_id', 'segmentations')}, 'score': 1.0}
-        for a in gt['annotations']
-    ]
-    return gt, exact, results
 
 
 def test_clear_winner():

@@ -80,7 +80,11 @@ def _files(folder) -> list[str]:
 @pytest.mark.parametrize('mode', ['test', 'val'])
 def test_files_of_each_video(tmp_path, dataset, mode):
     out = tmp_path / 'out'
-    _run(HOOKS.build(dict(type='VideoVisualizationHook', out_dir=str(out), num_columns=2)), dataset, mode)
+    hook = HOOKS.build(dict(type='VideoVisualizationHook', out_dir=str(out), num_columns=2))
+    _run(hook, dataset, mode)
+    said = []
+    getattr(hook, f'after_{mode}_epoch')(SimpleNamespace(logger=SimpleNamespace(info=said.append)))
+    assert said == [f'pictures of the videos are in {out}']
     expected = []
     for name in ('first', 'second'):
         expected += [f'{name}/{t:05d}.jpg' for t in range(3)] + [f'{name}.mp4', f'{name}_strip.png']

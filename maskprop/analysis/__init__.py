@@ -1,0 +1,1 @@
+"""What a training and a set of results look like: curves, failures by kind, comparisons, pictures of the data."""

@@ -63,6 +63,7 @@ def read_detections(
     results: Any,
     source: str = 'results',
     class_agnostic: bool = False,
+    *,
     allow_empty: bool = False,
     keep_all: bool = False,
     drop_unknown: bool = True,

@@ -88,7 +88,9 @@ def score_results(
         ValueError: If ``metrics`` or ``min_score`` make no sense.
     """
     metrics = check_metrics(metrics)
-    detections = read_detections(truth, results, results_name, class_agnostic, allow_empty, drop_unknown)
+    detections = read_detections(
+        truth, results, results_name, class_agnostic, allow_empty=allow_empty, drop_unknown=drop_unknown
+    )
     scores = Scores()
     if 'video_ap' in metrics:
         scores.video_ap = summarize(truth, match_all(truth, detections, class_agnostic), class_agnostic)

@@ -105,7 +105,7 @@ def evaluate_video_ap(
         EvalInputError: If either cannot be evaluated; the message names record, field, value and fix.
     """
     truth = gt if isinstance(gt, GroundTruth) else GroundTruth.from_dict(gt, gt_name, backend)
-    detections = read_detections(truth, results, results_name, class_agnostic, allow_empty)
+    detections = read_detections(truth, results, results_name, class_agnostic, allow_empty=allow_empty)
     matches = match_all(truth, detections, class_agnostic)
     return summarize(truth, matches, class_agnostic)
 

@@ -65,8 +65,8 @@ def read_detections(
     class_agnostic: bool = False,
     *,
     allow_empty: bool = False,
-    keep_all: bool = False,
     drop_unknown: bool = True,
+    keep_all: bool = False,
 ) -> list[VideoDetections]:
     """Check results and decode their masks, one entry per video of ``truth.videos``.
 
@@ -77,9 +77,9 @@ def read_detections(
         source: Name of the results in messages.
         class_agnostic: Rank all categories of a video together.
         allow_empty: Take an empty list for a model that found nothing.
-        keep_all: Keep the intervals of the ranked results of categories too that the video's truth lacks.
         drop_unknown: Leave results of categories that ``truth`` does not list out, with a warning, instead of
             refusing them.
+        keep_all: Keep the intervals of the ranked results of categories too that the video's truth lacks.
 
     Raises:
         EvalInputError: At the first record that cannot be evaluated.

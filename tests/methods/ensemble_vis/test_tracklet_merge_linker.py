@@ -163,8 +163,9 @@ def test_a_stream_has_the_final_ids_and_only_the_tracks_that_stay():
         assert all(mask is not None for r in results for mask in r['segmentations'])
 
 
-def test_tracks_are_dropped_whole():
-    instances = VideoInstances('all')
+@pytest.mark.parametrize('rule', ['all', 'majority'])
+def test_tracks_are_dropped_whole(rule):
+    instances = VideoInstances(rule)
     for t in range(2):
         result = FrameResult(t)
         for track in (1, 2):

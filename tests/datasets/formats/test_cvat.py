@@ -57,13 +57,13 @@ def frames(tmp_path: Path, count: int, name: str = 'a') -> Path:
 
 def test_polygons_move_between_keyframes_stay_after_the_last_and_end_outside(tmp_path):
     tracks = (
-        f'<track id="0" label="person">{polygon(1, 2)}{polygon(3, 6)}'
-        f'{polygon(5, 10, outside=1)}{polygon(7, 20)}</track>'
+        f'<track id="0" label="person">{polygon(1, 2)}{polygon(4, 8)}'
+        f'{polygon(6, 12, outside=1)}{polygon(7, 20)}</track>'
         f'<track id="1" label="собака" group_id="0">{polygon(0, 24)}</track>'
     )
     source = write(tmp_path / 'annotations.xml', tracks, 9)
     content = import_annotations(source, tmp_path / 'all.json', '--images', frames(tmp_path, 9))
-    lefts = [None, 2, 4, 6, 8, None, None, 20, 20]
+    lefts = [None, 2, 4, 6, 8, 10, None, 20, 20]
     person = [None if left is None else square(left) for left in lefts]
     assert_tracks(content, dict(a=[('person', person), ('собака', [square(24)] * 9)]))
     assert [category['name'] for category in content['categories']] == ['person', 'собака']
@@ -97,6 +97,10 @@ def test_masks_groups_and_frames_of_every_second(tmp_path):
     'shapes, bare',
     [
         (mask(0) + mask(4), 3),  # masks are not moved: nobody says what frames 1 to 3 show
+        (
+            mask(0) + mask(4) + '</track><track id="1" label="person">' + polygon(0, 20),
+            3,
+        ),  # nor does another track
         (mask(1) + mask(2, outside=1), 4),  # a shape without a track, as CVAT writes it
         (polygon(1, 2) + polygon(2, 2, outside=1), 4),
         (polygon(2, 2), 2),  # stays to the end

@@ -60,8 +60,8 @@ define get_trackeval
 endef
 
 test: setup
-	@$(PY) -c 'import huggingface_hub, pytest, xdist' 2>/dev/null || { \
-	  echo 'Installing what the tests need.'; $(PIP) install 'huggingface_hub>=0.25' 'pytest>=8' 'pytest-xdist>=3'; }
+	@$(PY) -c 'import huggingface_hub, hypothesis, pytest, xdist' 2>/dev/null || { \
+	  echo 'Installing what the tests need.'; $(PIP) install 'huggingface_hub>=0.25' 'hypothesis>=6' 'pytest>=8' 'pytest-xdist>=3'; }
 	$(get_trackeval)
 	@echo 'Running the tests, on as many cores as memory allows.'
 	$(PY) -m pytest -q -n auto --dist loadgroup $(TESTS)

@@ -58,7 +58,7 @@ setup(
         'supervision': ['supervision>=0.25'],  # FrameResult.to_supervision
         'video': ['av>=14.2'],  # overlays in H.264, which browsers play
         # and trackeval==1.3.0 without what it depends on, which the Makefile installs
-        'test': ['huggingface_hub>=0.25', 'pytest>=8', 'pytest-xdist>=3'],
+        'test': ['huggingface_hub>=0.25', 'hypothesis>=6', 'pytest>=8', 'pytest-xdist>=3'],
         'lint': ['ruff==0.17.6', 'pre-commit'],
     },
     classifiers=[

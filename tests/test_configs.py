@@ -38,7 +38,8 @@ def build(cfg: Config) -> torch.nn.Module:
         cfg.model.classification_head.crop_size = (32, 32)
         net = cfg.model.classification_head.net
         net.head.num_classes = CLASSES + cfg.model.classification_head.background
-        net.backbone.pop('base_width', None)  # 48 is more than 800 million weights
+        if 'base_width' in net.backbone:  # more than 800 million weights
+            net.backbone.update(base_width=4, depth=50)
     without_downloads(cfg.model.get('linker') or {})
     if (cfg.model.get('propagation_head') or {}).get('type') == 'OSMNHead':
         # most of the weights and of the time are the guide's, and test frames are small here

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskprop.engine import cli
+from maskprop.utils import boundary
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -92,9 +93,9 @@ def gpus() -> list[str]:
 
 def is_study(path: str, given: int) -> bool:
     """Whether to read a file; of several (``configs/ablations/*.py``) those that are no studies are left out."""
-    from mmengine.config import Config
+    from maskprop.engine.config import read_config_file
 
-    if given == 1 or not Path(path).is_file() or 'study' in Config.fromfile(path):
+    if given == 1 or not Path(path).is_file() or 'study' in read_config_file(path):
         return True
     print(f'{path}: no study, left out')
     return False
@@ -148,19 +149,13 @@ def show_tables(jobs: list[Job]) -> None:
 
 def main() -> None:
     args = parse_args()
-    from maskprop.ablation.scheduler import JobFailed
-    from maskprop.engine import cli
-
     # configs name each other from the root of the repository
     args.studies = [os.path.relpath(path, ROOT) for path in args.studies]
     args.out = Path(os.path.relpath(args.out, ROOT))
     args.reuse_demo = [path.resolve() for path in args.reuse_demo]
     os.chdir(ROOT)
-    try:
-        cli.run(ablate, args)
-    except JobFailed as error:
-        raise SystemExit(f'ablate.py: error: {error}') from None
+    ablate(args)
 
 
 if __name__ == '__main__':
-    main()
+    boundary.run(main)

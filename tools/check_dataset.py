@@ -13,6 +13,7 @@ import sys
 from collections import defaultdict
 
 from maskprop.datasets.ytvis_json import Problem, find_problems, load_ytvis, summarize
+from maskprop.utils import boundary
 
 
 def main() -> int:
@@ -68,4 +69,4 @@ def print_summary(path: str) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(boundary.run(main))

@@ -117,4 +117,4 @@ def compare(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(compare, parse_args())
+    cli.run(compare, parse_args)

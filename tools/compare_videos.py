@@ -69,4 +69,4 @@ def draw(args: argparse.Namespace) -> list[Path]:
 
 
 if __name__ == '__main__':
-    cli.run(draw, parse_args())
+    cli.run(draw, parse_args)

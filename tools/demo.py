@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maskprop.engine.launch import child_environment
+from maskprop.utils import boundary
 from maskprop.utils.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    boundary.run(main)

@@ -67,4 +67,4 @@ def write_detections(args: argparse.Namespace) -> int:
 
 
 if __name__ == '__main__':
-    cli.run(write_detections, parse_args())
+    cli.run(write_detections, parse_args)

@@ -61,4 +61,4 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(evaluate, parse_args())
+    cli.run(evaluate, parse_args)

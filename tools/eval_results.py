@@ -24,6 +24,7 @@ from maskprop.evaluation.detections import MIN_SCORE
 from maskprop.evaluation.ground_truth import load_frames
 from maskprop.evaluation.scoring import DEFAULT_METRICS
 from maskprop.evaluation.submission import check_submission, most_of
+from maskprop.utils import boundary
 from maskprop.utils.files import check_writable, write_json
 
 
@@ -125,4 +126,4 @@ def score(args: argparse.Namespace) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(boundary.run(main))

@@ -54,4 +54,4 @@ def convert(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(convert, parse_args())
+    cli.run(convert, parse_args)

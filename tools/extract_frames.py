@@ -10,10 +10,8 @@ as one video, and written upright and in natural order.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from maskprop.apis import VideoError
 from maskprop.apis.frame_extraction import extract_frames
 from maskprop.engine import cli
 
@@ -34,22 +32,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
-    suffix = '.png' if args.png else '.jpg'
-    try:
-        extract_frames(
-            args.source,
-            args.out,
-            args.stride,
-            (args.start, args.stop),
-            suffix,
-            args.overwrite,
-            lambda name, count: print(f'{args.out / name}: {count} frames', flush=True),
-        )
-    except (*cli.USER_ERRORS, VideoError) as error:
-        sys.exit(f'extract_frames.py: error: {error}')
+def extract(args: argparse.Namespace) -> None:
+    """Do as the arguments say."""
+    extract_frames(
+        args.source,
+        args.out,
+        args.stride,
+        (args.start, args.stop),
+        '.png' if args.png else '.jpg',
+        args.overwrite,
+        lambda name, count: print(f'{args.out / name}: {count} frames', flush=True),
+    )
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(extract, parse_args)

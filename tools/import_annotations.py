@@ -93,4 +93,4 @@ def _results(args: argparse.Namespace, source: Source, form: Format, options: Re
 
 
 if __name__ == '__main__':
-    cli.run(convert, parse_args())
+    cli.run(convert, parse_args)

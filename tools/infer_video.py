@@ -20,12 +20,9 @@ from typing import Any
 
 from maskprop.apis.saved_formats import NAMES
 from maskprop.apis.video_arguments import VideoJob, plan_videos
-from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine import cli
 from maskprop.engine.model_files import check_model_files
 from maskprop.utils.errors import UserError
-
-ERRORS = (UserError, AnnotationError, OSError)
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,17 +64,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
-    try:
-        check_model_files(args.config, args.checkpoint)
-        jobs = plan_videos(args.videos, args.out, args.frame_stride, not args.no_video, args.save)
-        # torch and mmdet, which take seconds, come after what can be seen to be wrong without them
-        from maskprop.apis import init_model
+def infer(args: argparse.Namespace) -> None:
+    """Do as the arguments say."""
+    check_model_files(args.config, args.checkpoint)
+    jobs = plan_videos(args.videos, args.out, args.frame_stride, not args.no_video, args.save)
+    # torch and mmdet, which take seconds, come after what can be seen to be wrong without them
+    from maskprop.apis import init_model
 
-        model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, args.variant)
-    except ERRORS as error:
-        sys.exit(f'infer_video.py: error: {error}')
+    model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, args.variant)
     failed = [job for job in jobs if not run(model, job, args)]
     if failed:
         sys.exit(1 if len(jobs) == 1 else f'infer_video.py: error: {len(failed)} of {len(jobs)} videos failed')
@@ -99,7 +93,7 @@ def run(model: Any, job: VideoJob, args: argparse.Namespace) -> bool:
             upscale=args.scale,
             save=args.save,
         )
-    except ERRORS as error:
+    except (UserError, OSError) as error:
         print(f'infer_video.py: error: {error}', file=sys.stderr)
         return False
     except KeyboardInterrupt:
@@ -109,4 +103,4 @@ def run(model: Any, job: VideoJob, args: argparse.Namespace) -> bool:
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(infer, parse_args)

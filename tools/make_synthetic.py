@@ -22,6 +22,7 @@ from maskprop.datasets.synthetic.scene import SceneSettings
 from maskprop.datasets.synthetic.source_videos import find_annotation_file
 from maskprop.datasets.synthetic.writer import write_set
 from maskprop.datasets.ytvis_json import load_ytvis
+from maskprop.utils import boundary
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -149,4 +150,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(boundary.run(main))

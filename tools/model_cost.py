@@ -71,4 +71,4 @@ def count(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(count, parse_args())
+    cli.run(count, parse_args)

@@ -77,4 +77,4 @@ def study(args: argparse.Namespace) -> list[dict]:
 
 
 if __name__ == '__main__':
-    cli.run(study, parse_args())
+    cli.run(study, parse_args)

@@ -95,4 +95,4 @@ def plot(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(plot, parse_args())
+    cli.run(plot, parse_args)

@@ -34,4 +34,4 @@ def publish(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(publish, parse_args())
+    cli.run(publish, parse_args)

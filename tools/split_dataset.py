@@ -12,6 +12,7 @@ import argparse
 import sys
 
 from maskprop.datasets.splits import videos_of_share, write_split
+from maskprop.utils import boundary
 
 
 def main() -> int:
@@ -37,4 +38,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(boundary.run(main))

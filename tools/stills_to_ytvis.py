@@ -101,4 +101,4 @@ def _print_rows(rows: int) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(convert, parse_args())
+    cli.run(convert, parse_args)

@@ -14,7 +14,7 @@ from maskprop.engine import cli
 
 
 def main() -> None:
-    cli.run(cli.test, cli.test_parser(__doc__).parse_args())
+    cli.run(cli.test, cli.test_parser(__doc__).parse_args)
 
 
 if __name__ == '__main__':

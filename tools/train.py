@@ -15,7 +15,7 @@ from maskprop.engine import cli
 
 
 def main() -> None:
-    cli.run(cli.train, cli.train_parser(__doc__).parse_args())
+    cli.run(cli.train, cli.train_parser(__doc__).parse_args)
 
 
 if __name__ == '__main__':

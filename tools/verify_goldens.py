@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('method', choices=methods(), help='whose numbers they are')
     parser.add_argument('dir', type=Path, help='folder of one case or of several')
-    run(verify_all, parser.parse_args())
+    run(verify_all, parser.parse_args)
 
 
 if __name__ == '__main__':

@@ -17,8 +17,11 @@ from mmengine.utils import get_git_hash
 from maskprop.ablation.settings import files_key, settings_key, test_settings, training_settings, whole_batch
 from maskprop.ablation.study import DEFAULT_SET, Row, Study, Training, slug
 from maskprop.datasets.ytvis_json import frame_indices
-from maskprop.engine.config import ConfigError
+from maskprop.engine.config import ConfigError, merge_options, read_config_file
+from maskprop.engine.config_parts import arguments_of, parts_of, resolve
+from maskprop.engine.config_types import check_types
 from maskprop.utils.files import write_json
+from maskprop.utils.json_values import parse_json
 
 LEVELS = ('set', 'detector', 'pretraining', 'heads', 'test', 'table')
 TRAININGS = ('detector', 'pretraining', 'heads')
@@ -58,11 +61,8 @@ class Job:
         return settings_key(self.settings)
 
     def record(self) -> dict[str, Any]:
-        """What ``job.json`` says; empty without one."""
-        try:
-            return json.loads((self.folder / 'job.json').read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
+        """What ``job.json`` says; empty without one, and of one that is damaged."""
+        return read_record(self.folder / 'job.json')
 
     def is_done(self) -> bool:
         """Whether its output is there, of these settings and of what it needs as that is now."""
@@ -93,6 +93,20 @@ class Job:
         write_json(self.folder / 'job.json', {**record, **more})
 
 
+_RECORD = dict(key=str, done=bool, run=str | None, needs=dict, seconds=int | float, settings=dict)
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """What a ``job.json`` says; empty if there is none, or if it isn't what :meth:`Job.write_record` writes."""
+    try:
+        with file.open(encoding='utf-8') as opened:
+            record = parse_json(opened)
+    except (FileNotFoundError, ValueError):
+        return {}
+    whole = isinstance(record, dict) and all(isinstance(record.get(name), kind) for name, kind in _RECORD.items())
+    return record if whole else {}
+
+
 def plan(studies: Sequence[Study], out: Path) -> list[Job]:
     """All jobs of some studies by level; what several need is in it once.
 
@@ -118,13 +132,22 @@ class _Planner:
 
     def __init__(self, study: Study, out: Path) -> None:
         self.study, self.out = study, out
-        self.detector_cfg = Config.fromfile(study.detector)
+        self.detector_cfg = _read(study.detector)
         self.own_data = study.synthetic is None
         self.detector_settings = training_settings(self.detector_cfg, self.own_data)
         trainings = [row.train for row in study.rows if row.train]
         self.followed = {training.after.name for training in trainings if training.after}
         self.epochs = sorted({e for row in study.rows for e in (row.epoch, row.masks_epoch) if e})
         self._jobs: dict[Path, Job] = {}
+        last = int(self.detector_cfg.train_cfg.get('max_epochs') or 0)
+        if self.epochs and self.epochs[-1] > last:
+            raise ConfigError(
+                f'{study.file}: a row tests epoch {self.epochs[-1]} of the detector, but {study.detector} trains '
+                f'{last}'
+            )
+        check_types(study.cfg, runs=False)
+        for row in study.rows:
+            _check_variant(study, row)
 
     def jobs(self) -> list[Job]:
         tests = [self.test(rows, seed) for seed in self.study.seeds for rows in same_model(self.study.rows)]
@@ -181,8 +204,8 @@ class _Planner:
             before = self.heads(training.after, seed)
         elif start != 'scratch':
             before = self.detector(seed)
-        cfg = self.on_set(Config.fromfile(training.config) if training.config else self.study.cfg, of_set)
-        cfg.merge_from_dict(deepcopy(training.options))
+        cfg = self.on_set(_read(training.config) if training.config else self.study.cfg, of_set)
+        self.merge(cfg, training.options, f'train {training.name}')
         cfg.load_from = None  # the weights are the seed's
         config = training_settings(cfg, self.own_data)
         settings, variety = dict(config=config, seed=seed, start=start), self.set_key()
@@ -207,7 +230,7 @@ class _Planner:
 
     def net(self, name: str, config: str, seed: int) -> Job:
         """The training of a net of its own."""
-        cfg, of_set = Config.fromfile(config), self.set(seed)
+        cfg, of_set = _read(config), self.set(seed)
         settings = dict(config=training_settings(cfg, self.own_data), seed=seed, set=of_set and of_set.key)
         cfg = self.on_set(cfg, of_set)
         last = last_checkpoint(cfg)
@@ -222,8 +245,8 @@ class _Planner:
         """One pass of a model over the set of a seed, for all rows that share it."""
         row, detector = rows[0], self.detector(seed)
         weights = detector if row.train is None else self.heads(row.train, seed)
-        cfg = self.on_set(Config.fromfile(row.config) if row.config else self.study.cfg, self.set(seed))
-        cfg.merge_from_dict(deepcopy(row.train.options if row.train else {}))
+        cfg = self.on_set(_read(row.config) if row.config else self.study.cfg, self.set(seed))
+        self.merge(cfg, row.train.options if row.train else {}, f'row {row.name}: train')
         checkpoint = weights.details['checkpoint'] if row.epoch is None else f'epoch_{row.epoch}.pth'
         nets = {row.name: {net: self.net(net, cfg, seed) for net, cfg in row.nets.items()} for row in rows}
         details = dict(
@@ -232,7 +255,7 @@ class _Planner:
             nets={name: [fill_in(f'{{{net}}}', of_row) for net in of_row] for name, of_row in nets.items()},
             frame_stride=self.study.frame_stride, ground_truth=row.ground_truth,
         )  # fmt: skip
-        cfg.merge_from_dict(deepcopy(row.options))
+        self.merge(cfg, row.options, f'row {row.name}')
         settings = dict(
             config=test_settings(cfg, self.own_data), weights=[weights.name, weights.key, checkpoint],
             rows={row.name: row.variant for row in rows},
@@ -265,6 +288,14 @@ class _Planner:
             details=dict(tests=list(tests), outputs=['table.md', 'table.csv', 'plot.png']),
         )  # fmt: skip
 
+    def merge(self, cfg: Config, options: dict[str, Any], where: str) -> None:
+        """Change keys of a config, and see that they are of the right types."""
+        try:
+            merge_options(cfg, deepcopy(options))
+            check_types(cfg, runs=False)
+        except ConfigError as error:
+            raise ConfigError(f'{self.study.file}: {where}: options: {error}') from error
+
     def on_set(self, cfg: Config, set_job: Job | None) -> Config:
         """A copy of the config on the set that a job makes."""
         cfg = deepcopy(cfg)
@@ -275,6 +306,32 @@ class _Planner:
             if 'ann_file' in (cfg.get(f'{split}_evaluator') or ()):
                 cfg[f'{split}_evaluator'].ann_file = f'{set_job.folder}/annotations/val.json'
         return cfg
+
+
+def _read(config: str) -> Config:
+    """A config of a training; its types are checked here, before others are trained for hours."""
+    cfg = read_config_file(config)
+    check_types(cfg, runs=False)
+    for key in ('model', 'train_cfg', 'train_dataloader'):
+        if not cfg.get(key):
+            raise ConfigError(f'config {config}: {key} is not set, so it is of no training')
+    return cfg
+
+
+def _check_variant(study: Study, row: Row) -> None:
+    """See that a row's variant has arguments of the model's streams only."""
+    model = (_read(row.config) if row.config else study.cfg).model
+    options = getattr(resolve(model.type), 'FORWARDS', None)
+    known = arguments_of(options) if options else []
+    for name, value in row.variant.items():
+        if options and name not in known:
+            raise ConfigError(
+                f'{study.file}: row {row.name}: variant.{name}: {model.type} has no such argument; it '
+                f'has {", ".join(known)}'
+            )
+        for path, part in parts_of(value, f'variant.{name}'):
+            if resolve(part['type']) is None:
+                raise ConfigError(f'{study.file}: row {row.name}: {path}.type: there is no {part["type"]!r}')
 
 
 def as_arguments(options: dict[str, Any]) -> list[str]:
@@ -301,8 +358,9 @@ def same_model(rows: Sequence[Row]) -> list[list[Row]]:
 def lacks_epochs(folder: Path, epochs: Sequence[int]) -> bool:
     """Whether a folder holds a training that was made elsewhere (``reuse.py``) and kept its last epochs only."""
     record = folder / 'job.json'
-    reused = record.is_file() and 'reused' in json.loads(record.read_text())
-    return reused and not all((folder / f'epoch_{epoch}.pth').is_file() for epoch in epochs)
+    return 'reused' in read_record(record) and not all(
+        (folder / f'epoch_{epoch}.pth').is_file() for epoch in epochs
+    )
 
 
 def fill_in(value: Any, nets: dict[str, Job]) -> Any:

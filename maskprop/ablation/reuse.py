@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from maskprop.ablation.jobs import Job
 from maskprop.ablation.settings import differences, files_key, training_settings, whole_batch
-from maskprop.engine.config import ConfigError
+from maskprop.engine.config import ConfigError, read_config_file
 
 
 def reuse_demos(demos: Sequence[Path], jobs: Sequence[Job], link: bool = True) -> list[str]:
@@ -51,7 +51,7 @@ def _trained_config(demo: Path) -> Config:
     files = sorted((demo / 'train').glob('*.py'))
     if not files:
         raise ConfigError(f'--reuse-demo {demo}: no train/*.py, so this is no folder of tools/demo.py')
-    return Config.fromfile(files[0])
+    return read_config_file(files[0])
 
 
 def _find_set(demo: Path, cfg: Config) -> Path:
@@ -132,5 +132,5 @@ def _seconds(demo: Path) -> float:
     """What the demo says that its training took; 0 where it says nothing."""
     try:
         return float(json.loads((demo / 'summary.json').read_text())['seconds']['train'])
-    except (FileNotFoundError, KeyError, ValueError):
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
         return 0.0

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from maskprop.ablation.jobs import TRAININGS, Job
+from maskprop.ablation.jobs import TRAININGS, Job, read_record
 from maskprop.ablation.settings import differences
 from maskprop.ablation.timings import Timings, format_seconds
+from maskprop.utils.errors import UserError
 from maskprop.utils.folder_lock import hold_folder
 
 Runner = Callable[[Job], None]
 
 
-class JobFailed(RuntimeError):
+class JobFailed(UserError, RuntimeError):
     """A job ended with an error; the message says which and where its output is."""
 
 
@@ -90,8 +90,9 @@ def _others(job: Job) -> list[tuple[str, dict]]:
     # these have their settings in the name of their folder: detectors/NAME_KEY/SEED
     family = job.folder.parent.name.rpartition('_')[0]
     files = sorted(job.folder.parents[1].glob(f'{family}_??????/{job.folder.name}/job.json'))
+    records = [(file, read_record(file)) for file in files]
     return [
-        (f'{file.parents[1].name}/{file.parent.name}', json.loads(file.read_text())['settings']) for file in files
+        (f'{file.parents[1].name}/{file.parent.name}', record['settings']) for file, record in records if record
     ]
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
-from maskprop.engine.config import ConfigError, find_config_file
+from maskprop.engine.config import ConfigError, find_config_file, read_config_file
+from maskprop.engine.config_types import shown, wrong_arguments
 
+_LONGEST_NAME = 120  # bytes: folders add keys and suffixes to it
 STARTS = ('detector', 'model', 'scratch')
 DEFAULT_DETECTOR = 'configs/demo/maskprop_tiny_synthetic.py'
 DEFAULT_SET = dict(videos=300, val_videos=120)  # the demo's
@@ -118,19 +120,22 @@ def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
         ConfigError: what it says makes no study; the message names file, row, key and fix.
     """
     find_config_file(str(path))
-    cfg = Config.fromfile(path)
+    cfg = read_config_file(path)
     if 'study' not in cfg:
         raise ConfigError(
             f'{path}: not a study, it has no study = dict(title=..., rows=[...]). See docs/ablations.md'
         )
-    content = cfg.pop('study').to_dict()
-    if seeds:
+    content = cfg.pop('study')
+    content = content.to_dict() if isinstance(content, ConfigDict) else content
+    if seeds and isinstance(content, dict):
         content['seeds'] = seeds
     allowed = {f.name for f in fields(Study)} - {'name', 'file', 'cfg'} | {'train'}
     _check_keys(content, allowed, ('title', 'rows'), f'{path}: study')
+    _check_values(Study, content, f'{path}: study')
     default = content.pop('train', None)
     rows = [
-        _read_row({'train': default, **row}, f'{path}: row {n}') for n, row in enumerate(content.pop('rows'), 1)
+        _read_row({'train': default, **row} if isinstance(row, dict) else row, f'{path}: row {n}')
+        for n, row in enumerate(content.pop('rows'), 1)
     ]
     _check_rows(rows, str(path))
     content['seeds'] = tuple(content.get('seeds', Study.seeds))
@@ -139,8 +144,13 @@ def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
 
 
 def _read_row(content: dict, where: str) -> Row:
-    where = f'{where} ({content.get("name", "without a name")})'
+    if isinstance(content, dict):
+        where = f'{where} ({content.get("name", "without a name")})'
     _check_keys(content, {f.name for f in fields(Row)}, ('name',), where)
+    _check_values(Row, content, where)
+    check_file_name(slug(content['name']), f'{where}: name')
+    for net in content.get('nets') or ():
+        check_file_name(net, f'{where}: nets')
     training = content.pop('train')
     if training is not None:
         training = _read_training(training, f'{where}: train')
@@ -158,6 +168,8 @@ def _read_row(content: dict, where: str) -> Row:
 
 def _read_training(content: dict, where: str) -> Training:
     _check_keys(content, {f.name for f in fields(Training)}, ('name',), where)
+    _check_values(Training, content, where)
+    check_file_name(content['name'], f'{where}.name')
     if content.get('after') is not None:
         content = {**content, 'after': _read_training(content['after'], f'{where}.after')}
         if content['after'].after is not None:
@@ -173,6 +185,34 @@ def _read_training(content: dict, where: str) -> Training:
 def slug(name: str) -> str:
     """A name as a file's."""
     return re.sub(r'[^\w.+-]+', '_', name).strip('_').lower()
+
+
+def check_file_name(name: str, where: str) -> None:
+    """See that a name can be that of a folder inside of its folder.
+
+    Raises:
+        ConfigError: it is empty, has other than letters, digits and ``_.+-``, or is too long.
+    """
+    if not re.fullmatch(r'[\w.+-]+', name) or not name.strip('.') or len(name.encode()) > _LONGEST_NAME:
+        raise ConfigError(
+            f'{where}: {shown(name)} makes no folder name: give it letters, digits, _, +, - or ., and at most '
+            f'{_LONGEST_NAME} bytes'
+        )
+
+
+def _check_values(kind: type, content: dict[str, Any], where: str) -> None:
+    """See that values have the types of the attributes of Study, Row or Training, and are in their ranges."""
+    rows = {'rows': tuple(content['rows'])} if isinstance(content.get('rows'), list) else {}
+    for name, fault in wrong_arguments(kind, {**content, **rows}).items():
+        raise ConfigError(f'{where}: {name}: {fault}')
+    for name, least in dict(frame_stride=1, bootstraps=0, epoch=1, masks_epoch=1, seeds=0).items():
+        values = content.get(name)
+        for value in values if isinstance(values, list | tuple) else [values]:
+            if value is not None and value < least:
+                raise ConfigError(f'{where}: {name}: expected {least} or more, found {value}')
+    for name in ('videos', 'val_videos') if content.get('synthetic') else ():
+        if name not in content['synthetic']:
+            raise ConfigError(f'{where}: synthetic.{name}: not set; it is the number of such videos')
 
 
 def _check_keys(content: Any, allowed: set[str], needed: Sequence[str], where: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from maskprop.ablation.jobs import LEVELS, Job
 from maskprop.utils.files import write_json
+from maskprop.utils.json_values import is_finite_number, parse_json
 
 # seconds a unit, with two cores: a video made, an optimizer step on two processes, a tested frame and row, a row
 DEFAULTS = dict(set=0.11, detector=0.44, pretraining=0.25, heads=0.25, test=0.02, table=1.0)
@@ -25,8 +25,10 @@ class Timings:
         self.path = path
 
     def _measured(self) -> dict[str, float]:
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return json.loads(self.path.read_text())
+        with contextlib.suppress(FileNotFoundError, ValueError), self.path.open(encoding='utf-8') as file:
+            found = parse_json(file)
+            if isinstance(found, dict):
+                return {rate: seconds for rate, seconds in found.items() if is_finite_number(seconds)}
         return {}
 
     def add(self, job: Job, seconds: float) -> None:

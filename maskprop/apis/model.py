@@ -15,7 +15,9 @@ from torch import nn
 import maskprop
 from maskprop.engine.build_errors import explain_build_errors, explain_downloads
 from maskprop.engine.checkpoint import load_checkpoint_file, saved_classes
+from maskprop.engine.checkpoint_content import check_content
 from maskprop.engine.config import ConfigError, is_whole_model, load_config, use_variant
+from maskprop.engine.config_types import check_types
 from maskprop.engine.weights import load_weights
 from maskprop.zoo import find_model
 
@@ -64,6 +66,7 @@ def init_model(
     from maskprop.engine.num_classes import fit_num_classes
 
     cfg = load_config(config, cfg_options)
+    check_types(cfg, runs=False)
     for key in ('model', 'test_dataloader'):
         if not isinstance(cfg.get(key), Mapping):
             raise ConfigError(f'config {cfg.filename}: expected a dict {key}, found {cfg.get(key)!r}')
@@ -71,10 +74,13 @@ def init_model(
         checkpoint = config
     if variant is not None:
         use_variant(cfg, variant)
-    loaded = None if checkpoint is None else load_checkpoint_file(checkpoint)
+    loaded = None
+    if checkpoint is not None:
+        loaded = load_checkpoint_file(checkpoint)
+        check_content(loaded, str(checkpoint))
     meta = find_dataset_meta(cfg, loaded, checkpoint)
     fit_num_classes(cfg.model, len(meta['classes']), str(checkpoint or 'the config'))
-    with explain_build_errors(cfg):
+    with explain_build_errors(cfg, values=True):
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
     if loaded is None:
         with explain_downloads(cfg):

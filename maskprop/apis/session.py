@@ -14,6 +14,7 @@ from mmengine.runner.amp import autocast
 from torch import nn
 
 from maskprop.apis.frames import VideoError, check_frame
+from maskprop.datasets.resized import emptied_by_resize
 from maskprop.evaluation.results_io import name_categories
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class VideoSession:
         if self._finished:
             raise RuntimeError('this session has finished: make a new VideoSession for the next video')
         check_frame(frame, self._shape, f'frame {self.num_frames}')
+        if self._shape is None and (fault := emptied_by_resize(self._pipeline.transforms, *frame.shape[:2])):
+            raise VideoError(f"the video's {fault}")
         packed = self._pipeline(_frame_record(frame, self.num_frames))
         device_type = next(self._model.parameters(), torch.empty(0)).device.type
         with autocast(device_type=device_type, enabled=self._fp16):

@@ -111,4 +111,4 @@ def main(
         fit = write_initialisation(args.source, args.out, convert, args.config, args.cfg_options, args.num_classes)
         print(f'{fit.report()}\nwrote {args.out}')
 
-    run(convert_and_report, parser.parse_args())
+    run(convert_and_report, parser.parse_args)

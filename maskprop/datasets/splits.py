@@ -37,9 +37,12 @@ def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTru
     is_val[np.random.default_rng(seed).permutation(count)[:val_videos]] = True
     weights = 1 / np.maximum(has.sum(0), 1)
     wanted = has.sum(0) * val_videos / count
+    kinds = np.unique(has, axis=0, return_inverse=True)[1].reshape(-1)
     while True:
-        val, train = np.flatnonzero(is_val), np.flatnonzero(~is_val)
-        change = _exchange_costs(has[val], has[train], has[val].sum(0) - wanted, weights)
+        surplus = has[is_val].sum(0) - wanted
+        # of videos with the same categories the first will do: else this grows with val times train
+        val, train = (_firsts(np.flatnonzero(chosen), kinds) for chosen in (is_val, ~is_val))
+        change = _exchange_costs(has[val], has[train], surplus, weights)
         best = np.unravel_index(change.argmin(), change.shape)
         if change[best] > -1e-9:
             break
@@ -125,6 +128,11 @@ def _categories_of_videos(gt: GroundTruth) -> np.ndarray:
         has[row[annotation['video_id']], column[annotation['category_id']]] = 1
     has[:, -1] = has.sum(1) == 0
     return has
+
+
+def _firsts(videos: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """The first video of each kind, in order."""
+    return videos[np.sort(np.unique(kinds[videos], return_index=True)[1])]
 
 
 def _exchange_costs(val: np.ndarray, train: np.ndarray, surplus: np.ndarray, weights: np.ndarray) -> np.ndarray:

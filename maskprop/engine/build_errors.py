@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
 from maskprop.engine.config import OPTIONAL_KEYS, ConfigError
+from maskprop.engine.config_parts import (
+    arguments_of,
+    closest,
+    guilty_key,
+    part_at_work,
+    part_being_built,
+    parts_of,
+    registered,
+    resolve,
+)
+from maskprop.engine.config_types import wrong_arguments
+from maskprop.utils.errors import UserError
 
 UNKNOWN = re.compile(r'(\S+) is not in the \w+::(.+?) registry')
 UNEXPECTED = re.compile(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'")
@@ -26,22 +35,90 @@ def explain_build_errors(cfg: Config, values: bool = False) -> Iterator[None]:
     """Unknown types, unexpected and missing arguments in ``cfg`` become a ConfigError; other errors pass.
 
     Args:
-        cfg: what is built. values: values that are refused with a ValueError do too.
+        cfg: what is built. values: whatever is raised while a part is built does too, whose value it refuses.
 
     Raises:
         ConfigError: it names the key and, for a misspelt one, the closest that there is.
     """
     try:
         yield
-    except ValueError as error:
-        if not values or type(error) is not ValueError:  # the project's own errors say what to do
-            raise
-        raise ConfigError(f'config {cfg.filename}: {error}') from error
-    except (KeyError, TypeError) as error:
-        message = _explain(cfg, str(error.args[0]) if error.args else '')
+    except (UserError, OSError):  # they say what to do
+        raise
+    except Exception as error:
+        message = _misspelt(cfg, error)
+        if message is None and values:
+            message = refusal(cfg, error, part_being_built(error, _own(cfg)))
+        if message is None and values and type(error) is ValueError:
+            message = str(error)
         if message is None:
             raise
         raise ConfigError(f'config {cfg.filename}: {message}') from error
+
+
+@contextmanager
+def explain_run(cfg: Config) -> Iterator[None]:
+    """Of a whole run: what a part refuses while it is built is a ConfigError; others pass, with the part's name.
+
+    Raises:
+        ConfigError: see :func:`refusal`.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        message = _misspelt(cfg, error) or refusal(cfg, error, part_being_built(error, _own(cfg)))
+        if message is not None:
+            raise ConfigError(f'config {cfg.filename}: {message}') from error
+        if found := part_at_work(error, _own(cfg)):
+            error.place = f'{found[0]} of {cfg.filename}'  # for the tool's one line
+        raise
+
+
+@contextmanager
+def explain_work(cfg: Config, key: str) -> Iterator[None]:
+    """Whatever a first try of a part raises becomes a ConfigError that names the part, or ``key``.
+
+    Raises:
+        ConfigError: see :func:`refusal`.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        found = part_being_built(error, _own(cfg)) or part_at_work(error, _own(cfg))
+        message = _misspelt(cfg, error) or refusal(cfg, error, found)
+        message = message or f'{key}: {describe_error(error)}'
+        raise ConfigError(f'config {cfg.filename}: {message}') from error
+
+
+def refusal(cfg: Config, error: Exception, found: tuple[str, dict] | None) -> str | None:
+    """'model.neck.num_outs=x: what FPN says of it', of the part that an error came from; None without a part."""
+    if found is None:
+        return None
+    path, part = found
+    wrong = wrong_arguments(resolve(part['type']), part)
+    key = guilty_key(error, part, wrong)
+    if key is None:
+        return f'{path} ({_name(part["type"])}): {describe_error(error)}'
+    return f'{path}.{key}: {wrong.get(key) or describe_error(error)}'
+
+
+def describe_error(error: BaseException) -> str:
+    """Its words in one line; with its kind, where that says something."""
+    text = ' '.join(str(error).split()) or 'no message'
+    text = text if len(text) <= 300 else f'{text[:297]}...'
+    return text if type(error) in (ValueError, AssertionError) else f'{type(error).__name__}: {text}'
+
+
+def _own(cfg: Config) -> dict[str, Any]:
+    """What runs read of a config, without the variables of its file."""
+    return {key: cfg[key] for key in cfg if key in OPTIONAL_KEYS}
+
+
+def _name(kind: Any) -> str:
+    return kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
 
 
 @contextmanager
@@ -88,81 +165,43 @@ def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
         yield from _strings(entry, f'{path}.{key}' if path else str(key))
 
 
+def _misspelt(cfg: Config, error: Exception) -> str | None:
+    if not isinstance(error, KeyError | TypeError):
+        return None
+    return _explain(cfg, str(error.args[0]) if error.args else '')
+
+
 def _explain(cfg: Config, text: str) -> str | None:
     """What an error of mmengine's registries or of Python is in terms of the config; None: it isn't about it."""
-    parts = [(path, part) for key in cfg if key in OPTIONAL_KEYS for path, part in _parts(cfg[key], key)]
+    parts = [(path, part) for key in cfg if key in OPTIONAL_KEYS for path, part in parts_of(cfg[key], key)]
     loaders = [key for key in cfg if key.endswith('_dataloader') and cfg[key]]
     parts += [(key, dict(cfg[key], type=DataLoader)) for key in loaders]
     if match := UNKNOWN.match(text):
         wanted, kind = match.groups()
         path = next((path for path, part in parts if part['type'] == wanted), None)
-        return path and f'{path}.type: there is no {kind} {wanted!r}{_closest(wanted, _registered(kind))}'
+        return path and f'{path}.type: there is no {kind} {wanted!r}{closest(wanted, registered(kind))}'
     if match := UNEXPECTED.match(text):
         name, key = match.groups()
         # a class that takes the key, but hands it on to a base class that doesn't, is itself at fault
         kinds = [(path, kind) for path, part in parts if key in part and (kind := _kind(part, name))]
-        path, kind = next(((path, kind) for path, kind in kinds if key not in _arguments(kind)), (None, None))
+        path, kind = next(((path, kind) for path, kind in kinds if key not in arguments_of(kind)), (None, None))
         if kind is None:
             return None
-        known = _arguments(kind)
-        hint = _closest(key, known) or (f'; it has {", ".join(known)}' if known else '')
+        known = arguments_of(kind)
+        hint = closest(key, known) or (f'; it has {", ".join(known)}' if known else '')
         return f'{path}.{key}: {kind.__name__} has no such argument{hint}'
     if match := MISSING.match(text):
         name, words = match.groups()
         missing = re.findall(r"'(\w+)'", words)
         for path, part in parts:
             kind = _kind(part, name)
-            if kind and set(missing) <= set(_arguments(kind)) - set(part):
+            if kind and set(missing) <= set(arguments_of(kind)) - set(part):
                 return f'{path}: {part["type"]} needs {", ".join(missing)}'
     return None
 
 
-def _parts(value: Any, path: str) -> Iterator[tuple[str, dict]]:
-    """Every dict in ``value`` that has a ``type``, with its path, as ``--cfg-options`` takes it."""
-    if isinstance(value, dict):
-        if 'type' in value:
-            yield path, value
-        for key, entry in value.items():
-            yield from _parts(entry, f'{path}.{key}')
-    elif isinstance(value, list | tuple):
-        for index, entry in enumerate(value):
-            yield from _parts(entry, f'{path}.{index}')
-
-
 def _kind(part: dict, name: str) -> Any:
     """What a part's ``type`` is, if it or a class that it is made from has this name; else None."""
-    kind = part['type']
-    if isinstance(kind, str):
-        kind = _registered().get(kind.rpartition('.')[2])
+    kind = resolve(part['type'])
     bases = kind.__mro__ if inspect.isclass(kind) else [kind]
     return kind if name in [getattr(base, '__name__', None) for base in bases] else None
-
-
-def _registered(kind: str | None = None) -> Mapping[str, Any]:
-    """All that a config can name, or of a registry of this name."""
-    from mmdet import registry as mmdet_registry
-
-    found = []
-    for registry in vars(mmdet_registry).values():
-        while isinstance(registry, Registry) and kind in (None, registry.name):
-            found.append(registry.module_dict)
-            registry = registry.parent
-    return ChainMap(*found)
-
-
-def _arguments(kind: Any) -> list[str]:
-    """Names of its arguments, those that it hands on to its base classes, or to its ``FORWARDS``, too."""
-    names: list[str] = _arguments(kind.FORWARDS) if hasattr(kind, 'FORWARDS') else []
-    for function in [vars(base).get('__init__') for base in kind.__mro__] if inspect.isclass(kind) else [kind]:
-        if function is None or function is object.__init__:
-            continue
-        parameters = inspect.signature(function).parameters.values()
-        names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
-            break
-    return [name for name in dict.fromkeys(names) if name != 'self']
-
-
-def _closest(word: str, known: Any) -> str:
-    close = get_close_matches(word, list(known), 1)
-    return f'; did you mean {close[0]!r}?' if close else ''

@@ -10,7 +10,8 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
-from maskprop.datasets.ytvis_json import AnnotationError
+from maskprop.datasets.resized import emptied_by_resize
+from maskprop.engine.build_errors import explain_build_errors
 from maskprop.engine.config import ConfigError
 from maskprop.engine.num_classes import fit_num_classes
 from maskprop.utils.files import is_file
@@ -52,16 +53,13 @@ def build_dataset(cfg: Config, split: str) -> Any:
     key = f'{split}_dataloader.dataset'
     dataset_cfg = cfg[f'{split}_dataloader']['dataset']
     try:
-        dataset = DATASETS.build(dataset_cfg)
+        with explain_build_errors(cfg, values=True):
+            dataset = DATASETS.build(dataset_cfg)
     except FileNotFoundError as error:
         raise ConfigError(
             f'{key}: {error}. Set {key}.data_root and {key}.ann_file, in the config or by --cfg-options '
             f'{key}.data_root=PATH'
         ) from error
-    except AnnotationError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f'{key}: {error}') from error
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     if len(dataset) == 0:
@@ -73,9 +71,17 @@ def build_dataset(cfg: Config, split: str) -> Any:
 def _check_frames(dataset: Any, key: str) -> None:
     """Look for every frame; one that is missing would end a training or a test hours later."""
     listed: dict[Path, set[str]] = {}  # to list a folder once is faster than to look for each of its files
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    sizes: set[tuple] = set()
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
         for image in info.get('images', [info]):  # a set of videos, or of single images
+            size = image.get('height'), image.get('width')
+            if None not in size and size not in sizes:
+                sizes.add(size)
+                if fault := emptied_by_resize(transforms, *size):
+                    video = f'video {info["video_id"]}: its ' if 'images' in info else ''
+                    raise ConfigError(f'{key} ({describe(dataset)}): {video}{fault}')
             path = Path(image['img_path'])
             if path.parent not in listed:
                 listed[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()

@@ -8,37 +8,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmengine.config import DictAction
-
-from maskprop.datasets.ytvis_json import AnnotationError
-from maskprop.engine.errors import CheckpointError, ConfigError, LaunchError
+from maskprop.engine.cfg_options import ConfigOptions
 from maskprop.engine.model_files import is_whole_model
-from maskprop.evaluation.validation import EvalInputError
+from maskprop.utils import boundary
 
 if TYPE_CHECKING:
     from mmengine.runner import FlexibleRunner, Runner
-
-USER_ERRORS = (
-    AnnotationError,
-    CheckpointError,
-    ConfigError,
-    EvalInputError,
-    LaunchError,
-    OSError,
-)
-
-
-class ConfigOptions(DictAction):
-    """argparse's action of ``--cfg-options KEY=VALUE ...``: a dict."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().__call__(parser, *args, **kwargs)
-        except (AssertionError, IndexError, ValueError) as error:
-            parser.error(f'--cfg-options {" ".join(args[1])}: expected KEY=VALUE ... ({error})')
 
 
 class ModelParser(argparse.ArgumentParser):
@@ -179,10 +156,13 @@ def print_progress(done: int, total: int) -> None:
         print(f'{done} of {total} videos', flush=True)
 
 
-def run(function: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:
-    """Call ``function(args)``; errors that the user can mend end in one line, not in a traceback."""
-    try:
-        function(args)
-    except USER_ERRORS as error:
-        print(f'\n{Path(sys.argv[0]).name}: error: {error}', file=sys.stderr)
-        raise SystemExit(1) from None
+def run(
+    function: Callable[[argparse.Namespace], Any],
+    args: argparse.Namespace | Callable[[], argparse.Namespace],
+) -> None:
+    """Call ``function(args)``; every error ends in one line: :func:`maskprop.utils.boundary.run`.
+
+    Args:
+        function: what the tool does. args: its arguments, or what parses them, for which ``--debug`` is known.
+    """
+    boundary.run(lambda: function(args() if callable(args) else args))

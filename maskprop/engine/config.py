@@ -8,17 +8,19 @@ import zipfile
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
+from maskprop.engine.cfg_options import explain_list
 from maskprop.engine.errors import CheckpointError, ConfigError
 from maskprop.engine.foreign_config import check_foreign_config
 from maskprop.engine.model_files import find_config_file, is_whole_model, local_checkpoint
 from maskprop.engine.published import PRIVATE, read_config
+from maskprop.utils.errors import UserError
 from maskprop.utils.files import check_writable, is_file
 from maskprop.zoo import find_model
 
@@ -29,7 +31,7 @@ OPTIONAL_KEYS = {
     *inspect.signature(Runner).parameters,
     *inspect.signature(FlexibleRunner).parameters,
     *('auto_scale_lr', 'compile', 'efficient_conv_bn_eval', 'find_unused_parameters', 'metainfo'),
-    *('load_partial', 'model_wrapper_cfg', 'sync_bn', 'variants', 'visualization'),
+    *('load_partial', 'model_wrapper_cfg', 'rank_timeout', 'sync_bn', 'variants', 'visualization'),
 }
 
 
@@ -59,17 +61,27 @@ def load_config(
     if isinstance(config, Config):
         cfg = deepcopy(config)
     else:
-        try:
-            cfg = _read_config(str(config))
-        except (ConfigError, CheckpointError, OSError):
-            raise
-        except Exception as error:  # a config is Python: anything may be wrong in it
-            raise ConfigError(f'config {config}: cannot be read: {type(error).__name__}: {error}') from error
+        cfg = read_config_file(config)
     merge_options(cfg, options)
     name = Path(cfg.filename).stem if cfg.filename else 'config'
     own = None if cfg.get('work_dir') == RUNNER_WORK_DIR else cfg.get('work_dir')
     cfg.work_dir = str(work_dir or own or Path('work_dirs') / name)
     return cfg
+
+
+def read_config_file(config: str | Path) -> Config:
+    """The config of a file, of a model of the index, or of published weights.
+
+    Raises:
+        ConfigError: no such file, or it is no config. CheckpointError, OSError: its weights cannot be had.
+    """
+    try:
+        return _read_config(str(config))
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # a config is Python: anything may be wrong in it
+        words = ' '.join(str(error).split())
+        raise ConfigError(f'config {config}: cannot be read: {type(error).__name__}: {words}') from error
 
 
 def _read_config(config: str) -> Config:
@@ -98,7 +110,7 @@ def merge_options(cfg: Config, options: dict | None) -> None:
     """
     known = OPTIONAL_KEYS | set(cfg)
     for key in options or {}:
-        first = key.split('.')[0]
+        first = str(key).split('.')[0]
         if first not in known:
             close = get_close_matches(first, known, 1)
             hint = f'did you mean {close[0]!r}?' if close else f'it has {", ".join(sorted(cfg))}'
@@ -111,9 +123,34 @@ def merge_options(cfg: Config, options: dict | None) -> None:
                 file=sys.stderr,
             )
     try:
+        for key, value in (options or {}).items():
+            if isinstance(_value_at(cfg, key), str) and (how := explain_list(options, key, value)):
+                raise ConfigError(f'--cfg-options {key}: {how}')
         cfg.merge_from_dict(options or {})
-    except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f'--cfg-options {" ".join(options)}: does not fit the config: {error}') from error
+    except ConfigError:
+        raise
+    except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        keys = [key for key in options if not _merges(cfg, key, options[key])] or options
+        raise ConfigError(f'--cfg-options {" ".join(keys)}: does not fit the config: {error}') from error
+
+
+def _merges(cfg: Config, key: str, value: Any) -> bool:
+    try:
+        deepcopy(cfg).merge_from_dict({key: value})
+    except Exception:  # whatever: it is asked for after a failure
+        return False
+    return True
+
+
+def _value_at(cfg: Config, key: str) -> Any:
+    """What a config has at a key of ``--cfg-options``; None if nothing."""
+    value: Any = cfg
+    for name in key.split('.'):
+        if isinstance(value, list | tuple) and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            value = value.get(name) if hasattr(value, 'get') else None
+    return value
 
 
 def use_variant(cfg: Config, name: str) -> None:
@@ -164,7 +201,7 @@ def prepare_training(
         cfg.load_from = str(local_checkpoint(cfg.load_from))
     _check_initial_weights(cfg)
     hooks = _own_hooks(cfg)
-    present = [*hooks, *(hook for hook in cfg.get('default_hooks', {}).values() if hook)]
+    present = [*hooks, *(hook for hook in (cfg.get('default_hooks') or {}).values() if hook)]
     if not any(hook.get('type') == 'RandomStateHook' for hook in present):
         hooks.append(dict(type='RandomStateHook'))
     if cfg.get('resume'):

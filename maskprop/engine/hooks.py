@@ -16,7 +16,8 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from maskprop.engine.checkpoint import CheckpointError, saved_classes
-from maskprop.engine.state_dicts import list_some
+from maskprop.engine.checkpoint_content import check_content
+from maskprop.engine.state_dicts import find_weights, list_some
 from maskprop.engine.weights import complete_weights, frozen_at_random, weights_to_begin_with
 from maskprop.utils.random_state import get_random_state, seed_all, set_random_state
 
@@ -154,10 +155,10 @@ class CheckpointFitHook(Hook):
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        check_content(checkpoint, runner._load_from, resume=runner._resume)
         model = _unwrapped(runner)
         if runner._resume:
-            weights = checkpoint.get('state_dict', checkpoint)
-            found = {name.removeprefix('module.'): tensor for name, tensor in weights.items()}
+            found = find_weights(checkpoint, f'checkpoint {runner._load_from}')
         else:
             found = checkpoint['state_dict'] = complete_weights(
                 model, checkpoint, runner._load_from, runner.logger.info
@@ -203,6 +204,7 @@ class InitialWeightsHook(Hook):
         self._given: set[str] = set()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        check_content(checkpoint, runner._load_from)
         model = _unwrapped(runner)
         fit = weights_to_begin_with(model, checkpoint, runner._load_from, self.partial, runner.logger.info)
         self._given = set(fit.kept)

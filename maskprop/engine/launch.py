@@ -86,7 +86,8 @@ def _init_gloo(launcher: str, timeout: float) -> None:
     if launcher == 'slurm':
         env['RANK'], env['WORLD_SIZE'] = env['SLURM_PROCID'], env['SLURM_NTASKS']
         env['LOCAL_RANK'] = env.get('SLURM_LOCALID', '0')
-        env.setdefault('MASTER_ADDR', _first_slurm_host())
+        if 'MASTER_ADDR' not in env:
+            env['MASTER_ADDR'] = _first_slurm_host()
     elif launcher == 'mpi':
         env['RANK'], env['WORLD_SIZE'] = env['OMPI_COMM_WORLD_RANK'], env['OMPI_COMM_WORLD_SIZE']
         if env['OMPI_COMM_WORLD_SIZE'] == env.get('OMPI_COMM_WORLD_LOCAL_SIZE'):

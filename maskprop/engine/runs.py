@@ -11,11 +11,11 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.model import is_model_wrapper
-from mmengine.runner import FlexibleRunner, Runner, TestLoop, ValLoop
+from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 from torch import nn
 
 import maskprop
-from maskprop.engine.build_errors import explain_build_errors, explain_downloads
+from maskprop.engine.build_errors import explain_build_errors, explain_downloads, explain_run, explain_work
 from maskprop.engine.config import (
     ConfigError,
     Outputs,
@@ -24,10 +24,14 @@ from maskprop.engine.config import (
     prepare_testing,
     prepare_training,
 )
+from maskprop.engine.config_types import check_types
 from maskprop.engine.launch import setup_distributed
 from maskprop.engine.model_files import is_published
+from maskprop.engine.rank_watch import DEFAULT, watch_ranks
+from maskprop.utils import boundary
 from maskprop.utils.files import check_writable, write_json
 from maskprop.utils.folder_lock import FolderInUse, hold_folder
+from maskprop.utils.random_state import preserve_random_state
 
 
 def train(
@@ -69,10 +73,13 @@ def train(
         _check_partial(_unwrapped(runner), datasets['train'])
         if 'val' in datasets:
             _check_stream(runner, datasets['val'])
-            _check_metrics(runner.val_loop)
+            _check_metrics(cfg, runner, 'val')
+            _check_sample(runner.val_loop, cfg, 'val')
         with explain_build_errors(cfg, values=True):
-            _ = runner.train_loop  # built by this
-        with explain_downloads(cfg):
+            loop = runner.train_loop  # built by this
+        _check_sample(loop, cfg, 'train')
+        advice = f'Go on from the last checkpoint: --resume --work-dir {cfg.work_dir}'
+        with watch_ranks(cfg.get('rank_timeout', DEFAULT), advice), explain_run(cfg), explain_downloads(cfg):
             runner.train()
     return runner
 
@@ -113,8 +120,10 @@ def test(
         datasets = _check(cfg, ('test',))
         runner = build_runner(cfg)
         _check_stream(runner, datasets['test'])
-        _check_metrics(runner.test_loop)
-        found = runner.test()
+        _check_metrics(cfg, runner, 'test')
+        _check_sample(runner.test_loop, cfg, 'test')
+        with watch_ranks(cfg.get('rank_timeout', DEFAULT), 'Test again'), explain_run(cfg):
+            found = runner.test()
     if metrics and is_main_process():
         write_json(metrics, {**found, **_per_category(runner)})
         runner.logger.info(f'metrics written to {metrics}')
@@ -163,10 +172,12 @@ def _start(
         find_config_file(config)  # before the seconds that the imports take
     maskprop.register_all()
     cfg = load_config(config, options, work_dir)
+    check_types(cfg)
     missing = [key for key in ('model', f'{split}_dataloader', f'{split}_cfg') if not cfg.get(key)]
     if missing:
         raise ConfigError(f'config {cfg.filename}: {", ".join(missing)} is not set')
     check_writable(cfg.work_dir, 'work_dir', folder=True)
+    boundary.log_to(cfg.work_dir)
     setup_distributed(launcher, cfg)
     return cfg
 
@@ -229,8 +240,25 @@ def _check_stream(runner: Runner, dataset: Any) -> None:
             model.check_classes(dataset.metainfo['classes'])
 
 
-def _check_metrics(loop: ValLoop | TestLoop) -> None:
+def _check_metrics(cfg: Config, runner: Runner, split: str) -> None:
     """Find out now if the metrics, which are built with the loop, don't fit the data set."""
     from maskprop.engine.checks import check_metrics
 
+    with explain_build_errors(cfg, values=True):
+        loop = getattr(runner, f'{split}_loop')
     check_metrics(loop.evaluator.metrics, loop.dataloader.dataset)
+
+
+def _check_sample(loop: BaseLoop, cfg: Config, split: str) -> None:
+    """Take the first sample now: what is wrong in a pipeline shows here, and not in a worker hours later."""
+    loader = loop.dataloader
+    order = getattr(loader, 'batch_sampler', None) or loader.sampler
+    with preserve_random_state(), explain_work(cfg, f'{split}_dataloader'):
+        first = next(iter(order), None)
+        first = first[0] if isinstance(first, list) else first
+        sample = {} if first is None else loader.dataset[first]
+    if first is not None and not (isinstance(sample, dict) and 'inputs' in sample):
+        raise ConfigError(
+            f'config {cfg.filename}: {split}_dataloader.dataset.pipeline: its samples have no inputs; end it with '
+            'PackTrackInputs'
+        )

@@ -208,27 +208,36 @@ def frozen_at_random(model: nn.Module, names: Sequence[str], given: Collection[s
         model: that is trained. names: of the parts. given: names of the weights that a checkpoint gave.
 
     Raises:
-        CheckpointError, OSError: the file of a part's ``init_cfg`` has no weights, or cannot be read.
+        CheckpointError, OSError: the file of an ``init_cfg``, of a part or in it, has no weights or can't be read.
     """
     lacking = []
     for name in names:
         part = getattr(model, name)
         weights = {f'{name}.{key}': shape for key, shape in shapes_of(part.state_dict()).items()}
         missing = [key for key in weights if key not in given and not key.endswith(COUNTER)]
-        cfg = _pretrained(part)
-        if missing and cfg:
-            file = cfg['checkpoint']
-            found = find_weights(CheckpointLoader.load_checkpoint(file, 'cpu'), f'checkpoint {file}')
-            prefix = cfg.get('prefix') or ''
-            prefix += '.' if prefix and not prefix.endswith('.') else ''  # as mmengine reads it
-            found = {
-                f'{name}.{key.removeprefix(prefix)}': shape
-                for key, shape in shapes_of(found).items()
-                if key.startswith(prefix)
-            }
-            missing = [key for key in missing if found.get(key) != weights[key]]
+        filled: list[str] = []  # modules whose own file is read, which those in them are not then
+        for path, module in part.named_modules(prefix=name):
+            cfg = _pretrained(module)
+            if cfg and not path.startswith(tuple(f'{above}.' for above in filled)):
+                filled.append(path)
+                if any(key.startswith(f'{path}.') for key in missing):
+                    found = _initial_shapes(cfg, path)
+                    missing = [key for key in missing if found.get(key) != weights[key]]
         lacking += missing
     return lacking
+
+
+def _initial_shapes(cfg: Mapping[str, Any], path: str) -> Shapes:
+    """The weights that the file of a module's ``init_cfg`` has, under their names in the model."""
+    file = cfg['checkpoint']
+    found = find_weights(CheckpointLoader.load_checkpoint(file, 'cpu'), f'checkpoint {file}')
+    prefix = cfg.get('prefix') or ''
+    prefix += '.' if prefix and not prefix.endswith('.') else ''  # as mmengine reads it
+    return {
+        f'{path}.{key.removeprefix(prefix)}': shape
+        for key, shape in shapes_of(found).items()
+        if key.startswith(prefix)
+    }
 
 
 def has_pretrained_backbone(model: nn.Module) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from maskprop.utils.json_values import parse_json
 
 from .progress import announce_reading
 from .validation import EvalInputError, fail, load_json
+
+MAX_UNPACKED = 8 * 2**30  # bytes of a results.json in a zip: one of more is a mistake, or an attack
 
 
 def _plain(value: Any) -> Any:
@@ -115,19 +116,30 @@ def read_results(path: str | Path) -> list[dict]:
     if not path.is_file() or not zipfile.is_zipfile(path):
         return load_json(path)
     announce_reading(path)
-    with zipfile.ZipFile(path) as archive:
-        if 'results.json' not in archive.namelist():
-            fail(
-                str(path),
-                '',
-                '',
-                f'holds {archive.namelist()[:5]}, but no results.json at its root',
-                'Zip the file itself, without its folder',
-            )
-        try:
-            with archive.open('results.json') as file:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            with archive.open(_results_member(archive, path)) as file:
                 return parse_json(file)
-        except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: it has a password
-            raise EvalInputError(f'{path}: results.json: cannot be unpacked ({error}). Zip it again.') from None
-        except ValueError as error:
-            raise EvalInputError(f'{path}: results.json: not valid JSON ({error}).') from None
+    except EvalInputError:
+        raise
+    except ValueError as error:
+        raise EvalInputError(f'{path}: results.json: not valid JSON ({error}).') from None
+    except Exception as error:  # a password, another method, and what a damaged archive raises is anything
+        raise EvalInputError(f'{path}: results.json: cannot be unpacked ({error}). Zip it again.') from None
+
+
+def _results_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
+    """The one results.json of a submission."""
+    found = [info for info in archive.infolist() if info.filename == 'results.json']
+    if not found:
+        names = archive.namelist()[:5]
+        fix = 'Zip the file itself, without its folder'
+        fail(str(path), '', '', f'holds {names}, but no results.json at its root', fix)
+    if len(found) > 1:
+        fail(str(path), '', '', f'holds {len(found)} files results.json', 'Which one is meant? Zip that alone')
+    if found[0].file_size > MAX_UNPACKED:
+        size = f'{found[0].file_size / 2**30:.1f} GiB when unpacked, of {MAX_UNPACKED / 2**30:.0f} at most'
+        fail(
+            str(path), 'results.json', '', f'has {size}', 'Unpack it yourself, and give the .json, if it is meant'
+        )
+    return found[0]

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maskprop.utils.errors import UserError
+
 from .kernels import get_kernels
 
 #: Digits of one count; 9 base-32 digits hold any difference of 32-bit counts.
 _MAX_DIGITS = 9
 
 
-class RLEError(ValueError):
+class RLEError(UserError, ValueError):
     """A compressed RLE string that isn't a mask of its frame; ``index`` says which of those given."""
 
     def __init__(self, index: int, message: str) -> None:

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NoReturn
 
+from maskprop.utils.errors import UserError
 from maskprop.utils.json_values import is_finite_number, parse_json
 
 from .progress import announce_reading
@@ -17,7 +18,7 @@ MAX_PIXELS = 2**31 - 1
 _LONGEST_SHOWN = 100
 
 
-class EvalInputError(ValueError):
+class EvalInputError(UserError, ValueError):
     """Ground truth or results that cannot be evaluated; the message names file, record, field, value and fix."""
 
 

@@ -173,3 +173,61 @@ def test_rows_with_other_configs_share_no_training(tmp_path):
     rows = [*HEADS, dict(name='b', config=other, train=dict(name='heads'))]
     with pytest.raises(ConfigError, match="row b: another training is named 'heads' too"):
         plan_study(write_study(tmp_path, str(Path(BASE).resolve()), rows), tmp_path / 'out')
+
+
+def refused(tmp_path, **study) -> str:
+    study = {'title': 't', 'rows': [dict(name='a')], **study}
+    file = tmp_path / 'bad.py'
+    file.write_text(f'_base_ = [{str(Path(BASE).resolve())!r}]\nstudy = {study!r}\n')
+    with pytest.raises(ConfigError) as error:
+        plan_study(file, tmp_path / 'out')
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    'study, field',
+    [
+        (dict(rows=5), 'study: rows: '),
+        (dict(rows=['a']), 'row 1: expected a dict'),
+        (dict(rows=[dict(name=5)]), 'row 1 (5): name: expected str'),
+        (dict(rows=[dict(name='..')]), 'makes no folder name'),
+        (dict(rows=[dict(name='→→')]), 'makes no folder name'),
+        (dict(rows=[dict(name='a' * 300)]), 'makes no folder name'),
+        (dict(rows=[dict(name='a', options='x')]), 'options: expected dict'),
+        (dict(rows=[dict(name='a', options={'modle.x': 1})]), "did you mean 'model'"),
+        (dict(rows=[dict(name='a', options={'model.0': 1})]), 'model.0: '),
+        (dict(rows=[dict(name='a', options={'optim_wrapper.optimizer.lr': 'x'})]), 'optim_wrapper.optimizer.lr: '),
+        (dict(rows=[dict(name='a', variant='x')]), 'variant: expected dict'),
+        (dict(rows=[dict(name='a', variant=dict(nope=1))]), 'variant.nope: VideoMaskRCNN has no such argument'),
+        (dict(rows=[dict(name='a', variant=dict(linker=dict(type='Nope')))]), 'variant.linker.type: there is no'),
+        (dict(rows=[dict(name='a', epoch='x')]), 'epoch: expected int'),
+        (dict(rows=[dict(name='a', epoch=-1)]), 'epoch: expected 1 or more'),
+        (dict(rows=[dict(name='a', epoch=99)]), 'tests epoch 99 of the detector'),
+        (dict(rows=[dict(name='a', train=dict(name='../../x'))]), 'train.name: '),
+        (dict(rows=[dict(name='a', train=dict(name='h', options='zz'))]), 'train: options: expected dict'),
+        (dict(rows=[dict(name='a', nets={'../x': BASE})]), 'nets: '),
+        (dict(seeds=['x']), 'study: seeds: '),
+        (dict(frame_stride=0), 'study: frame_stride: expected 1 or more'),
+        (dict(synthetic=dict(videos=1)), 'study: synthetic.val_videos: not set'),
+        (dict(detector=5), 'study: detector: expected str'),
+    ],
+)
+def test_what_makes_no_study_is_refused_in_the_plan(tmp_path, study, field):
+    assert field in refused(tmp_path, **study)
+
+
+@pytest.mark.parametrize('text', ['study = dict(', "study = 'x'", 'study = None', 'study = [1]'])
+def test_files_that_are_no_study(tmp_path, text):
+    (tmp_path / 'bad.py').write_text(text)
+    with pytest.raises(ConfigError, match='bad.py'):
+        plan_study(tmp_path / 'bad.py', tmp_path / 'out')
+
+
+@pytest.mark.parametrize('text', ['[]', 'null', '5', '{}', '{"done": true, "key": 5}', '[' * 3000])
+def test_a_damaged_record_counts_as_none(tmp_path, text):
+    base = tmp_path / 'base.py'
+    base.write_text(f'_base_ = [{str(Path(BASE).resolve())!r}]\n')
+    job = plan_study(write_study(tmp_path, str(base), rows=HEADS), tmp_path / 'out')[0]
+    make_outputs(job)
+    (job.folder / 'job.json').write_text(text)
+    assert job.record() == {} and not job.is_done()

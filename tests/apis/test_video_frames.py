@@ -22,7 +22,7 @@ def _frame(t: int, size=(32, 48)) -> np.ndarray:
 
 @pytest.fixture
 def mp4(tmp_path):
-    with VideoWriter(tmp_path / 'clip.mp4', fps=12) as writer:
+    with VideoWriter(tmp_path / 'clip.mp4', fps=12, codec='mp4v') as writer:
         for t in range(7):
             writer.write(_frame(t))
     return tmp_path / 'clip.mp4'

@@ -14,7 +14,7 @@ from mmdet.registry import TRANSFORMS
 from mmengine.dataset import Compose, pseudo_collate
 from pycocotools import mask as mask_utils
 
-from maskprop.apis import VideoSession, inference_video, stream_results
+from maskprop.apis import VideoError, VideoSession, inference_video, stream_results
 from maskprop.apis.session import frame_pipeline, image_loader_options
 from maskprop.visualization.files import write_image
 from tests.apis.fake_video_model import ColourModel, make_video
@@ -191,3 +191,11 @@ def test_models_that_are_not_ready():
 def test_cv2_reads_what_mmcv_reads(tmp_path):
     write_image(tmp_path / 'a.jpg', make_video()[0])
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / 'a.jpg')), mmcv.imread(str(tmp_path / 'a.jpg')))
+
+
+def test_a_strip_of_which_the_resize_leaves_nothing_is_refused():
+    model = ColourModel()
+    session = VideoSession(model)
+    with pytest.raises(VideoError, match=r"the video's frames are 3000 x 2 pixels .* makes \d+ x 0"):
+        session.step(np.zeros((2, 3000, 3), np.uint8))
+    session.step(np.zeros((48, 64, 3), np.uint8))  # it can go on

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskprop.datasets import splits
 from maskprop.datasets.splits import split_videos, videos_of_share, write_split
 from maskprop.datasets.ytvis_json import AnnotationError, find_problems, load_ytvis
 
@@ -193,3 +194,14 @@ def test_check_tool(gt, write, tiny_set):
     assert bad.returncode == 1
     assert bad.stdout.count('error [') == 2 and '2 errors, 5 warnings' in bad.stdout
     assert run('check_dataset', write('{')).returncode == 1
+
+
+def test_videos_of_the_same_categories_are_looked_at_once(monkeypatch):
+    """The table of exchanges grows with the kinds of videos, not with val times train; the split is the same."""
+    gt = many_videos(400, categories=4)
+    tables, real = [], splits._exchange_costs
+    monkeypatch.setattr(splits, '_exchange_costs', lambda *args: tables.append(real(*args)) or tables[-1])
+    fast = split_videos(gt, 80, 1)
+    assert max(max(table.shape) for table in tables) <= 16
+    monkeypatch.setattr(splits, '_firsts', lambda videos, kinds: videos)
+    assert split_videos(gt, 80, 1) == fast and tables[-1].shape == (80, 320)

@@ -254,3 +254,60 @@ def test_tool_writes_and_reports(tmp_path):
     assert nothing.returncode == 1 and f'{tmp_path}/annotations: no annotation file there' in nothing.stderr
     clash = run_tool(tmp_path / 'set', *keys, '--seed', 4)
     assert clash.returncode == 1 and clash.stderr.startswith('make_synthetic: ') and '--overwrite' in clash.stderr
+
+
+class BreaksOff(ProceduralClips):
+    """Fails at the last training video, as on a full disk."""
+
+    def __call__(self, split, index):
+        if index == 2:
+            raise OSError('no space left')
+        return super().__call__(split, index)
+
+
+def test_a_set_that_breaks_off_leaves_the_old_one(small_set, tmp_path):
+    old = make(tmp_path / 'set')
+    counts = {'train': 3, 'val': 2}
+    with pytest.raises(OSError, match='no space left'):
+        write_set(old, BreaksOff(SMALL, 7, 8), counts, workers=1, overwrite=True)
+    assert fingerprints(old) == fingerprints(small_set)
+    (old / '.unfinished_left').mkdir()  # of a process that was killed
+    write_set(old, ProceduralClips(SMALL, 7, 8), counts, workers=1, overwrite=True)
+    assert fingerprints(old) == fingerprints(make(tmp_path / 'new', seed=7))
+    assert not list(old.glob('.*'))
+
+
+def test_a_kill_while_sets_are_exchanged_leaves_no_mixture(tmp_path, monkeypatch):
+    """At each rename: the old set, the new one, or none."""
+    counts, new = {'train': 2, 'val': 1}, ProceduralClips(SMALL, 7, 8)
+    wanted = fingerprints(make(tmp_path / 'new', seed=7, train=2, val=1))
+    replace, renames = os.replace, []
+    for kill_at in range(30):
+        out = make(tmp_path / f'set{kill_at}', train=2, val=1)
+        old = fingerprints(out)
+        renames.clear()
+
+        def killed(source, target, kill_at=kill_at, renames=renames):
+            if len(renames) == kill_at:
+                raise KeyboardInterrupt
+            renames.append(source)
+            replace(source, target)
+
+        monkeypatch.setattr(os, 'replace', killed)
+        try:
+            write_set(out, new, counts, workers=1, overwrite=True)
+        except KeyboardInterrupt:
+            done = False
+        else:
+            done = True
+        monkeypatch.setattr(os, 'replace', replace)
+        found = fingerprints(out)
+        for split in ('train', 'val'):
+            if (out / 'annotations' / f'{split}.json').is_file():
+                of_split = {name: key for name, key in found.items() if split in name}
+                assert of_split in [{n: k for n, k in whole.items() if split in n} for whole in (old, wanted)]
+        write_set(out, new, counts, workers=1, overwrite=True)
+        assert fingerprints(out) == wanted
+        if done:
+            break
+    assert done and kill_at > 6

@@ -123,7 +123,10 @@ def test_a_class_s_own_fault_is_not_the_config_s(cfg):
         ('train_cfg.val_interval=0', 'train_cfg.val_interval=0: expected 1 or more epochs'),
         ('model.clip_radius=-1', 'clip_radius=-1: expected 0 or more frames'),
         ('val_dataloader.batch_size=2', 'val_dataloader.batch_size=2: expected 1, videos are processed one frame'),
-        ('val_dataloader.dataset.frame_stride=two', "val_dataloader.dataset: frame_stride: found 'two'; expected"),
+        (
+            'val_dataloader.dataset.frame_stride=two',
+            "val_dataloader.dataset.frame_stride: expected int, found 'two'",
+        ),
     ],
 )
 def test_tools_say_it_in_one_line(tmp_path, option, message, capsys, monkeypatch):

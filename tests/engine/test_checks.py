@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from mmengine.config import ConfigDict
 
@@ -7,8 +9,11 @@ import maskprop
 
 maskprop.register_all()
 
+from maskprop.engine.checks import build_dataset  # noqa: E402
 from maskprop.engine.config import ConfigError  # noqa: E402
 from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
+from tests.engine.tiny_config import tiny_config  # noqa: E402
+from tests.helpers import write_tiny_ytvis  # noqa: E402
 
 
 def htc(bbox=(None, None, None), mask=(None, None, None), semantic=None) -> ConfigDict:
@@ -64,3 +69,16 @@ def test_the_attention_head_is_filled_in():
     cfg.attention_head = dict(type='InterFrameAttentionHead', num_classes=None)
     fit_num_classes(cfg, 7)
     assert cfg.attention_head.num_classes == 7
+
+
+def test_frames_that_a_resize_would_empty_are_refused(tmp_path):
+    root = write_tiny_ytvis(tmp_path / 'set', videos=1)
+    file = root / 'annotations/val.json'
+    content = json.loads(file.read_text())
+    content['videos'][0].update(height=4, width=2000)
+    file.write_text(json.dumps({**content, 'annotations': None}))
+    cfg = tiny_config(root, tmp_path / 'work')
+    with pytest.raises(
+        ConfigError, match=r'test_dataloader.dataset .*video 1: its frames are 2000 x 4 .*Resize, sc'
+    ):
+        build_dataset(cfg, 'test')

@@ -195,6 +195,21 @@ def test_frozen_parts_need_weights(tmp_path):
     assert frozen_at_random(model, (), []) == []
 
 
+def test_a_module_in_a_frozen_part_may_have_its_own_weights(tmp_path):
+    backbone = {
+        key.removeprefix('backbone.'): value for key, value in STATE.items() if key.startswith('backbone.')
+    }
+    torch.save(dict(state_dict=backbone), tmp_path / 'backbone.pth')
+    model = video_model()
+    model['detector'].backbone.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'backbone.pth'))
+    lacking = [f'detector.{key}' for key in STATE if not key.startswith('backbone.')]
+    assert lacking and frozen_at_random(model, ('detector',), []) == lacking
+    # a file of the whole part is read in place of those of what is in it
+    torch.save(dict(state_dict={key: STATE[key] for key in STATE if key.startswith('roi')}), tmp_path / 'roi.pth')
+    model['detector'].init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'roi.pth'))
+    assert set(frozen_at_random(model, ('detector',), [])) == {f'detector.{k}' for k in STATE if k[:3] != 'roi'}
+
+
 # -- in trainings and tests
 
 

@@ -1,13 +1,17 @@
 """TrackEval (MIT, PyPI ``trackeval``) on parsed files: the oracle of HOTA, CLEAR and identity metrics.
 
 Its metric classes do the work; ids and IoUs of each frame are made here with pycocotools, video by video and class
-by class, as its own reader does, but for frames with an empty mask, which count as absent.
+by class, as its own reader does, but for frames with an empty mask, which count as absent. The comparison of many
+random sets, of which the tests take some:
+
+    python tests/evaluation/trackeval_oracle.py 300
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -86,3 +90,34 @@ def _visible(mask: dict | None) -> bool:
 def largest_difference(ours: dict[str, float], theirs: dict) -> float:
     """Between our numbers of one kind and row and TrackEval's; HOTA's fields are averaged over the thresholds."""
     return max(abs(value - float(np.mean(theirs[NAMES.get(name, name)]))) for name, value in ours.items())
+
+
+def compare(gt: dict, results: list[dict], min_score: float) -> float:
+    """The largest difference of all numbers: each class with ground truth, all, and the mean of the classes."""
+    from maskprop.evaluation import evaluate_tracks
+
+    result = evaluate_tracks(gt, results, min_score=min_score)
+    expected = trackeval_numbers(gt, results, min_score)
+    differences = []
+    for kind, theirs in expected.items():
+        ours = {'all': result.overall(kind), 'mean': result.mean(kind), **result.per_category(kind)}
+        assert {name for name, row in ours.items() if row} == set(theirs)
+        differences += [largest_difference(ours[name], row) for name, row in theirs.items()]
+    return max(differences)
+
+
+def main(number: int) -> None:
+    from track_cases import random_tracks
+
+    worst, sets = 0.0, 0
+    for options in ({}, dict(num_videos=1, most=14)):
+        for seed in range(number):
+            gt, results = random_tracks(seed, **options)
+            if gt['annotations']:
+                sets += 1
+                worst = max(worst, *(compare(gt, results, min_score) for min_score in (0.0, 0.3)))
+    print(f'{sets} sets, each at two thresholds of the score: largest difference {worst:.1e}')
+
+
+if __name__ == '__main__':
+    main(int(sys.argv[1]))

@@ -95,4 +95,4 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', choices=('coco', 'openimages'))
     parser.add_argument('--size', type=cli.positive, default=100_000, help='annotations or boxes')
-    cli.run(measure, parser.parse_args())
+    cli.run(measure, parser.parse_args)

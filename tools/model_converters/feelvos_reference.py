@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument(
         '--head', default='propagation_head', help="the head's key in the config; default: %(default)s"
     )
-    run(lambda args: print(convert_file(args.source, args.out, args.head)), parser.parse_args())
+    run(lambda args: print(convert_file(args.source, args.out, args.head)), parser.parse_args)
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument('source', metavar='IN', help='checkpoint in the layout of mmdet 0.x or 1.x, .pth or .npz')
     parser.add_argument('out', metavar='OUT', help='what is written, .pth')
     parser.add_argument('--partial', action='store_true', help='convert what there is, and name what is absent')
-    run(lambda args: print(convert_file(args.source, args.out, args.partial)), parser.parse_args())
+    run(lambda args: print(convert_file(args.source, args.out, args.partial)), parser.parse_args)
 
 
 if __name__ == '__main__':

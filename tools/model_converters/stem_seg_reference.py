@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument('source', metavar='IN', help='checkpoint of the reference, .pth or .npz')
     parser.add_argument('out', metavar='OUT', help='what is written, .pth')
     parser.add_argument('--partial', action='store_true', help='backbone and FPN may be absent')
-    run(lambda args: print(convert_file(args.source, args.out, args.partial)), parser.parse_args())
+    run(lambda args: print(convert_file(args.source, args.out, args.partial)), parser.parse_args)
 
 
 if __name__ == '__main__':

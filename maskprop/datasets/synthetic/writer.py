@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -16,9 +18,11 @@ from pycocotools import mask as mask_api
 
 from maskprop.datasets.synthetic.rendering import Clip
 from maskprop.utils.files import replace_when_done
+from maskprop.utils.folder_lock import hold_folder
 
 FORMAT_VERSION = 1
 JPEG_QUALITY = 95
+_UNFINISHED = '.unfinished_'  # folder of a set that is being made
 
 
 class ClipSource(Protocol):
@@ -41,6 +45,8 @@ def write_set(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> bool:
     """Write OUT/annotations/<split>.json and OUT/JPEGImages/<split>_<index>/<frame>.jpg.
+
+    All of it is made in a folder inside of OUT first, and takes the place of an old set when it is whole.
 
     Args:
         out: the set's folder.
@@ -71,20 +77,53 @@ def write_set(
         for split, count in counts.items()
         if count
     }
-    todo = [split for split, info in infos.items() if _stored_info(out, split) != json.loads(json.dumps(info))]
-    for split in todo:
-        _make_room(out, split, overwrite)
-    for split in todo:
-        records = []
-        for record in _clip_records(out, source, split, counts[split], workers):
-            records.append(record)
-            if progress:
-                progress(split, len(records), counts[split])
-        content = json.dumps(_assemble(infos[split], source.categories, records))
-        # not write_json, which indents: large files, and other bytes than the same set had before
-        with replace_when_done(out / 'annotations' / f'{split}.json') as unfinished:
-            unfinished.write_text(content)
+    if not _missing(out, infos):
+        return False
+    with hold_folder(out, _say_nothing, name='set.lock'):
+        todo = _missing(out, infos)  # another process may have made it meanwhile
+        for split in todo:
+            _check_room(out, split, overwrite)
+        for leftover in out.glob(f'{_UNFINISHED}*'):  # of processes that were killed
+            shutil.rmtree(leftover)
+        with tempfile.TemporaryDirectory(dir=out, prefix=_UNFINISHED) as unfinished:
+            for split in todo:
+                records = []
+                for record in _clip_records(Path(unfinished), source, split, counts[split], workers):
+                    records.append(record)
+                    if progress:
+                        progress(split, len(records), counts[split])
+                content = json.dumps(_assemble(infos[split], source.categories, records))
+                # not write_json, which indents: large files, and other bytes than the same set had before
+                with replace_when_done(Path(unfinished) / f'{split}.json') as temporary:
+                    temporary.write_text(content)
+            for split in todo:
+                _put_in_place(Path(unfinished), out, split)
     return bool(todo)
+
+
+def _missing(out: Path, infos: dict[str, dict]) -> list[str]:
+    """The splits that are not there as they are wanted."""
+    return [split for split, info in infos.items() if _stored_info(out, split) != json.loads(json.dumps(info))]
+
+
+def _put_in_place(unfinished: Path, out: Path, split: str) -> None:
+    """Exchange a split for the one that was made beside it; its annotation file goes first, and comes last.
+
+    So a kill leaves the old split, the new one, or one without an annotation file, never a mixture.
+    """
+    annotation = out / 'annotations' / f'{split}.json'
+    for folder in (annotation.parent, out / 'JPEGImages', unfinished / 'old'):
+        folder.mkdir(parents=True, exist_ok=True)
+    annotation.unlink(missing_ok=True)
+    for folder in (out / 'JPEGImages').glob(f'{split}_[0-9]*'):
+        os.replace(folder, unfinished / 'old' / folder.name)
+    for folder in (unfinished / 'JPEGImages').glob(f'{split}_[0-9]*'):
+        os.replace(folder, out / 'JPEGImages' / folder.name)
+    os.replace(unfinished / f'{split}.json', annotation)
+
+
+def _say_nothing(_: str) -> None:
+    """Of a process that was killed there is nothing to say: what it left is made anew."""
 
 
 def _stored_info(out: Path, split: str) -> dict | None:
@@ -95,16 +134,13 @@ def _stored_info(out: Path, split: str) -> dict | None:
         return None
 
 
-def _make_room(out: Path, split: str, overwrite: bool) -> None:
+def _check_room(out: Path, split: str, overwrite: bool) -> None:
     annotation = out / 'annotations' / f'{split}.json'
     if annotation.exists() and not overwrite:
         raise FileExistsError(
             f'{annotation} exists and was made with other keys or by another tool; '
             'pass --overwrite, or give another folder'
         )
-    annotation.unlink(missing_ok=True)
-    for folder in (out / 'JPEGImages').glob(f'{split}_[0-9]*'):
-        shutil.rmtree(folder)
 
 
 def _clip_records(out: Path, source: ClipSource, split: str, count: int, workers: int) -> Iterator[dict]:
@@ -129,7 +165,7 @@ def _make_clip(job: tuple[str, ClipSource, str, int]) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(clip.frames):
         if not cv2.imwrite(str(folder / f'{number:05d}.jpg'), frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
-            raise OSError(f'cannot write {folder / f"{number:05d}.jpg"}')
+            raise OSError(f'cannot write {folder / f"{number:05d}.jpg"} (is the disk full?)')
     height, width = clip.frames[0].shape[:2]
     shape = {'height': height, 'width': width, 'length': len(clip.frames)}
     video = {

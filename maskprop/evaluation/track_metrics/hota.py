@@ -57,11 +57,7 @@ def _rivals(overlaps: TrackOverlaps) -> np.ndarray:
     """
     ious, truths, found = overlaps.ious, overlaps.truths, overlaps.found
     of_det, of_gt = ious.cumsum(axis=2)[:, :, -1], ious.cumsum(axis=1)[:, -1]
-    num_gts, num_dets = truths.sum(axis=0), found.sum(axis=0)
-    for frame in np.flatnonzero((num_gts == 1) & (num_dets >= _ADDED_IN_PARTS)).tolist():
-        gt = truths[:, frame].argmax()
-        of_gt[frame, gt] = ious[frame, found[:, frame], gt].sum()
-    for frame in np.flatnonzero((num_gts >= _ADDED_IN_PARTS) & (num_dets > 0)).tolist():
+    for frame in np.flatnonzero((truths.sum(axis=0) >= _ADDED_IN_PARTS) & found.any(axis=0)).tolist():
         dets = found[:, frame]
         of_det[frame, dets] = ious[frame][dets][:, truths[:, frame]].copy().sum(axis=1)
     return of_det[:, :, None] + of_gt[:, None, :] - ious

@@ -1,0 +1,278 @@
+"""Values of a config that have another type than what they are for, found before anything is built."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain
+from numbers import Integral, Real
+from pathlib import PurePath
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from maskprop.engine.config import ConfigError
+from maskprop.engine.config_parts import arguments_of, closest, makers, parts_of, registered, resolve, takes_others
+
+_DICTS = (
+    'auto_scale_lr', 'default_hooks', 'env_cfg', 'log_processor', 'model', 'model_wrapper_cfg', 'optim_wrapper',
+    'randomness', 'strategy', 'test_cfg', 'test_dataloader', 'train_cfg', 'train_dataloader', 'val_cfg',
+    'val_dataloader', 'variants', 'visualization', 'visualizer',
+)  # fmt: skip
+_LISTS = ('custom_hooks', 'param_scheduler', 'test_evaluator', 'val_evaluator')  # of dicts; one alone will do
+_TEXTS = ('default_scope', 'experiment_name', 'launcher', 'load_from', 'work_dir')
+_TOGETHER = {
+    'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
+}
+# classes whose annotations say what they take; those of others are asked once they have refused a value
+_TRUSTED = ('maskprop.', 'mmengine.', 'torch.utils.data.')
+_MOST = 2**31
+# what mmengine and torch take without annotations
+_OF_LOADERS = dict(
+    batch_size=int | None, num_workers=int, prefetch_factor=int | None, persistent_workers=bool, drop_last=bool,
+    collate_fn=dict | None,
+)  # fmt: skip
+_OTHERS = {
+    'compile': dict | bool | None,
+    'env_cfg.dist_cfg': dict | None,
+    'env_cfg.mp_cfg': dict | None,
+    'env_cfg.mp_cfg.opencv_num_threads': int | None,
+    'find_unused_parameters': bool | None,
+    'load_partial': bool | None,
+    'log_processor.window_size': int | None,
+    'metainfo': dict | None,
+    'optim_wrapper.clip_grad': dict | None,
+    'optim_wrapper.clip_grad.max_norm': float | None,
+    'optim_wrapper.clip_grad.max_value': float | None,
+    'optim_wrapper.paramwise_cfg': dict | None,
+    'randomness.deterministic': bool | None,
+    'rank_timeout': float | None,
+}
+
+
+def check_types(cfg: Config, runs: bool = True) -> None:
+    """See that the values of a config have types that what they are for can take.
+
+    Args:
+        cfg: the config. runs: it is for a training or a test, for which some keys need each other.
+
+    Raises:
+        ConfigError: with the key of the first that hasn't, what is expected there and what was found.
+    """
+    fault = next(chain(_faults(cfg), _lacking(cfg) if runs else ()), None)
+    if fault:
+        raise ConfigError(f'config {cfg.filename}: {fault}')
+
+
+def wrong_arguments(kind: Any, part: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with arguments of a part whose class's annotations do not allow the values, by argument."""
+    return {
+        name: f'expected {_describe(hint)}, found {shown(part[name])}'
+        for name, (hint, default) in _hints(kind).items()
+        if name in part and not _filled_in(name, part[name], default) and not _fits(part[name], hint)
+    }
+
+
+def _filled_in(name: str, value: Any, default: Any) -> bool:
+    """Whether None stands for a default, or for the number of classes, which the data tell."""
+    return value is None and (default is None or name == 'num_classes')
+
+
+def shown(value: Any) -> str:
+    """A short repr of a value of a config."""
+    text = repr(value)
+    return text if len(text) <= 80 else f'{text[:77]}...'
+
+
+def _faults(cfg: Config) -> Iterator[str]:
+    yield from _containers(cfg)
+    yield from _runtime(cfg)
+    for key in cfg:
+        yield from _not_numbers(cfg[key], key)
+        for path, part in parts_of(cfg[key], key):
+            kind = part['type']
+            if not (isinstance(kind, str) and kind.strip()) and not callable(kind):
+                yield f'{path}.type: expected the name of a class, found {shown(kind)}'
+            elif getattr(found := resolve(kind), '__module__', '').startswith(_TRUSTED):
+                yield from (f'{path}.{name}: {fault}' for name, fault in wrong_arguments(found, part).items())
+                yield from _unknown_arguments(path, found, part)
+    for split in _TOGETHER:
+        yield from _loader(cfg, f'{split}_dataloader')
+    yield from _schedule(cfg)
+
+
+def _unknown_arguments(path: str, kind: Any, part: Mapping[str, Any]) -> Iterator[str]:
+    """Of parts whose arguments go to their class as they are; hooks, loops and wrappers have keys for others."""
+    if not (path.startswith('model') or '.dataset' in path):
+        return
+    for name in part:
+        if not str(name).isidentifier():
+            yield f'{path}.{name}: {name!r} can be no argument of {kind.__name__}'
+    if takes_others(kind):
+        return
+    known = arguments_of(kind)
+    for name in part:
+        if name not in known and name not in ('type', '_scope_'):
+            hint = closest(name, known) or (f'; it has {", ".join(known)}' if known else '')
+            yield f'{path}.{name}: {kind.__name__} has no such argument{hint}'
+
+
+def _lacking(cfg: Config) -> Iterator[str]:
+    scope = cfg.get('default_scope')
+    if scope not in MODELS.children:
+        yield f"default_scope: expected 'mmdet', where the classes of configs are, found {shown(scope)}"
+    for keys in _TOGETHER.values():
+        given = [key for key in keys if cfg.get(key)]
+        if given and len(given) < len(keys):
+            missing = ' and '.join(key for key in keys if key not in given)
+            yield f'{missing}: not set, but {" and ".join(given)}; set all of {", ".join(keys)}, or none'
+
+
+def _containers(cfg: Config) -> Iterator[str]:
+    for key in _DICTS:
+        if cfg.get(key) is not None and not isinstance(cfg[key], Mapping):
+            yield f'{key}: expected a dict, found {shown(cfg[key])}'
+    for key in _LISTS:
+        value = cfg.get(key)
+        if value is not None and not isinstance(value, Mapping | list | tuple):
+            yield f'{key}: expected a list of dicts, found {shown(value)}'
+        for number, entry in enumerate(value if isinstance(value, list | tuple) else ()):
+            if not isinstance(entry, Mapping) or 'type' not in entry:
+                yield f'{key}.{number}: expected dict(type=...), found {shown(entry)}'
+    for key in _TEXTS:
+        if cfg.get(key) is not None and not isinstance(cfg[key], str | PurePath):
+            yield f'{key}: expected a text, found {shown(cfg[key])}'
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        if hook is not None and not (isinstance(hook, Mapping) and 'type' in hook):
+            yield f'default_hooks.{name}: expected dict(type=...) or None, found {shown(hook)}'
+    for key in ('model',):
+        if cfg.get(key) and 'type' not in cfg[key]:
+            yield f'{key}.type: is not set'
+
+
+def _runtime(cfg: Config) -> Iterator[str]:
+    level = cfg.get('log_level')
+    if level is not None and not (isinstance(level, str) and isinstance(logging.getLevelName(level), int)):
+        if not isinstance(level, int) or isinstance(level, bool):
+            yield f"log_level: expected 'DEBUG', 'INFO', 'WARNING' or 'ERROR', found {shown(level)}"
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None and not (_fits(seed, int) and 0 <= seed < 2**32):
+        yield f'randomness.seed: expected a whole number from 0 to {2**32 - 1}, or None, found {shown(seed)}'
+    for key, hint in _OTHERS.items():
+        value = _at(cfg, key)
+        if not _fits(value, hint):
+            yield f'{key}: expected {_describe(hint)}, found {shown(value)}'
+    method = _at(cfg, 'env_cfg.mp_cfg.mp_start_method')
+    if method not in (None, 'fork', 'spawn', 'forkserver'):
+        yield f"env_cfg.mp_cfg.mp_start_method: expected 'fork', 'spawn' or 'forkserver', found {shown(method)}"
+
+
+def _loader(cfg: Config, key: str) -> Iterator[str]:
+    loader = cfg.get(key)
+    if not loader:
+        return
+    for name, hint in _OF_LOADERS.items():
+        if name in loader and not _fits(loader[name], hint):
+            yield f'{key}.{name}: expected {_describe(hint)}, found {shown(loader[name])}'
+    for name in ('dataset', 'sampler', 'batch_sampler'):
+        part = loader.get(name)
+        if (name == 'dataset' or part is not None) and not (isinstance(part, Mapping) and 'type' in part):
+            yield f'{key}.{name}: expected dict(type=...), found {shown(part)}'
+
+
+def _schedule(cfg: Config) -> Iterator[str]:
+    for key in ('max_epochs', 'max_iters'):
+        value = (cfg.get('train_cfg') or {}).get(key)
+        if value is not None and not (_fits(value, int) and 0 <= value < _MOST):
+            yield f'train_cfg.{key}: expected a whole number from 0 to {_MOST - 1}, found {shown(value)}'
+    wrapper = cfg.get('optim_wrapper') or {}
+    optimizer = wrapper.get('optimizer')
+    if wrapper and 'constructor' not in wrapper and not (isinstance(optimizer, Mapping) and 'type' in optimizer):
+        yield f'optim_wrapper.optimizer: expected dict(type=..., lr=...), found {shown(optimizer)}'
+    for key, name, kind in (
+        ('optimizer.type', 'optimizer', _at(cfg, 'optim_wrapper.optimizer.type')),
+        ('constructor', 'optimizer wrapper constructor', wrapper.get('constructor')),
+    ):
+        if isinstance(kind, str) and resolve(kind) is None:
+            yield f'optim_wrapper.{key}: there is no {name} {kind!r}{closest(kind, registered(name))}'
+    rate = optimizer.get('lr') if isinstance(optimizer, Mapping) else None
+    if rate is not None and not (_fits(rate, float) and 0 <= rate < math.inf):
+        yield f'optim_wrapper.optimizer.lr: expected a number of 0 or more, found {shown(rate)}'
+
+
+def _at(cfg: Config, key: str) -> Any:
+    """The value at a dotted key; None where there is none."""
+    value: Any = cfg
+    for name in key.split('.'):
+        value = value.get(name) if isinstance(value, Mapping | Config) else None
+    return value
+
+
+def _not_numbers(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, float) and math.isnan(value):
+        yield f'{path}: found nan, expected a number'
+    entries: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        entries = value.items()
+    elif isinstance(value, list | tuple):
+        entries = enumerate(value)
+    for key, entry in entries:
+        yield from _not_numbers(entry, f'{path}.{key}')
+
+
+@cache
+def _hints(kind: Any) -> dict[str, tuple[Any, Any]]:
+    """(annotation, default) of each argument; without annotations that cannot be read."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for function in makers(kind) if callable(kind) else ():
+        try:
+            hints = typing.get_type_hints(function)
+        except Exception:  # names of other libraries that are there for type checkers only
+            continue
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name in hints:
+                found.setdefault(name, (hints[name], parameter.default))
+    return found
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a config may stand for an annotation; what is not plain Python is let pass."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is typing.Literal:
+        return value in inner
+    if hint is type(None):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool | Integral)
+    if hint is int:
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, Real) and not isinstance(value, bool)
+    if hint is str:
+        return isinstance(value, str | PurePath)
+    if (origin or hint) in (list, tuple, Sequence, Iterable):
+        return isinstance(value, list | tuple) and _fits_entries(value, origin, inner)
+    if (origin or hint) in (dict, Mapping):
+        return isinstance(value, Mapping)
+    return True
+
+
+def _fits_entries(value: Sequence, origin: Any, inner: tuple) -> bool:
+    if origin is tuple and inner and inner[-1] is not Ellipsis:
+        return len(value) == len(inner) and all(map(_fits, value, inner))
+    return not inner or all(_fits(entry, inner[0]) for entry in value)
+
+
+def _describe(hint: Any) -> str:
+    text = hint.__name__ if inspect.isclass(hint) and not typing.get_args(hint) else str(hint)
+    return text.replace('typing.', '').replace('NoneType', 'None')

@@ -1,0 +1,78 @@
+"""Where a tool ends: an error is one line on the terminal, the traceback of an unforeseen one is in a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from maskprop.utils.errors import UserError
+
+_state: dict[str, Any] = dict(folder=None)
+
+
+def log_to(folder: str | Path) -> None:
+    """From now on tracebacks go to ``folder``, and not to that of temporary files."""
+    _state['folder'] = Path(folder)
+
+
+def run(function: Callable[..., Any], *args: Any) -> Any:
+    """What ``function(*args)`` returns; the outermost call of a tool.
+
+    Errors that say what the user can mend (:class:`~maskprop.utils.errors.UserError`, OSError) end in one line.
+    All others end in one line too, that says so: they may be faults of the tool. ``--debug`` on the command line,
+    which is taken out before ``function`` sees it, lets every error through, with its traceback.
+
+    Raises:
+        SystemExit: with the exit status 1, after an error; 130 after Ctrl-C.
+    """
+    if '--debug' in sys.argv[1:]:
+        sys.argv.remove('--debug')
+        return function(*args)
+    try:
+        return function(*args)
+    except BrokenPipeError:  # the reader of our output, such as head, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print(f'\n{_tool()}: interrupted', file=sys.stderr)
+        raise SystemExit(130) from None
+    except (UserError, OSError) as error:
+        _say(str(error))
+        raise SystemExit(1) from None
+    except Exception as error:
+        _say(f'{describe_unforeseen(error)}. Its traceback is {_keep_traceback(error)}; --debug shows it')
+        raise SystemExit(1) from None
+
+
+def describe_unforeseen(error: Exception) -> str:
+    """Kind, words and place of an error of which no tool knows what to do about it, in one line."""
+    words = ' '.join(str(error).split()) or 'no message'
+    words = words if len(words) <= 400 else f'{words[:397]}...'
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = getattr(error, 'place', None)
+    where = f'{place}, ' if place else ''
+    return f'unforeseen {type(error).__name__}: {words} ({where}{Path(last.filename).name}:{last.lineno})'
+
+
+def _keep_traceback(error: Exception) -> str:
+    name = f'{Path(_tool()).stem}_error_{os.getpid()}.log'
+    path = (_state['folder'] or Path(tempfile.gettempdir())) / name
+    try:
+        path.write_text(''.join(traceback.format_exception(error)), encoding='utf-8', errors='backslashreplace')
+    except OSError as failed:
+        return f'lost, as {path} cannot be written ({failed.strerror})'
+    return f'in {path}'
+
+
+def _say(message: str) -> None:
+    text = f'\n{_tool()}: error: {message}'
+    print(text.encode('utf-8', 'backslashreplace').decode(), file=sys.stderr)  # names may hold lone surrogates
+
+
+def _tool() -> str:
+    return Path(sys.argv[0]).name

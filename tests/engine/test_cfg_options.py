@@ -1,0 +1,68 @@
+"""What --cfg-options reads is what was meant, or it says how to write it."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+from mmengine.config import Config
+
+from maskprop.engine.cfg_options import ConfigOptions, parse_option
+from maskprop.engine.config import ConfigError, merge_options
+
+
+def parsed(*words: str) -> dict:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
+    return parser.parse_args(['--cfg-options', *words]).cfg_options
+
+
+@pytest.mark.parametrize(
+    'word, value',
+    [
+        ('a.data_root=set, second take', 'set, second take'),
+        ('a.data_root=2024', '2024'),
+        ('a.data_root=true', 'true'),
+        ('a.data_root=1e3', '1e3'),
+        ('a.data_root="None"', 'None'),
+        ('load_from=None', None),
+        ('work_dir=run, 2', 'run, 2'),
+        ('a.ann_file="x y.json"', 'x y.json'),
+        ('model.name=a b', 'a b'),
+        ("model.name='1,2'", '1,2'),
+        ('model.name="[1,2]"', [1, 2]),
+        ('x=1', 1),
+        ('x=1e-3', 1e-3),
+        ('x=True', True),
+        ('x=a=b', 'a=b'),
+        ('x=1,2', [1, 2]),
+        ('x=(1, [a, b])', (1, ['a', 'b'])),
+        ('x=', ''),
+    ],
+)
+def test_values(word, value):
+    key, found = parse_option(word)
+    assert key == word.split('=')[0] and found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    'word', ['x', '=1', 'train_cfg.=1', 'train_cfg..x=1', 'x=[(1,2]', 'x=' + '[' * 3000 + ']' * 3000]
+)
+def test_what_cannot_be_read_is_refused(word, capsys):
+    with pytest.raises(SystemExit):
+        parsed(word)
+    assert '--cfg-options' in capsys.readouterr().err
+
+
+def test_a_text_with_a_comma_is_refused_with_how_to_write_it():
+    cfg = Config(dict(model=dict(name='a', sizes=[1], other='b')))
+    with pytest.raises(ConfigError, match=r"model.name: 'x,y' was read as the list .* in quotes"):
+        merge_options(cfg, parsed('model.name=x,y'))
+    merge_options(cfg, parsed('model.sizes=3,4', 'model.name="x,y"', 'model.other=[p,q]'))
+    assert cfg.model == dict(name='x,y', sizes=[3, 4], other=['p', 'q'])
+
+
+def test_the_option_that_does_not_fit_is_named():
+    cfg = Config(dict(model=dict(parts=[1])))
+    with pytest.raises(ConfigError, match='^--cfg-options model.parts.5.x: does not fit'):
+        merge_options(cfg, {'model.new': 1, 'model.parts.5.x': 2})

@@ -1,0 +1,59 @@
+"""Checkpoints whose content is of another kind than it should be are refused, with the field's name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from maskprop.engine.checkpoint import CheckpointError
+from maskprop.engine.checkpoint_content import check_content
+
+SOUND = dict(
+    state_dict={'w': torch.zeros(1)},
+    optimizer=dict(state={}, param_groups=[]),
+    meta=dict(epoch=1, iter=5, seed=3, dataset_meta=dict(classes=('a', 'b'), category_ids=[1, 2])),
+    message_hub=dict(log_scalars={}, runtime_info=dict(iters_per_epoch=5), resumed_keys={}),
+)
+
+
+def test_sound_ones_pass():
+    check_content(SOUND, 'x.pth', resume=True)
+    check_content(dict(state_dict={}), 'x.pth')
+    check_content(dict(meta=None, state_dict={}), 'x.pth')
+    check_content(dict(meta=dict(CLASSES=('a',)), state_dict={}), 'x.pth')
+
+
+@pytest.mark.parametrize(
+    'content, field',
+    [
+        (5, 'expected a dict with a state_dict, found 5'),
+        ([1], 'found a list'),
+        (dict(meta='x'), "meta: expected a dict, found 'x'"),
+        (dict(meta=dict(dataset_meta=5)), 'meta.dataset_meta: '),
+        (dict(meta=dict(dataset_meta=dict(classes=5))), 'meta.dataset_meta.classes: '),
+        (dict(meta=dict(dataset_meta=dict(CLASSES='cat'))), 'meta.dataset_meta.classes: '),
+        (
+            dict(meta=dict(dataset_meta=dict(classes=['a'], category_ids=['x']))),
+            'meta.dataset_meta.category_ids: ',
+        ),
+        (dict(meta=dict(CLASSES=[1])), 'meta.classes: '),
+    ],
+)
+def test_of_any_checkpoint(content, field):
+    with pytest.raises(CheckpointError, match='^checkpoint x.pth: ') as error:
+        check_content(content, 'x.pth')
+    assert field in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'key, value', [('epoch', 'x'), ('iter', -5), ('iter', 10**9 * 9), ('iter', None), ('seed', 'x')]
+)
+def test_what_a_training_goes_on_from(key, value):
+    with pytest.raises(CheckpointError, match=f'x.pth: meta.{key}: expected a whole number'):
+        check_content({**SOUND, 'meta': {**SOUND['meta'], key: value}}, 'x.pth', resume=True)
+
+
+@pytest.mark.parametrize('key', ['message_hub', 'optimizer', 'state_dict'])
+def test_containers_that_a_training_needs(key):
+    with pytest.raises(CheckpointError, match=f'x.pth: {key}: expected a dict, found None'):
+        check_content({**SOUND, key: None}, 'x.pth', resume=True)

@@ -1,0 +1,79 @@
+"""What a tool makes of a mutant."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from maskprop.utils import boundary
+from maskprop.utils.errors import UserError
+
+ACCEPTED, REFUSED = 'accepted', 'refused'
+TRACEBACK, HANG, WRONG = 'BARE TRACEBACK', 'HANG', 'SILENT WRONG ACCEPTANCE'
+BAD = (TRACEBACK, HANG, WRONG)
+MOST_SECONDS = 60
+
+
+class Hang(BaseException):
+    """A mutant took too long."""
+
+
+class WrongAcceptance(AssertionError):
+    """The independent check does not agree with what was accepted."""
+
+
+def verdict_of(read: Callable[[], Any], check: Callable[[Any], None] = lambda found: None) -> tuple[str, str]:
+    """(verdict, words) of reading a mutant.
+
+    Args:
+        read: what a tool does with it; errors that are not for the user are faults, as they are to
+            :func:`maskprop.utils.boundary.run`. check: raises :class:`WrongAcceptance` of what was accepted.
+    """
+    try:
+        with quiet(), _limit(MOST_SECONDS):
+            found = read()
+    except Hang:
+        return HANG, f'more than {MOST_SECONDS} s'
+    except (UserError, OSError) as error:
+        return (REFUSED if str(error).strip() else TRACEBACK), str(error)
+    except SystemExit as end:
+        return (REFUSED if end.code else ACCEPTED), ''
+    except Exception as error:
+        return TRACEBACK, boundary.describe_unforeseen(error)
+    try:
+        with quiet():
+            check(found)
+    except WrongAcceptance as error:
+        return WRONG, str(error)
+    except Exception as error:
+        return WRONG, f'the independent check fails: {type(error).__name__}: {error}'
+    return ACCEPTED, ''
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No output, no warnings."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+
+
+@contextlib.contextmanager
+def _limit(seconds: int) -> Iterator[None]:
+    def stop(*_: Any) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        sys.stdout.flush()

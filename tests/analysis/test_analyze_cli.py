@@ -95,7 +95,7 @@ def test_results(files, tmp_path, capsys):
     assert [row['video'] for row in videos] == ['1', '2'] and videos[0]['errors_missed'] == '1'
     assert float(videos[1]['AP']) == pytest.approx(1)
     cat = rows_of(out / 'classes.csv')[0]
-    assert [cat[name] for name in ('id', 'tracks', 'true', 'false', 'missed')] == ['1', '3', '2', '2', '1']
+    assert [cat[name] for name in ('id', 'tracks', 'true', 'false', 'missed')] == ['1', '3', '2', '1', '1']
 
 
 def test_compare(files, tmp_path, capsys):

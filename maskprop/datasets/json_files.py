@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from maskprop.utils.errors import UserError
 from maskprop.utils.json_values import parse_json
 
 
-class AnnotationError(ValueError):
+class AnnotationError(UserError, ValueError):
     """An annotation file that cannot be used. The message names file, record, field and the fix."""
 
 

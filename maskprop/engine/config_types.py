@@ -17,7 +17,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from maskprop.engine.config import ConfigError
+from maskprop.engine.config import OPTIONAL_KEYS, ConfigError
 from maskprop.engine.config_parts import arguments_of, closest, makers, parts_of, registered, resolve, takes_others
 
 _DICTS = (
@@ -77,7 +77,9 @@ def wrong_arguments(kind: Any, part: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: f'expected {_describe(hint)}, found {shown(part[name])}'
         for name, (hint, default) in _hints(kind).items()
-        if name in part and not (part[name] is None and default is None) and not _fits(part[name], hint)
+        if name in part
+        and not (part[name] is None and (default is None or name == 'num_classes'))  # which the data fill in
+        and not _fits(part[name], hint)
     }
 
 
@@ -90,7 +92,7 @@ def shown(value: Any) -> str:
 def _faults(cfg: Config) -> Iterator[str]:
     yield from _containers(cfg)
     yield from _runtime(cfg)
-    for key in cfg:
+    for key in (key for key in cfg if key in OPTIONAL_KEYS):  # not the variables of its file
         yield from _not_numbers(cfg[key], key)
         for path, part in parts_of(cfg[key], key):
             kind = part['type']

@@ -17,7 +17,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from maskprop.engine.config import ConfigError
+from maskprop.engine.config import OPTIONAL_KEYS, ConfigError
 from maskprop.engine.config_parts import arguments_of, closest, makers, parts_of, registered, resolve, takes_others
 
 _DICTS = (
@@ -95,7 +95,7 @@ def shown(value: Any) -> str:
 def _faults(cfg: Config) -> Iterator[str]:
     yield from _containers(cfg)
     yield from _runtime(cfg)
-    for key in cfg:
+    for key in (key for key in cfg if key in OPTIONAL_KEYS):  # not the variables of its file
         yield from _not_numbers(cfg[key], key)
         for path, part in parts_of(cfg[key], key):
             kind = part['type']

@@ -88,6 +88,7 @@ def test_the_page(workplace, monkeypatch, capsys):
             except SystemExit as done:
                 assert not done.code, (command, capsys.readouterr().err)
     assert tools == ['extract_frames', 'import_annotations', 'check_dataset', 'split_dataset', 'train', 'test'] + [
+        'analyze',
         'infer_video',
         'export_annotations',
     ]
@@ -95,7 +96,13 @@ def test_the_page(workplace, monkeypatch, capsys):
     present = [[mask is not None for mask in a['segmentations']] for a in content['annotations']]
     assert present == [[True] * (FRAMES - 1) + [False]] * 2
     assert [video['file_names'][0] for video in content['videos']] == ['a/00000.jpg', 'b/00000.jpg']
-    for path in ('results.json', 'out/overlay.mp4', 'out/results.json', 'work_dirs/my_videos/epoch_1.pth'):
+    for path in (
+        'results.json',
+        'report/report.html',
+        'out/overlay.mp4',
+        'out/results.json',
+        'work_dirs/my_videos/epoch_1.pth',
+    ):
         assert Path(path).is_file(), path
     assert list(Path('shown').rglob('*.mp4')) and list(Path('to_correct').glob('*.xml'))
     assert isinstance(json.loads(Path('results.json').read_text()), list)

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from maskprop.engine import cli
+from maskprop.engine.errors import ConfigError
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -47,7 +48,7 @@ def draw(args: argparse.Namespace) -> list[Path]:
     from maskprop.visualization.comparison import TRUTH, compare_videos
 
     if args.ground_truth and TRUTH in args.names:
-        raise cli.ConfigError(f'--names: "{TRUTH}" is the name of the row of ground truth; take another')
+        raise ConfigError(f'--names: "{TRUTH}" is the name of the row of ground truth; take another')
     written = []
     for path in compare_videos(
         args.annotations,

@@ -17,6 +17,7 @@ from torchvision.ops import box_iou
 
 from maskprop.apis.views import load_views
 from maskprop.evaluation import METRIC_NAMES, GroundTruth, evaluate_video_ap
+from maskprop.evaluation.results_io import name_categories
 from maskprop.models.duplicates import group_duplicates
 from maskprop.models.view_frames import network_boxes
 from maskprop.structures import Frame, PerInstance
@@ -106,6 +107,7 @@ def oracle_results(
     if model.reads_detections:
         raise ValueError('the oracle study replaces parts of the detector, but model.detections reads a file')
     results: dict[str, Results] = {row.name: [] for row in ROWS}
+    names = dict(zip(dataset.metainfo['category_ids'], dataset.metainfo['classes'], strict=True))
     for video in range(len(dataset)):
         info = dataset.get_data_info(video)
         truth = [[i for i in image['instances'] if not i['ignore_flag']] for image in info['images']]
@@ -118,7 +120,7 @@ def oracle_results(
         for name, stream in streams.items():
             stream.finish()
             tracked = stream.video_instances()
-            results[name] += tracked.to_results(info['video_id'], dataset.metainfo['category_ids'])
+            results[name] += name_categories(tracked.to_results(info['video_id'], list(names)), names)
         if progress is not None:
             progress(video + 1, len(dataset))
     return results

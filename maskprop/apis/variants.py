@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from maskprop.apis.model import require_same_classes
 from maskprop.apis.views import load_views
 from maskprop.engine.config import ConfigError
+from maskprop.evaluation.results_io import name_categories
 
 Results = list[dict]
 Streams = Mapping[tuple[str, int], Any]  # of a video, by variant and stride
@@ -49,7 +50,7 @@ def run_variants(
             the annotations' detections.
     """
     results: dict[tuple[str, int], Results] = defaultdict(list)
-    category_ids = dataset.metainfo['category_ids']
+    names = dict(zip(dataset.metainfo['category_ids'], dataset.metainfo['classes'], strict=True))
     if shares_detections(model):
         model.check_classes(dataset.metainfo['classes'])
         push = _push_views
@@ -70,7 +71,8 @@ def run_variants(
         for row in list(streams):
             stream = streams.pop(row)
             stream.finish()
-            results[row] += stream.video_instances().to_results(video_id, category_ids)
+            records = stream.video_instances().to_results(video_id, list(names))
+            results[row] += name_categories(records, names)
             del stream  # with the frames that it holds
         if progress is not None:
             progress(video + 1, len(dataset))

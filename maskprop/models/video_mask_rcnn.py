@@ -45,11 +45,10 @@ class VideoMaskRCNN(BaseMOTModel):
         mask_paste: masks go into the image at the ``'exact'`` box, or in whole pixels (``'legacy'``, mmdet 1.x).
         **options: heads, and keys of :class:`~maskprop.tracking.video_stream.StreamOptions`, which say how a
             video is streamed. A head is the config of a :class:`~maskprop.structures.protocols.VideoHead` under a
-            key that ends in ``_head``, in the order in which they are trained. Those under four keys have a role
-            at test: ``propagation_head`` propagates the masks of clips, unless there is a ``propagator``; the
-            final masks are those of ``refinement_head`` (``refine``), classes and scores those of
-            ``classification_head`` (``classify``); ``history_fill`` asks ``attention_head`` for its filler. The
-            code of any other is for the linker or propagator that ``needs`` it.
+            key that ends in ``_head``, in the order in which they are trained. Four keys have a role at test:
+            ``propagation_head`` propagates the masks of clips, unless there is a ``propagator``; final masks are
+            those of ``refinement_head`` (``refine``), classes those of ``classification_head`` (``classify``);
+            ``history_fill`` asks ``attention_head``. The code of any other is for what ``needs`` it.
 
     Raises:
         ValueError, TypeError: a key is unknown or has a value that it cannot have, or a part needs one that the

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import struct
+import sys
 from pathlib import Path
 
 import cv2
@@ -104,9 +106,13 @@ def test_a_folder_of_videos_and_what_is_wrong(tmp_path):
     assert not (tmp_path / 'other').exists()
 
 
-def test_tool(tmp_path, capsys):
-    main = runpy.run_path(str(ROOT / 'tools/extract_frames.py'))['main']
-    main([str(write_video(tmp_path / 'a.mp4', 4)), str(tmp_path / 'out'), '--stride', '2', '--png'])
+def test_tool(tmp_path, capsys, monkeypatch):
+    def run(*arguments: object) -> None:
+        monkeypatch.setattr(sys, 'argv', ['extract_frames.py', *map(str, arguments)])
+        runpy.run_path(str(ROOT / 'tools/extract_frames.py'), run_name='__main__')
+
+    run(write_video(tmp_path / 'a.mp4', 4), tmp_path / 'out', '--stride', 2, '--png')
     assert f'{tmp_path}/out/a: 2 frames' in capsys.readouterr().out
-    with pytest.raises(SystemExit, match='extract_frames.py: error: .*no such video file'):
-        main([str(tmp_path / 'b.mp4'), str(tmp_path / 'out')])
+    with pytest.raises(SystemExit, match='1'):
+        run(tmp_path / 'b.mp4', tmp_path / 'out')
+    assert re.search('extract_frames.py: error: .*no such video file', capsys.readouterr().err)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -18,6 +17,7 @@ import study_cost  # noqa: E402
 
 from maskprop.ablation.jobs import plan  # noqa: E402
 from maskprop.ablation.study import load_study  # noqa: E402
+from tests.ablation.tiny_study import make_outputs  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -30,14 +30,12 @@ def test_minutes_are_those_of_the_records(costs, tmp_path):
     jobs = plan([load_study('configs/ablations/refinement.py', seeds=[1])], tmp_path)
     assert study_cost.study_row(jobs, costs)['seconds']['detector'] is None
     for job in jobs:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        (job.folder / 'job.json').write_text(
-            json.dumps(dict(done=True, seconds=60 if job.level == 'heads' else 30))
-        )
+        make_outputs(job)
+        job.write_record(60.0 if job.level == 'heads' else 30.0, done=True)
     row = study_cost.study_row(jobs, costs)
     assert row['counts'] == dict(detector=1, heads=1, test=1)
     assert row['seconds'] == dict(set=30, detector=30, heads=60, test=30, table=30)
-    (tmp_path / jobs[0].name / 'job.json').write_text(json.dumps(dict(done=False, seconds=5)))
+    jobs[0].write_record(5.0, done=False)
     assert study_cost.study_row(jobs, costs)['seconds']['set'] is None
 
 

@@ -320,7 +320,7 @@ BAD_TRAINING = {
     ),
     'launcher': (['--launcher', 'pytorch'], LaunchError, 'RANK.* not set.*torchrun'),
     'slurm': (['--launcher', 'slurm'], LaunchError, 'SLURM_PROCID'),
-    'no training': (['--cfg-options', 'train_cfg=None'], ConfigError, 'train_cfg is not set'),
+    'no training': (['--cfg-options', 'train_cfg=None'], ConfigError, 'train_cfg: not set'),
 }
 
 

@@ -63,7 +63,7 @@ def split(folder: Path) -> None:
 
 
 def score(folder: Path) -> None:
-    score_results(load_ground_truth(folder / 'gt.json'), read_results(folder / 'results.json'), stability=True)
+    score_results(load_ground_truth(folder / 'gt.json'), read_results(folder / 'results.json'))
 
 
 TOOLS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = dict(

@@ -34,6 +34,24 @@ study = dict(
             paper=dict(AP=46.6, AP75=51.2, AR1=44.0, AR10=52.6),
         ),
         dict(
+            name='EnsembleVIS',
+            config='configs/ensemble_vis/ensemble_vis_tiny_synthetic.py',
+            train=dict(
+                name='ensemble_vis',
+                options={
+                    **head,
+                    'model.frozen': ['detector', 'classification_head', 'reid_head'],
+                    'model.classification_head.net.init_cfg.checkpoint': '{classifier}',
+                    'model.reid_head.net.init_cfg.checkpoint': '{reid}',
+                },
+                nets=dict(
+                    classifier='configs/ensemble_vis/ensemble_vis_classifier_tiny_synthetic.py',
+                    reid='configs/ensemble_vis/ensemble_vis_reid_tiny_synthetic.py',
+                ),
+            ),
+            paper=dict(AP=44.8, AP75=48.9, AR1=42.7, AR10=51.7),
+        ),
+        dict(
             name='ObjProp',
             config='configs/objprop/study_tiny_synthetic.py',
             variant=dict(history_fill=dict()),

@@ -3,7 +3,8 @@
 Run, with the set of configs/davis16/maskprop_tiny_davis16_pasted.py in data/davis16_pasted:
       python tools/ablate.py configs/ablations/papers_tables_real.py
 
-Trainings are those of papers_tables.py, on these clips. The detector learns from scratch on twelve videos and is weak,
+Trainings are those of papers_tables.py, on these clips; EnsembleVIS and DeepSORT, whose nets of crops have configs for
+synthetic sets only, are left out. The detector learns from scratch on twelve videos and is weak,
 so methods that take detections link those of the annotations too: rows "true masks".
 """
 
@@ -23,6 +24,8 @@ data = {
 rows = []
 for row in tables.rows:
     row = row.to_dict()
+    if row.get('nets') or row['train'].get('nets'):
+        continue
     if row.get('train'):
         name = f'real_{row["train"]["name"]}'
         row['train'] = dict(row['train'], name=name, options={**row['train']['options'], **data})

@@ -137,6 +137,7 @@ class _Planner:
         self.detector_settings = training_settings(self.detector_cfg, self.own_data)
         trainings = [row.train for row in study.rows if row.train]
         self.followed = {training.after.name for training in trainings if training.after}
+        self.loaded = {config for training in trainings for config in training.nets.values()}
         self.epochs = sorted({e for row in study.rows for e in (row.epoch, row.masks_epoch) if e})
         self._jobs: dict[Path, Job] = {}
         last = int(self.detector_cfg.train_cfg.get('max_epochs') or 0)
@@ -209,6 +210,10 @@ class _Planner:
         cfg.load_from = None  # the weights are the seed's
         config = training_settings(cfg, self.own_data)
         settings, variety = dict(config=config, seed=seed, start=start), self.set_key()
+        nets = self.nets(training.nets, seed)
+        if nets:
+            settings['nets'] = {name: [net.name, net.key] for name, net in nets.items()}
+            self.name_nets(cfg, training, seed)
         if before is None:
             settings['set'] = of_set and of_set.key
         else:
@@ -223,20 +228,30 @@ class _Planner:
         shared = settings_key([config, start, variety])[:6]
         level = 'pretraining' if training.name in self.followed else 'heads'
         return self.add(
-            level, f'heads/{training.name}_{shared}/{seed}', settings, [before, of_set],
+            level, f'heads/{training.name}_{shared}/{seed}', settings, [before, of_set, *nets.values()],
             details=dict(cfg=cfg, seed=seed, outputs=[last], checkpoint=last),
             units=training_steps(cfg), rate=f'heads: {training.name}',
         )  # fmt: skip
 
+    def nets(self, configs: dict[str, str], seed: int) -> dict[str, Job]:
+        """The trainings of nets, by name."""
+        return {name: self.net(name, config, seed) for name, config in configs.items()}
+
+    def name_nets(self, cfg: Config, training: Training, seed: int) -> None:
+        """Put the paths of a training's nets where its options have ``'{NAME}'``: they are no settings."""
+        filled = fill_in(training.options, self.nets(training.nets, seed))
+        cfg.merge_from_dict({key: value for key, value in filled.items() if value != training.options[key]})
+
     def net(self, name: str, config: str, seed: int) -> Job:
-        """The training of a net of its own."""
+        """The training of a net of its own, before the heads that load it."""
         cfg, of_set = _read(config), self.set(seed)
         settings = dict(config=training_settings(cfg, self.own_data), seed=seed, set=of_set and of_set.key)
         cfg = self.on_set(cfg, of_set)
         last = last_checkpoint(cfg)
         shared = settings_key([settings['config'], self.study.synthetic])[:6]
+        level = 'pretraining' if config in self.loaded else 'heads'
         return self.add(
-            'heads', f'heads/{name}_{shared}/{seed}', settings, [of_set],
+            level, f'heads/{name}_{shared}/{seed}', settings, [of_set],
             details=dict(cfg=cfg, seed=seed, outputs=[last], checkpoint=last),
             units=training_steps(cfg), rate=f'heads: {name}',
         )  # fmt: skip
@@ -248,7 +263,7 @@ class _Planner:
         cfg = self.on_set(_read(row.config) if row.config else self.study.cfg, self.set(seed))
         self.merge(cfg, row.train.options if row.train else {}, f'row {row.name}: train')
         checkpoint = weights.details['checkpoint'] if row.epoch is None else f'epoch_{row.epoch}.pth'
-        nets = {row.name: {net: self.net(net, cfg, seed) for net, cfg in row.nets.items()} for row in rows}
+        nets = {row.name: self.nets(row.nets, seed) for row in rows}
         details = dict(
             cfg=cfg, checkpoint=str(weights.folder / checkpoint), seed=seed,
             rows={row.name: fill_in(row.variant, nets[row.name]) for row in rows},
@@ -265,6 +280,8 @@ class _Planner:
         if row.masks_epoch is not None:
             file = detector.folder / f'epoch_{row.masks_epoch}.pth'
             details['detections_from'] = detector.details['cfg'], str(file)
+        if row.train:
+            self.name_nets(cfg, row.train, seed)
         details['outputs'] = [f'{slug(row.name)}.json' for row in rows]
         frames = test_frames(cfg, self.study)
         return self.add(

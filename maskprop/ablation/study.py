@@ -31,6 +31,8 @@ class Training:
             (``'scratch'``).
         config: file of its config; None: the row's. Of stages before a row's own, with a model of the same parts.
         after: another training, whose whole model it begins with, in place of ``start``.
+        nets: configs of nets by name, trained on the seed's set before it; ``'{NAME}'`` in its options stands for
+            the path of the checkpoint.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Training:
     start: str = 'detector'
     config: str | None = None
     after: Training | None = None
+    nets: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -177,8 +180,8 @@ def _read_training(content: dict, where: str) -> Training:
     training = Training(**content)
     if training.start not in STARTS:
         raise ConfigError(f'{where}.start={training.start!r}: expected one of {STARTS}')
-    if training.config is not None:
-        find_config_file(training.config)
+    for config in (*training.nets.values(), *[training.config] * bool(training.config)):
+        find_config_file(config)
     return training
 
 

@@ -168,6 +168,22 @@ def test_a_row_with_a_config_of_its_own_trains_and_is_tested_with_it(tmp_path):
     assert [job.details['cfg'].model.linker.type for job in tests] == ['ClipLinker', 'MaskTrackLinker']
 
 
+def test_a_training_loads_nets_of_the_seed(tmp_path):
+    """Before it; where their files lie is none of its settings, but which they are."""
+    key = 'model.detector.backbone.init_cfg'
+    train = dict(name='heads', nets=dict(net=REID), options={key: dict(type='Pretrained', checkpoint='{net}')})
+    file = write_study(tmp_path, str(Path(BASE).resolve()), [dict(name='a', train=train)], seeds=(1,))
+    jobs, elsewhere = plan_study(file, tmp_path / 'out'), plan_study(file, tmp_path / 'other')
+    (net,) = (job for job in jobs if job.level == 'pretraining')
+    (heads,) = (job for job in jobs if job.level == 'heads')
+    (test,) = (job for job in jobs if job.level == 'test')
+    assert net in heads.needs and heads.settings['nets'] == {'net': [net.name, net.key]}
+    for job in (heads, test):
+        checkpoint = job.details['cfg'].model.detector.backbone.init_cfg.checkpoint
+        assert checkpoint == str(net.folder / 'iter_1000.pth')
+    assert [job.key for job in jobs] == [job.key for job in elsewhere]
+
+
 def test_rows_with_other_configs_share_no_training(tmp_path):
     other = str(Path('configs/masktrack_rcnn/masktrack_rcnn_tiny_synthetic.py').resolve())
     rows = [*HEADS, dict(name='b', config=other, train=dict(name='heads'))]

@@ -24,7 +24,8 @@ FILES = sorted(file for file in Path('configs/ablations').glob('*.py') if '\nstu
 STILLS = Path('configs/stills/study_tiny_synthetic.py')
 HAS_LAP = importlib.util.find_spec('lap') is not None
 TABLES_2 = [
-    (46.6, 51.2), (36.0, 39.2), (32.5, 33.3), (30.6, 33.5), (30.3, 32.6), (27.5, 29.1), (26.9, 29.7), (26.1, 26.1)
+    (46.6, 51.2), (44.8, 48.9), (36.0, 39.2), (32.5, 33.3), (30.6, 33.5), (30.3, 32.6), (27.5, 29.1), (26.9, 29.7),
+    (26.1, 26.1),
 ]  # fmt: skip
 PAPER = dict(  # Tables 2 to 4 and Section 5.2, read once more
     propagation_scheme=[(46.6, 51.2), (36.9, 40.2), (31.4, 33.6)],
@@ -34,7 +35,7 @@ PAPER = dict(  # Tables 2 to 4 and Section 5.2, read once more
     clip_length=[(46.6, 51.2)],
     tracking_by_detection=[(46.6, 51.2), (26.1, 26.1)],
     papers_tables=TABLES_2,
-    papers_tables_real=TABLES_2,
+    papers_tables_real=[TABLES_2[0], *TABLES_2[2:-1]],
 )
 
 

@@ -140,6 +140,9 @@ def _containers(cfg: Config) -> Iterator[str]:
     for key in _DICTS:
         if cfg.get(key) is not None and not isinstance(cfg[key], Mapping):
             yield f'{key}: expected a dict, found {shown(cfg[key])}'
+    for key in ('env_cfg', 'randomness'):  # of which mmengine's Runner takes no None
+        if key in cfg and cfg[key] is None:
+            yield f'{key}: expected a dict, found None'
     for key in _LISTS:
         value = cfg.get(key)
         if value is not None and not isinstance(value, Mapping | list | tuple):

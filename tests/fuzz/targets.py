@@ -123,7 +123,7 @@ def results(draw: Callable, folder: Path) -> Verdict:
                     dense = coco_mask.decode(dict(mask, counts=mask['counts'].encode()))
                     fail_unless(dense.shape == sizes[int(record['video_id'])], f'a mask of {dense.shape}')
 
-    return verdict_of(lambda: score_results(truth, read_results(file)), check)
+    return verdict_of(lambda: score_results(truth, read_results(file), drop_unknown=False), check)
 
 
 def zips(draw: Callable, folder: Path) -> Verdict:

@@ -60,6 +60,8 @@ class ChangedSetupHook(Hook):
         # not strict: loading sees whether they are as many
         for saved, fresh in zip(saved_state['param_groups'], groups, strict=False):
             saved.update((key, value) for key, value in fresh.items() if key != 'params')
+        # one more group of mmengine's, without weights: the base_lr of the log
+        saved_state.pop('base_param_settings', None)
         checkpoint['param_schedulers'] = [scheduler.state_dict() for scheduler in _schedulers(runner)]
 
     def keep(self, runner: Runner) -> None:

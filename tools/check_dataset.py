@@ -14,6 +14,7 @@ from collections import defaultdict
 
 from maskprop.datasets.ytvis_json import Problem, find_problems, load_ytvis, summarize
 from maskprop.utils import boundary
+from maskprop.utils.text import one_line
 
 
 def main() -> int:
@@ -65,7 +66,7 @@ def print_summary(path: str) -> None:
         f'{counts["null_share"]:.1%} of the frames of an instance without one'
     )
     for name, count in counts['per_category'].items():
-        print(f'  {name}: {count}')
+        print(f'  {one_line(name)}: {count}')
 
 
 if __name__ == '__main__':

@@ -44,9 +44,17 @@ def check_content(content: Any, name: str, resume: bool = False) -> None:
         length = (hub.get('runtime_info') or {}).get('iters_per_epoch')
         if length is not None and not (_is_count(length) and length):
             _fail(name, 'message_hub.runtime_info.iters_per_epoch', length, 'a whole number of 1 or more')
+        if length is not None:
+            _check_progress(meta['epoch'], meta['iter'], length, name)
     for key in ('optimizer', 'state_dict'):
         if key in content and not isinstance(content[key], Mapping):
             _fail(name, key, content[key], 'a dict')
+
+
+def _check_progress(epochs: int, done: int, length: int, name: str) -> None:
+    least, most = epochs * length, (epochs + 1) * length
+    if not least <= done <= most:
+        _fail(name, 'meta.iter', done, f'{least} to {most}, as {epochs} epochs of {length} iterations are done')
 
 
 def _check_classes(meta: Mapping[str, Any], name: str, where: str) -> None:

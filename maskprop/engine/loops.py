@@ -60,6 +60,8 @@ class ChangedSetupHook(Hook):
         # not strict: loading sees whether they are as many
         for saved, fresh in zip(saved_state['param_groups'], groups, strict=False):
             saved.update((key, value) for key, value in fresh.items() if key != 'params')
+        # one more group of mmengine's, without weights: the base_lr of the log
+        saved_state.pop('base_param_settings', None)
         checkpoint['param_schedulers'] = [scheduler.state_dict() for scheduler in _schedulers(runner)]
 
     def keep(self, runner: Runner) -> None:
@@ -169,7 +171,7 @@ class VideoTrainLoop(EpochBasedTrainLoop):
             # every process draws its own numbers, whatever was drawn before
             seed_all(self.runner.seed, get_rank(), 0)
         else:
-            self._adapt_progress(int(hub.runtime_info.get('iters_per_epoch', length)), length)
+            self._adapt_progress(hub.runtime_info.get('iters_per_epoch'), length)
             self._setup.catch_up(self.runner, self._epoch, self._iter)
         self._setup.keep(self.runner)
         if self._iter >= self._max_epochs * length:
@@ -180,14 +182,16 @@ class VideoTrainLoop(EpochBasedTrainLoop):
             )
         return super().run()
 
-    def _adapt_progress(self, old_length: int, length: int) -> None:
+    def _adapt_progress(self, kept_length: int | None, length: int) -> None:
         """Convert the resumed iteration where epochs have another length now (processes, batch size)."""
+        old_length = kept_length or length  # the checkpoint of another training loop does not say it
         done = self._iter - self._epoch * old_length
         if old_length == length and 0 <= done <= length:
             return
         done = int(min(max(done / old_length, 0), 1) * length)
+        had = f'had {kept_length} iterations' if kept_length else f'did not have {length} iterations'
         self.runner.logger.warning(
-            f'An epoch had {old_length} iterations when the checkpoint was saved and has {length} now (another '
+            f'An epoch {had} when the checkpoint was saved and has {length} now (another '
             f'number of processes, batch size or data set): epoch {self._epoch + 1} goes on at iteration '
             f'{done}, the same share of it, and some of its samples may come twice or not at all.'
         )

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from maskprop.utils.text import one_line
+
 from .detections import MAX_DETS, read_detections
 from .ground_truth import GroundTruth
 from .kernels import get_kernels
@@ -69,11 +71,10 @@ class VideoAPResult:
         lines = ['Video AP (%)', head, ' '.join(f'{_percent(self.metrics[name]):>6}' for name in METRIC_NAMES)]
         counted = {key: ap for key, ap in self.per_category.items() if ap >= 0}
         if counted:
-            width = max(8, *(len(self.category_names[key]) for key in counted))
+            names = {key: one_line(self.category_names[key]) for key in counted}
+            width = max(8, *map(len, names.values()))
             lines += ['', f'{"id":>6}  {"category":<{width}}  {"AP":>6}']
-            lines += [
-                f'{key:>6}  {self.category_names[key]:<{width}}  {_percent(ap):>6}' for key, ap in counted.items()
-            ]
+            lines += [f'{key:>6}  {names[key]:<{width}}  {_percent(ap):>6}' for key, ap in counted.items()]
         return '\n'.join(lines)
 
 

@@ -26,7 +26,8 @@ def replace_when_done(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:  # a full disk's names no file, others the temporary one
         if error.filename in (None, str(temporary)):
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            del error.filename2  # set to None it would be written out
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -14,6 +14,8 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont, features
 
+from maskprop.utils.text import one_line
+
 FONT_VARIABLE = 'MASKPROP_FONT'  # of the environment: a font file to draw with, before all others
 ELLIPSIS = '…'
 _LAYOUT = dict(direction='ltr') if features.check('raqm') else {}  # else Pillow lays out no bidirectional text
@@ -57,7 +59,7 @@ def _system_fonts() -> list[str]:
 @lru_cache(maxsize=1024)
 def _runs(text: str) -> tuple[tuple[str, str], ...]:
     """The text as it can be drawn, in one line, in pieces of one font each: (piece, font)."""
-    text = ''.join(c if c.isprintable() or c == _LEFT_TO_RIGHT else ' ' for c in text)
+    text = one_line(text, keep=_LEFT_TO_RIGHT)
     if (font := _find_font(frozenset(map(ord, text)))) is not None:
         return ((text, font),)
     runs: list[tuple[str, str]] = []

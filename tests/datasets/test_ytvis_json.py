@@ -6,6 +6,7 @@ import codecs
 import copy
 import math
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -414,6 +415,14 @@ def test_reading_needs_no_deep_learning_library():
         "sys.exit(bool({'torch', 'mmengine', 'mmcv', 'mmdet', 'cv2'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, '-c', code], cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_the_checker_prints_a_class_in_one_line(gt, write, monkeypatch, capsys):
+    tool = Path(__file__).parents[2] / 'tools/check_dataset.py'
+    monkeypatch.setattr(sys, 'argv', [str(tool), str(write(broken(gt, 'categories.0.name', 'a\nb\r')))])
+    with pytest.raises(SystemExit, match='0'):
+        runpy.run_path(str(tool), run_name='__main__')
+    assert re.search(r'^  a b  \(7\): \d+$', capsys.readouterr().out, re.MULTILINE)
 
 
 @pytest.mark.skipif(not (SHARED / 'davis16_vis').is_dir(), reason='needs the set ../shared/davis16_vis')

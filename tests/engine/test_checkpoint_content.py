@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -51,6 +53,14 @@ def test_of_any_checkpoint(content, field):
 def test_what_a_training_goes_on_from(key, value):
     with pytest.raises(CheckpointError, match=f'x.pth: meta.{key}: expected a whole number'):
         check_content({**SOUND, 'meta': {**SOUND['meta'], key: value}}, 'x.pth', resume=True)
+
+
+@pytest.mark.parametrize('done, refused', [(4, True), (5, False), (10, False), (11, True), (10**9, True)])
+def test_iterations_are_of_the_epochs_that_are_done(done, refused):
+    content = {**SOUND, 'meta': {**SOUND['meta'], 'iter': done}}
+    refusal = pytest.raises(CheckpointError, match=f'x.pth: meta.iter: expected 5 to 10, .* found {done};')
+    with refusal if refused else nullcontext():
+        check_content(content, 'x.pth', resume=True)
 
 
 @pytest.mark.parametrize('key', ['message_hub', 'optimizer', 'state_dict'])

@@ -143,18 +143,18 @@ def test_another_batch_size_goes_on_at_the_same_share_of_the_epoch(root, tmp_pat
 
 
 class RateHook(Hook):
-    """Learning rates and numbers that losses are divided by, by iteration."""
+    """Learning rates, also the base_lr of the log, and numbers that losses are divided by, by iteration."""
 
     def __init__(self) -> None:
-        self.seen: dict[int, tuple[float, int]] = {}
+        self.seen: dict[int, tuple[list[float], int]] = {}
 
     def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         wrapper = runner.optim_wrapper
         factor = int(1 / wrapper.scale_loss(torch.ones(())) + 0.5)
-        self.seen[runner.iter] = (wrapper.optimizer.param_groups[0]['lr'], factor)
+        self.seen[runner.iter] = ([group['lr'] for group in wrapper.param_groups], factor)
 
 
-def rates_of(cfg: Config) -> dict[int, tuple[float, int]]:
+def rates_of(cfg: Config) -> dict[int, tuple[list[float], int]]:
     cfg = cfg.copy()
     cfg.custom_hooks = [*cfg.get('custom_hooks', ()), dict(type=RateHook)]
     runner = train(cfg)
@@ -181,12 +181,13 @@ SCHEDULES = [
     ],
 )
 def test_what_changed_has_the_rates_of_a_training_that_began_with_it(root, tmp_path, changes, saved_at):
-    cfg = tiny_config(root, tmp_path / 'killed', param_scheduler=SCHEDULES)
+    options = dict(param_scheduler=SCHEDULES, optim_wrapper__paramwise_cfg=dict(bias_lr_mult=2.0))
+    cfg = tiny_config(root, tmp_path / 'killed', **options)
     train(cfg.copy(), saved_at + 1)
-    whole = tiny_config(root, tmp_path / 'whole', param_scheduler=SCHEDULES)
+    whole = tiny_config(root, tmp_path / 'whole', **options)
     whole.merge_from_dict(changes)
     expected = rates_of(whole)
-    resumed = tiny_config(root, tmp_path / 'killed', param_scheduler=SCHEDULES)
+    resumed = tiny_config(root, tmp_path / 'killed', **options)
     resumed.merge_from_dict(changes)
     resumed.load_from, resumed.resume = str(find_last_checkpoint(cfg.work_dir)), True
     found = rates_of(resumed)

@@ -35,6 +35,12 @@ def small_case(num_dets: int = 2) -> tuple[dict, list[dict]]:
     return gt, [dict(result) for _ in range(num_dets)]
 
 
+def test_a_row_of_the_table_is_one_line():
+    gt, results = small_case()
+    gt['categories'][0]['name'] = 'a\nb'
+    assert evaluate_video_ap(gt, results, backend='numpy').table().endswith('\n     1  a b        100.0')
+
+
 @pytest.mark.parametrize('backend', ['numba', 'numpy'])
 @pytest.mark.parametrize('class_agnostic', [False, True])
 def test_equals_literal_loops_bitwise(backend, class_agnostic):

@@ -35,7 +35,7 @@ def test_a_name_that_no_file_can_have_is_no_file(tmp_path, name):
 def test_errors_of_the_disk_name_the_file_and_keep_the_old_one(tmp_path):
     path = tmp_path / 'a.json'
     path.write_text('old')
-    with pytest.raises(OSError, match='a.json'), replace_when_done(path) as temporary:
+    with pytest.raises(OSError, match="a.json'$"), replace_when_done(path) as temporary:
         temporary.write_text('new')
         raise OSError(28, os.strerror(28))
     assert path.read_text() == 'old' and len(list(tmp_path.iterdir())) == 1

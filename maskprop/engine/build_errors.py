@@ -28,6 +28,8 @@ from maskprop.utils.errors import UserError
 UNKNOWN = re.compile(r'(\S+) is not in the \w+::(.+?) registry')
 UNEXPECTED = re.compile(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'")
 MISSING = re.compile(r'(\w+)(?:\.__init__)?\(\) missing \d+ required [\w -]*arguments?: (.+)')
+# of mmengine's Runner, where a config names none
+DEFAULT_LOOPS = dict(train_cfg='EpochBasedTrainLoop', val_cfg='ValLoop', test_cfg='TestLoop')
 
 
 @contextmanager
@@ -176,6 +178,8 @@ def _explain(cfg: Config, text: str) -> str | None:
     parts = [(path, part) for key in cfg if key in OPTIONAL_KEYS for path, part in parts_of(cfg[key], key)]
     loaders = [key for key in cfg if key.endswith('_dataloader') and cfg[key]]
     parts += [(key, dict(cfg[key], type=DataLoader)) for key in loaders]
+    untyped = [key for key in DEFAULT_LOOPS if isinstance(cfg.get(key), dict) and 'type' not in cfg[key]]
+    parts += [(key, dict(cfg[key], type=DEFAULT_LOOPS[key])) for key in untyped]
     if match := UNKNOWN.match(text):
         wanted, kind = match.groups()
         path = next((path for path, part in parts if part['type'] == wanted), None)

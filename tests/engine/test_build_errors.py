@@ -65,6 +65,15 @@ def test_a_missing_argument(cfg):
         MODELS.build(cfg.model)
 
 
+def test_a_loop_without_a_type(cfg):
+    """mmengine's Runner builds one of its own then, and so it does of a misspelt ``type``."""
+    cfg.val_cfg = None
+    cfg.val_cfg = dict(typex='VideoValLoop')
+    with pytest.raises(ConfigError, match='val_cfg.typex: ValLoop has no such argument'):
+        with explain_build_errors(cfg):
+            raise TypeError("ValLoop.__init__() got an unexpected keyword argument 'typex'")
+
+
 def test_items_of_lists(cfg):
     pipeline = cfg.train_dataloader.dataset.pipeline
     pipeline[0]['frame_rnage'] = 3

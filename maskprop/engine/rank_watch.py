@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch.distributed as dist
 from mmengine.dist import broadcast_object_list
 
-DEFAULT = 30.0  # seconds
+DEFAULT = 50.0  # seconds: others end within a minute, and a long call that keeps the GIL is no death
 _PORT = 'RANK_WATCH_PORT'
 
 

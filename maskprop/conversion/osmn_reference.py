@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from maskprop.conversion.state_dicts import as_tensors, check_files, read_state_dict, write_checkpoint
+from maskprop.conversion.state_dicts import as_tensors, convert_head_file
 from maskprop.engine.checkpoint import CheckpointError
 
 NETS = dict(modulator='visual', seg='segmentation')
@@ -83,9 +83,5 @@ def convert_file(source: str | Path, out: str | Path, head: str = 'propagation_h
     Raises:
         FileNotFoundError, CheckpointError: the file is missing, damaged or of another network.
     """
-    check_files(source, out)
-    converted = convert_state_dict(read_state_dict(source), f'checkpoint {source}')
-    write_checkpoint(
-        out, {f'{head}.{key}': value for key, value in converted.items()}, dict(converted_from='osmn_reference')
-    )
-    return f'{source}: OSMN\nwrote {out}: {len(converted)} weights of {head}'
+    count = convert_head_file(source, out, head, convert_state_dict, 'osmn_reference')
+    return f'{source}: OSMN\nwrote {out}: {count} weights of {head}'

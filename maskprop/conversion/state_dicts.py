@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +73,29 @@ def check_files(source: str | Path, out: str | Path) -> None:
         raise CheckpointError(f'output {out}: expected a file name that ends in .pth')
     if Path(out).exists() and Path(out).samefile(source):
         raise CheckpointError(f'output {out}: is the source itself; give another name')
+
+
+def convert_head_file(
+    source: str | Path,
+    out: str | Path,
+    head: str,
+    convert: Callable[[Mapping[str, Any], str], Mapping[str, Tensor]],
+    origin: str,
+) -> int:
+    """Convert a checkpoint to that of one head of a model.
+
+    Args:
+        source: ``.npz`` or ``.pth``. out: is written. head: the head's key in the config.
+        convert: from the state dict and its name in messages to the head's. origin: of the weights, for ``meta``.
+
+    Returns:
+        how many weights were written.
+
+    Raises:
+        FileNotFoundError, CheckpointError: the file is missing, damaged or of another network.
+    """
+    check_files(source, out)
+    converted = convert(read_state_dict(source), f'checkpoint {source}')
+    state = {f'{head}.{key}': value for key, value in converted.items()}
+    write_checkpoint(out, state, dict(converted_from=origin))
+    return len(state)

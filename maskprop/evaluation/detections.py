@@ -144,6 +144,17 @@ def fail_unknown(unlisted: Counter[int], truth: GroundTruth, source: str) -> NoR
 
 
 def read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tuple[int, Record]:
+    """Check one record of results.
+
+    Args:
+        result: the record as it was parsed. source: name of the results in messages. index: its place in them.
+
+    Returns:
+        the index of its video in ``truth.videos``, and the record.
+
+    Raises:
+        EvalInputError: it is of an unknown video, or a field is missing or of a wrong type, length or size.
+    """
     name = f'results[{index}]'
     require_dict(result, source, name)
     number = require_id(result, 'video_id', source, name)

@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskprop.datasets.formats.source import Source
-from maskprop.datasets.formats.tracks import (
-    Category,
-    FrameObject,
-    VideoInfo,
-)
+from maskprop.datasets.formats.tracks import Category, FrameObject, VideoInfo
 from maskprop.datasets.json_files import AnnotationError
 from maskprop.utils.files import replace_when_done
 
@@ -27,10 +23,19 @@ def without_crowds(objects: Sequence[FrameObject]) -> list[FrameObject]:
 
 
 def class_numbers(categories: Sequence[Category]) -> dict[str, int]:
+    """Number of each class by name: its place in the list, from 1."""
     return {category.name: number for number, category in enumerate(categories, start=1)}
 
 
 def object_value(info: VideoInfo, numbers: dict[str, int], found: FrameObject) -> int:
+    """Class * 1000 + number of an object.
+
+    Args:
+        numbers: of :func:`class_numbers`.
+
+    Raises:
+        AnnotationError: the object's number has more than three digits.
+    """
     if found.id >= PER_CLASS:
         raise AnnotationError(
             f'video {info.name}: object {found.id}: MOTS has numbers up to 999; use coco, cvat or csv'
@@ -39,11 +44,13 @@ def object_value(info: VideoInfo, numbers: dict[str, int], found: FrameObject) -
 
 
 def write_labels(path: Path, categories: Sequence[Category]) -> None:
+    """Write labels.txt: a name a line, in the order of the classes' numbers."""
     with replace_when_done(path) as temporary:
         temporary.write_text(''.join(f'{category.name}\n' for category in categories), encoding='utf-8')
 
 
 def read_labels(folder: Path) -> list[str] | None:
+    """Names of the classes 1, 2, ... by the folder's labels.txt; None without one."""
     path = folder / LABELS
     if not path.is_file():
         return None
@@ -52,6 +59,7 @@ def read_labels(folder: Path) -> list[str] | None:
 
 
 def listed_categories(names: Sequence[str]) -> list[Category]:
+    """Categories of the names, each once, with ids from 1."""
     return [Category(number, name) for number, name in enumerate(dict.fromkeys(names), start=1)]
 
 
@@ -75,5 +83,6 @@ def object_key(value: int) -> tuple[int, int]:
 
 
 def warn_of_ignored(count: int, source: Source) -> None:
+    """Say how many masks of class 10 were left out, if any."""
     if count:
         warnings.warn(f'{source.given}: {count} masks of ignored regions (class 10) are left out', stacklevel=3)

@@ -146,7 +146,8 @@ def _unpack(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as file:
             _check_members(archive, file)
             file.extractall(folder)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:  # or it has a password
+    # zipfile raises NotImplementedError at a compression that it lacks, RuntimeError where it wants a password
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise AnnotationError(f'{archive}: cannot be unpacked ({error}); download or write it again') from None
 
 

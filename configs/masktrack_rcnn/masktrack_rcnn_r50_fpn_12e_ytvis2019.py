@@ -10,40 +10,13 @@ writes a submission for the validation set. How it is implemented: docs/methods/
 
 _base_ = [
     '../_base_/models/mask_track_rcnn_r50_fpn.py',
-    '../_base_/datasets/youtube_vis_2019.py',
+    '../_base_/datasets/youtube_vis_2019_360p.py',
     '../_base_/default_runtime.py',
 ]
 
 model = dict(num_classes=_base_.num_classes)
 
-train_pipeline = [
-    dict(type='SampleFramePair', max_gap=None, with_objects=True),  # uniform over all others with an object
-    dict(
-        type='TransformBroadcaster',
-        share_random_params=True,
-        transforms=[
-            dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
-            dict(type='LoadVideoAnnotations'),
-            dict(type='Resize', scale=(640, 360), keep_ratio=True),
-            dict(type='RandomFlip', prob=0.5),
-            dict(type='FilterVideoAnnotations'),
-        ],
-    ),
-    dict(type='PackTrackInputs', default_meta_keys=_base_.meta_keys),
-]
-test_pipeline = [
-    dict(
-        type='TransformBroadcaster',
-        transforms=[
-            dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
-            dict(type='Resize', scale=(640, 360), keep_ratio=True),
-        ],
-    ),
-    dict(type='PackTrackInputs', default_meta_keys=_base_.meta_keys),
-]
-train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(batch_size=4)
 
 train_cfg = dict(type='VideoTrainLoop', max_epochs=12, val_interval=1)
 val_cfg = dict(type='VideoValLoop')

@@ -10,41 +10,15 @@ from which no number is known. 640x360, flips, SGD at .005 for 32 pairs. How it 
 
 _base_ = [
     '../_base_/models/sipmask_r50_fpn.py',
-    '../_base_/datasets/youtube_vis_2019.py',
+    '../_base_/datasets/youtube_vis_2019_360p.py',
     '../_base_/default_runtime.py',
 ]
 
 model = dict(num_classes=_base_.num_classes)
 
-train_pipeline = [
-    dict(type='SampleFramePair', max_gap=None, with_objects=True),  # uniform over all others with an object
-    dict(
-        type='TransformBroadcaster',
-        share_random_params=True,
-        transforms=[
-            dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
-            dict(type='LoadVideoAnnotations'),
-            dict(type='Resize', scale=(640, 360), keep_ratio=True),
-            dict(type='RandomFlip', prob=0.5),
-            dict(type='FilterVideoAnnotations'),
-            dict(type='EndBoxesAtLastPixel'),
-        ],
-    ),
-    dict(type='PackTrackInputs', default_meta_keys=_base_.meta_keys),
-]
-test_pipeline = [
-    dict(
-        type='TransformBroadcaster',
-        transforms=[
-            dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
-            dict(type='Resize', scale=(640, 360), keep_ratio=True),
-        ],
-    ),
-    dict(type='PackTrackInputs', default_meta_keys=_base_.meta_keys),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[1]['transforms'].append(dict(type='EndBoxesAtLastPixel'))
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 train_cfg = dict(type='VideoTrainLoop', max_epochs=12, val_interval=1)
 val_cfg = dict(type='VideoValLoop')

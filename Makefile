@@ -6,7 +6,7 @@ TESTS ?= tests
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip
 INSTALLED := $(VENV)/.maskprop-installed
-RUFF := $(shell sed -n "s/.*'\(ruff==[^']*\)'.*/\1/p" setup.py)
+RUFF := $(shell sed -n "s/.*'\(ruff==[^']*\)'.*/\1/p" pyproject.toml)
 
 .PHONY: help setup demo test bench doctor lint format clean
 .DEFAULT_GOAL := help
@@ -36,7 +36,7 @@ $(PY):
 	@echo 'Making the virtual environment $(VENV).'
 	$(PYTHON) -m venv $(VENV)
 
-$(INSTALLED): requirements.txt setup.py | $(PY)
+$(INSTALLED): requirements.txt setup.py pyproject.toml | $(PY)
 	@$(PIP) --version >/dev/null 2>&1 || { \
 	  echo 'The environment $(VENV) has no pip. Delete the folder $(VENV) and run make setup again.'; exit 1; }
 	@echo 'Installing the requirements into $(VENV). The first time, PyTorch makes this several GB and some minutes.'
@@ -50,7 +50,7 @@ $(INSTALLED): requirements.txt setup.py | $(PY)
 
 demo: setup
 	@echo 'Running the demo: synthetic videos, training, tracking, video AP. Results go to work_dirs/demo.'
-	$(PY) tools/demo.py
+	$(PY) -m maskprop demo
 
 # the reference of some tests and of a benchmark; what it depends on is there already, in other versions than it asks for
 TRACKEVAL := trackeval==1.3.0

@@ -14,6 +14,7 @@ from unittest import mock
 
 import pytest
 
+from maskprop.commands import COMMANDS, main
 from maskprop.zoo import find_model, list_models
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,8 @@ EXAMPLE = 'my_method'  # of docs/adding_a_method.md: its own test makes the fold
 FENCE = re.compile(r'^```\w*\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 PATH = re.compile(r'(?<![\w./-])((?:tools|configs|tests|maskprop|docs)/[\w./-]*\w)')
-TOOL = re.compile(r'(?:python|bash) (tools/\w+\.(?:py|sh))')
+NAMED = rf'(?<![\w./-])(maskprop (?:{"|".join(COMMANDS)}))(?![\w-])'
+TOOL = re.compile(rf'(?:python|bash) (tools/\w+\.(?:py|sh))|{NAMED}')
 PLACEHOLDER = re.compile(r'@[A-Z][A-Z_]+@')
 
 
@@ -47,7 +49,7 @@ def commands(text: str) -> list[str]:
     """Commands of the tools in blocks and in `code`, without comments, continued lines joined."""
     lines = text.replace('\\\n', ' ').splitlines()
     spans = [span for line in lines for span in re.findall(r'`([^`]+)`', line)]
-    return [c.split(' #')[0] for c in [*lines, *spans] if TOOL.search(c) and '`' not in c]
+    return [c for whole in [*lines, *spans] if TOOL.search(c := whole.split(' #')[0]) and '`' not in whole]
 
 
 @pytest.mark.parametrize('name', DOCS)
@@ -71,9 +73,20 @@ def test_paths_named_exist(name):
 
 
 @pytest.mark.parametrize('name', [*DOCS, *CONFIGS])
+def test_commands_named_exist(name):
+    # in blocks a line begins with the command, or with the launcher before it
+    called = re.findall(
+        r'^(?:.*\bpython -m )?maskprop ([a-z][\w-]*)', '\n'.join(FENCE.findall(read(name))), re.MULTILINE
+    )
+    unknown = sorted(set(called) - set(COMMANDS))
+    assert not unknown, f'{name}: maskprop has no command {", ".join(unknown)}'
+
+
+@pytest.mark.parametrize('name', [*DOCS, *CONFIGS])
 def test_options_named_exist(name):
     for command in commands(read(name)):
-        tool = TOOL.search(command)[1].replace('dist_', '').replace('slurm_', '').replace('.sh', '.py')
+        script, named = TOOL.search(command).groups()
+        tool = named or script.replace('dist_', '').replace('slurm_', '').replace('.sh', '.py')
         options = set(re.findall(r'(?<!\S)(--[a-z][\w-]*)', command)) - {'--help'}
         unknown = sorted(options - known_options(tool))
         assert not unknown, f'{name} gives {unknown} to {tool}, which has no such option: {command}'
@@ -83,14 +96,22 @@ _options: dict[str, set[str]] = {}
 
 
 def known_options(tool: str) -> set[str]:
-    """The options that a tool's --help lists."""
+    """The options that the --help of ``tools/NAME.py`` or ``maskprop NAME`` lists, and those of its parts."""
     if tool not in _options:
         printed = io.StringIO()
-        with mock.patch.object(sys, 'argv', [tool, '--help']), contextlib.redirect_stdout(printed):
-            with pytest.raises(SystemExit):
-                runpy.run_path(str(ROOT / tool), run_name='__main__')
+        with contextlib.redirect_stdout(printed):
+            call(tool, '--help')
+            for part in re.findall(r'{([a-z,]+)} \.\.\.', printed.getvalue())[:1]:
+                for name in part.split(','):
+                    call(tool, name, '--help')
         _options[tool] = set(re.findall(r'(?<![\w-])(--[a-z][\w-]*)', printed.getvalue()))
     return _options[tool]
+
+
+def call(tool: str, *arguments: str) -> None:
+    argv = [*(('maskprop', tool.split()[1]) if tool.startswith('maskprop ') else (tool,)), *arguments]
+    with mock.patch.object(sys, 'argv', argv), pytest.raises(SystemExit):
+        main() if argv[0] == 'maskprop' else runpy.run_path(str(ROOT / tool), run_name='__main__')
 
 
 def test_readme_is_short():
@@ -110,7 +131,7 @@ def test_config_says_what_it_is_and_how_to_run_it(name):
     assert docstring, f'{name} has no docstring'
     if '_base_' not in Path(name).parts:
         models = [model for model in list_models() if find_model(model).config == ROOT / name]
-        command = rf'python tools/\w+\.py ({"|".join([re.escape(name), *models])})\b'
+        command = rf'maskprop [\w-]+ ({"|".join([re.escape(name), *models])})\b'
         assert re.search(command, docstring), f'{name} does not give its run command'
 
 

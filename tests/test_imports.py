@@ -25,6 +25,8 @@ LEVELS = (
     ('registration',),
     ('apis',),
     ('ablation', 'analysis', 'conversion', 'doctor'),
+    ('commands',),
+    ('__main__',),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 

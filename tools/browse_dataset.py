@@ -1,46 +1,6 @@
-"""Look at a data set: annotated videos, and samples after augmentation as the training gets them.
+"""``maskprop browse`` as a script; ``python tools/browse_dataset.py --help`` says what it does."""
 
-    python tools/browse_dataset.py CONFIG.py --out page.html            # one page; or --out FOLDER: pictures
-    python tools/browse_dataset.py CONFIG.py --split val --number 20 --seed 3 --out shown
-    python tools/browse_dataset.py ANN.json --images FOLDER --out page.html
-
-Of a config's training set --number videos and as many samples (pairs or clips of frames) are drawn, of its other
-sets and of an annotation file the videos.
-"""
-
-from __future__ import annotations
-
-import argparse
-
-from maskprop.engine import cli
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', metavar='CONFIG|ANN.json', help='a config, or an annotation file')
-    parser.add_argument('--out', required=True, metavar='FOLDER|PAGE.html', help='pictures, or one page of them')
-    parser.add_argument('--number', type=cli.positive, default=8, help='of videos, and of samples')
-    parser.add_argument('--seed', type=int, default=0, help='of the choice and of the augmentation')
-    parser.add_argument('--images', metavar='FOLDER', help='of the frames of ANN.json')
-    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train', help='of a config')
-    parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
-    return parser.parse_args(argv)
-
-
-def browse(args: argparse.Namespace) -> None:
-    from maskprop.analysis.browse import browse
-
-    written = browse(
-        args.source,
-        args.out,
-        number=args.number,
-        seed=args.seed,
-        images=args.images,
-        split=args.split,
-        cfg_options=args.cfg_options,
-    )
-    print(f'written: {written[0]}' if len(written) == 1 else f'{len(written)} pictures written to {args.out}')
-
+from maskprop.commands import run
 
 if __name__ == '__main__':
-    cli.run(browse, parse_args())
+    run('browse')

@@ -1,37 +1,11 @@
-"""Print versions, devices and the kernels in use, and for every problem the command that mends it.
+"""``maskprop doctor`` as a script that works before the package is installed; ``--help`` says what it does."""
 
-    python tools/doctor.py
-    python tools/doctor.py --mend-opencv    (lays the headless OpenCV over the one that needs libGL.so.1)
-
-Exit status: 0 when maskprop can work (warnings allowed), 1 when there is a problem.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works before the package is installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maskprop import doctor  # noqa: E402
-from maskprop.utils import boundary  # noqa: E402
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        '--mend-opencv',
-        action='store_true',
-        help='make the headless OpenCV the one that is imported, then stop',
-    )
-    if parser.parse_args().mend_opencv:
-        doctor.mend_opencv()
-        return 0
-    findings = doctor.diagnose()
-    print(doctor.report(findings))
-    return int(any(finding.level == doctor.PROBLEM for finding in findings))
-
+from maskprop.commands import run  # noqa: E402
 
 if __name__ == '__main__':
-    sys.exit(boundary.run(main))
+    run('doctor')

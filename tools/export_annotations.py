@@ -1,57 +1,6 @@
-"""Write an annotation set, or results on it, in another format (docs/formats.md).
+"""``maskprop export`` as a script; ``python tools/export_annotations.py --help`` says what it does."""
 
-    python tools/export_annotations.py data/my_videos/val.json OUT --to cvat
-    python tools/export_annotations.py data/my_videos/val.json OUT --to mots --results results.json --score-thr 0.3
-
-coco and csv write a file, the others a folder. What is written is read by tools/import_annotations.py.
-"""
-
-from __future__ import annotations
-
-import argparse
-from pathlib import Path
-
-from maskprop.datasets.formats.finding import WRITABLE
-from maskprop.datasets.formats.sets import categories_of, drop_scores_below, frames_of_set
-from maskprop.datasets.ytvis_json import load_ytvis, subsample_frames
-from maskprop.engine import cli
-from maskprop.engine.config import ConfigError
-from maskprop.evaluation.results_io import read_results
-from maskprop.utils.files import check_writable
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('gt', type=Path, help='annotation file in YouTube-VIS format')
-    parser.add_argument('out', type=Path, help='a file for coco and csv, a folder for others')
-    parser.add_argument('--to', required=True, choices=WRITABLE, help='the format')
-    parser.add_argument('--results', type=Path, metavar='JSON', help='write these results in place of annotations')
-    parser.add_argument(
-        '--score-thr', type=float, default=0.0, help='leave out results of a lower score (default: 0)'
-    )
-    stride = 'write frames 0, S, 2S, ... only, as those that the results are of'
-    parser.add_argument('--frame-stride', type=cli.positive, default=1, metavar='S', help=stride)
-    parser.add_argument('--overwrite', action='store_true', help='OUT may be there already')
-    return parser.parse_args(argv)
-
-
-def convert(args: argparse.Namespace) -> None:
-    """Do as the arguments say."""
-    form = WRITABLE[args.to]
-    if args.out.exists() and not args.overwrite and not (args.out.is_dir() and not any(args.out.iterdir())):
-        raise ConfigError(f'{args.out} exists: pass --overwrite, or give another name')
-    check_writable(args.out, 'OUT', folder=form.folder and args.out.suffix.lower() != '.xml')
-    gt = load_ytvis(args.gt, require_annotations=args.results is None)
-    gt = subsample_frames(gt, args.frame_stride)
-    results = read_results(args.results) if args.results else None
-    if results is not None and not isinstance(results, list):
-        raise ConfigError(f'--results {args.results}: found a {type(results).__name__}; results are a list')
-    videos = frames_of_set(gt, results)
-    if args.score_thr > 0:
-        videos = drop_scores_below(videos, args.score_thr)
-    for path in form.write(args.out, videos, categories_of(gt)):
-        print(f'{path}: written')
-
+from maskprop.commands import run
 
 if __name__ == '__main__':
-    cli.run(convert, parse_args)
+    run('export')

@@ -19,7 +19,7 @@ env_cfg = dict(
 )
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends, name='visualizer')
-visualization = dict(min_score=0.3, max_videos=None)  # of tools/test.py --show-dir
+visualization = dict(min_score=0.3, max_videos=None)  # of maskprop test --show-dir
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'
 work_dir = 'work_dirs/runner'  # of mmengine's Runner alone; the tools take work_dirs/CONFIG_NAME

@@ -1,6 +1,6 @@
 """Length 2T+1 of the clips (Figure 6): test only, on the demo's model.
 
-Run:  python tools/ablate.py configs/ablations/clip_length.py
+Run:  maskprop ablate configs/ablations/clip_length.py
 
 The paper's figure has its best video AP at 13 frames, T = 6; only that point's value is in its text. Missed
 frames are not filled, as there.

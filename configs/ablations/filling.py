@@ -1,6 +1,6 @@
 """Filling of frames that the detector missed (not in the paper): test only, on the demo's model.
 
-Run:  python tools/ablate.py configs/ablations/filling.py
+Run:  maskprop ablate configs/ablations/filling.py
 """
 
 _base_ = ['../demo/maskprop_tiny_synthetic.py']

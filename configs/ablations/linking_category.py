@@ -1,6 +1,6 @@
 """Ids blind to categories, as in the paper, against ids within a category: test only, on the demo's model.
 
-Run:  python tools/ablate.py configs/ablations/linking_category.py
+Run:  maskprop ablate configs/ablations/linking_category.py
 """
 
 _base_ = ['../demo/maskprop_tiny_synthetic.py']

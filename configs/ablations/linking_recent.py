@@ -1,6 +1,6 @@
 """Eq. 5 as written against the mean over an id's latest tracks, by clip radius: test only, on the demo's model.
 
-Run:  python tools/ablate.py configs/ablations/linking_recent.py
+Run:  maskprop ablate configs/ablations/linking_recent.py
 
 Ground-truth masks, linked by the trained branch, blind to categories, without filling: only linking can fail.
 """

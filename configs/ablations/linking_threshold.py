@@ -1,6 +1,6 @@
 """Threshold on q of Eq. 5, above which a track takes an id; the paper names none. Test only, on the demo's model.
 
-Run:  python tools/ablate.py configs/ablations/linking_threshold.py
+Run:  maskprop ablate configs/ablations/linking_threshold.py
 """
 
 _base_ = ['../demo/maskprop_tiny_synthetic.py']

@@ -2,7 +2,7 @@
 
 The paper observed the soft IoU loss "to work slightly better than the standard cross entropy loss for our task".
 
-Run:  python tools/ablate.py configs/ablations/mask_loss.py
+Run:  maskprop ablate configs/ablations/mask_loss.py
 """
 
 _base_ = ['_base_/heads.py']

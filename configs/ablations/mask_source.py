@@ -1,6 +1,6 @@
 """Instance masks that the branch trains on: the mask head's, or the ground truth (Section 4.2 leaves it open).
 
-Run:  python tools/ablate.py configs/ablations/mask_source.py
+Run:  maskprop ablate configs/ablations/mask_source.py
 """
 
 _base_ = ['_base_/heads.py']

@@ -1,6 +1,6 @@
 """Strength of the frame-level masks (Table 4): the same branch on ever better detections. Test only.
 
-Run:  python tools/ablate.py configs/ablations/mask_strength.py
+Run:  maskprop ablate configs/ablations/mask_strength.py
 
 The paper takes masks of four backbones. Here detections and masks are those of the same detector after 1, 2, 4 and
 8 epochs, then the annotations; features and branch are always those of the last epoch. Missed frames are not

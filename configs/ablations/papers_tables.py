@@ -1,6 +1,6 @@
 """Every method of both papers' Table 2 on the synthetic set, in the order of the papers' AP.
 
-Run:  python tools/ablate.py configs/ablations/papers_tables.py
+Run:  maskprop ablate configs/ablations/papers_tables.py
 
 Methods that take detections learn on one frozen detector of a seed, each its own head, and have the same detections.
 SipMask and STEm-Seg, which have none, learn from scratch. All see as many frames: 10 epochs of 1,320 pairs, 8 of them

@@ -1,7 +1,7 @@
 """Every method of both papers' Table 2 on real clips of several objects, one seed: test clips are of other frames.
 
 Run, with the set of configs/davis16/maskprop_tiny_davis16_pasted.py in data/davis16_pasted:
-      python tools/ablate.py configs/ablations/papers_tables_real.py
+      maskprop ablate configs/ablations/papers_tables_real.py
 
 Trainings are those of papers_tables.py, on these clips; EnsembleVIS and DeepSORT, whose nets of crops have configs for
 synthetic sets only, are left out. The detector learns from scratch on twelve videos and is weak,

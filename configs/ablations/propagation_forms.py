@@ -1,6 +1,6 @@
 """Forms of the propagation branch: what the softmax runs over, and how instance and frame are fused.
 
-Run:  python tools/ablate.py configs/ablations/propagation_forms.py
+Run:  maskprop ablate configs/ablations/propagation_forms.py
 
 The letter is `instances, sum`: softmax over the instances, g + f. `matching` is ReLU(P g + Q f) of 16 channels.
 """

@@ -1,7 +1,7 @@
 """Forms of the propagation branch on real clips of several objects: linking true masks.
 
 Run, with the set of configs/davis16/maskprop_tiny_davis16_pasted.py in data/davis16_pasted:
-      python tools/ablate.py configs/ablations/propagation_forms_real.py
+      maskprop ablate configs/ablations/propagation_forms_real.py
 
 A detector from scratch on twelve videos is weak, and would hide what the forms do. So the masks to link are the
 annotations, without filling, and AP says how well they are linked.

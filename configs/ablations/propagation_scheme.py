@@ -1,6 +1,6 @@
 """Propagation scheme (Table 3): the branch, MaskTrack R-CNN's track head, optical flow, copies, box IoU.
 
-Run:  python tools/ablate.py configs/ablations/propagation_scheme.py
+Run:  maskprop ablate configs/ablations/propagation_scheme.py
 
 The heads learn together on the frozen detector, so that all rows have the same detections. MaskTrack R-CNN* is the
 paper's name for the track head on MaskProp's own detector. Flow is OpenCV's DIS: FlowNet2's weights may not be

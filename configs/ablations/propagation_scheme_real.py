@@ -1,9 +1,9 @@
 """Propagation scheme (Table 3) on real clips of several objects: the branch, the track head, optical flow, copies.
 
 Run, with the set of configs/davis16/maskprop_tiny_davis16_pasted.py in data/davis16_pasted:
-      python tools/ablate.py configs/ablations/propagation_scheme_real.py
+      maskprop ablate configs/ablations/propagation_scheme_real.py
 
-The detector learns from scratch on twelve videos and is weak: look at the strips (tools/compare_videos.py) too.
+The detector learns from scratch on twelve videos and is weak: look at the strips (maskprop compare-videos) too.
 Missed frames are filled where a row says so, and by ObjProp.
 """
 

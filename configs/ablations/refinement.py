@@ -1,6 +1,6 @@
 """Mask refinement on and off (Section 5.2): the head alone is trained, on the demo's frozen model.
 
-Run:  python tools/ablate.py configs/ablations/refinement.py
+Run:  maskprop ablate configs/ablations/refinement.py
 
 Patches are 80 pixels here, with 24 channels, not 384 and 128: objects are about 50 pixels long.
 """

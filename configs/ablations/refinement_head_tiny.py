@@ -1,8 +1,8 @@
 """The mask refinement alone, on the demo's frozen detector and propagation branch, and its output on and off.
 
 Run, after make demo:
-      python tools/train.py configs/ablations/refinement_head_tiny.py --auto-scale-lr
-      python tools/compare_variants.py configs/ablations/refinement_head_tiny.py CHECKPOINT.pth
+      maskprop train configs/ablations/refinement_head_tiny.py --auto-scale-lr
+      maskprop compare-variants configs/ablations/refinement_head_tiny.py CHECKPOINT.pth
 """
 
 _base_ = ['../demo/maskprop_tiny_synthetic.py']

@@ -1,6 +1,6 @@
 """Score of a video-level result (Section 4.4, "Scoring"): test only, on the demo's model.
 
-Run:  python tools/ablate.py configs/ablations/score_rule.py
+Run:  maskprop ablate configs/ablations/score_rule.py
 
 "We average classification scores (separately for each object category)": over all clips of the id (`all`), or over
 those in which the category was seen (`with_category`). `majority` is MaskTrack R-CNN's rule.

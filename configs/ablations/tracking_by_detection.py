@@ -1,6 +1,6 @@
 """MaskProp against tracking by detection (Table 2's DeepSORT): mmdet's trackers on the demo's detections.
 
-Run:  python tools/ablate.py configs/ablations/tracking_by_detection.py
+Run:  maskprop ablate configs/ablations/tracking_by_detection.py
 
 Only DeepSORT's appearance net is trained. No row fills missed frames. What the trackers do:
 docs/methods/tracking_by_detection.md.

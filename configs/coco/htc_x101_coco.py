@@ -1,6 +1,6 @@
 """mmdet's HTC X101-64x4d (COCO, 41.4 mask AP) on any video: 80 classes, linked by flow, without training.
 
-Run:  python tools/infer_video.py configs/coco/htc_x101_coco.py CHECKPOINT.pth my_video.mp4 --out out
+Run:  maskprop infer configs/coco/htc_x101_coco.py CHECKPOINT.pth my_video.mp4 --out out
 
 CHECKPOINT.pth is mmdet's as it is: configs/coco/metafile.yml names it. Other links, speed: docs/coco.md
 """

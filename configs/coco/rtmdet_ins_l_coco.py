@@ -1,6 +1,6 @@
 """mmdet's RTMDet-Ins large (COCO, 43.7 mask AP) on any video: 80 classes, linked by flow, without training.
 
-Run:  python tools/infer_video.py configs/coco/rtmdet_ins_l_coco.py CHECKPOINT.pth my_video.mp4 --out out
+Run:  maskprop infer configs/coco/rtmdet_ins_l_coco.py CHECKPOINT.pth my_video.mp4 --out out
 
 CHECKPOINT.pth is mmdet's as it is: configs/coco/metafile.yml names it. Other links, speed: docs/coco.md
 """

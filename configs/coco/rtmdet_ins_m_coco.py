@@ -1,6 +1,6 @@
 """mmdet's RTMDet-Ins medium (COCO, 42.1 mask AP) on any video: 80 classes, linked by flow, without training.
 
-Run:  python tools/infer_video.py configs/coco/rtmdet_ins_m_coco.py CHECKPOINT.pth my_video.mp4 --out out
+Run:  maskprop infer configs/coco/rtmdet_ins_m_coco.py CHECKPOINT.pth my_video.mp4 --out out
 
 CHECKPOINT.pth is mmdet's as it is: configs/coco/metafile.yml names it. Other links, speed: docs/coco.md
 """

@@ -1,6 +1,6 @@
 """mmdet's RTMDet-Ins tiny (COCO, 35.4 mask AP) on any video: 80 classes, linked by flow, without training.
 
-Run:  python tools/infer_video.py configs/coco/rtmdet_ins_tiny_coco.py CHECKPOINT.pth my_video.mp4 --out out
+Run:  maskprop infer configs/coco/rtmdet_ins_tiny_coco.py CHECKPOINT.pth my_video.mp4 --out out
 
 CHECKPOINT.pth is mmdet's as it is: configs/coco/metafile.yml names it. Other links, speed: docs/coco.md
 """

@@ -1,8 +1,8 @@
 """MaskProp from scratch on 12 real videos (DAVIS 2016 in YouTube-VIS layout), small enough for a CPU.
 
 Run:  bash tools/dist_train.sh configs/davis16/maskprop_tiny_davis16.py 2
-      python tools/train.py configs/davis16/maskprop_tiny_davis16.py --auto-scale-lr
-      python tools/test.py configs/davis16/maskprop_tiny_davis16.py CHECKPOINT.pth --show-dir work_dirs/davis16_show
+      maskprop train configs/davis16/maskprop_tiny_davis16.py --auto-scale-lr
+      maskprop test configs/davis16/maskprop_tiny_davis16.py CHECKPOINT.pth --show-dir work_dirs/davis16_show
 Data: ../shared/davis16_vis; for a copy elsewhere edit data_root, or override it in each data loader and evaluator.
 
 The rate is for 8 pairs, 4 on each of two processes; --auto-scale-lr fits it to one process.

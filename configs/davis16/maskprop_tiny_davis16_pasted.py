@@ -1,10 +1,10 @@
 """The same, on clips of several real objects: masked objects of one video pasted, moving, onto another.
 
-Run:  python tools/make_synthetic.py data/davis16_pasted --videos 120 --val-videos 24 --seed 0 --size 144x256 \
+Run:  maskprop synthetic data/davis16_pasted --videos 120 --val-videos 24 --seed 0 --size 144x256 \
           --from ../shared/davis16_vis --train-range 0 0.6 --val-range 0.7 1.0
       bash tools/dist_train.sh configs/davis16/maskprop_tiny_davis16_pasted.py 2 \
           --cfg-options load_from=work_dirs/maskprop_tiny_davis16/epoch_4.pth
-      python tools/train.py configs/davis16/maskprop_tiny_davis16_pasted.py --auto-scale-lr \
+      maskprop train configs/davis16/maskprop_tiny_davis16_pasted.py --auto-scale-lr \
           --cfg-options load_from=work_dirs/maskprop_tiny_davis16/epoch_4.pth
 
 The rate is for 8 pairs, 4 on each of two processes; --auto-scale-lr fits it to one process.

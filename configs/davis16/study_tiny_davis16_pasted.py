@@ -1,9 +1,9 @@
 """MaskTrack R-CNN, ObjProp's filling and MaskProp on clips of several real objects, on one detector.
 
 Run, after the trainings that configs/davis16/maskprop_tiny_davis16_pasted.py names:
-      python tools/train.py configs/davis16/study_tiny_davis16_pasted.py --auto-scale-lr \
+      maskprop train configs/davis16/study_tiny_davis16_pasted.py --auto-scale-lr \
           --cfg-options load_from=work_dirs/maskprop_tiny_davis16_pasted/epoch_2.pth
-      python tools/compare_variants.py configs/davis16/study_tiny_davis16_pasted.py CHECKPOINT
+      maskprop compare-variants configs/davis16/study_tiny_davis16_pasted.py CHECKPOINT
 
 --auto-scale-lr fits the rate, which is for 8 pairs, to one process with 4. The training of docs/methods/objprop.md was
 one process without it.

@@ -1,9 +1,9 @@
 """The demo: MaskProp on a small Mask R-CNN, a synthetic set, from scratch, minutes on two CPU cores.
 
 Run:  make demo       or, with the set in data/synthetic,
-      python tools/train.py configs/demo/maskprop_tiny_synthetic.py --auto-scale-lr
+      maskprop train configs/demo/maskprop_tiny_synthetic.py --auto-scale-lr
       bash tools/dist_train.sh configs/demo/maskprop_tiny_synthetic.py 2
-      python tools/test.py configs/demo/maskprop_tiny_synthetic.py work_dirs/maskprop_tiny_synthetic/epoch_8.pth
+      maskprop test configs/demo/maskprop_tiny_synthetic.py work_dirs/maskprop_tiny_synthetic/epoch_8.pth
 The rate is for 8 pairs: two processes with 4 each, as make demo starts; --auto-scale-lr fits it to one process.
 
 It keeps what measures best (docs/methods/maskprop.md), not the letter of the paper: a background logit, the mask as one

@@ -1,8 +1,8 @@
 """EnsembleVIS's crop classifier for the synthetic set: a small ResNet-18, minutes on two CPU cores.
 
 Run, with the set in data/synthetic (docs/synthetic.md):
-      python tools/train.py configs/ensemble_vis/ensemble_vis_classifier_tiny_synthetic.py
-      python tools/test.py configs/ensemble_vis/ensemble_vis_classifier_tiny_synthetic.py CHECKPOINT
+      maskprop train configs/ensemble_vis/ensemble_vis_classifier_tiny_synthetic.py
+      maskprop test configs/ensemble_vis/ensemble_vis_classifier_tiny_synthetic.py CHECKPOINT
 
 Crops as the ReID net's; one class more than the set has is that of false detections. docs/methods/ensemble_vis.md
 """

@@ -1,7 +1,7 @@
 """EnsembleVIS's crop classifier, ResNeXt-101 32x48d of 829 million parameters, YouTube-VIS 2019.
 
-Run:  python tools/train.py configs/ensemble_vis/ensemble_vis_classifier_x101_32x48d_ytvis2019.py
-      python tools/test.py configs/ensemble_vis/ensemble_vis_classifier_x101_32x48d_ytvis2019.py CHECKPOINT
+Run:  maskprop train configs/ensemble_vis/ensemble_vis_classifier_x101_32x48d_ytvis2019.py
+      maskprop test configs/ensemble_vis/ensemble_vis_classifier_x101_32x48d_ytvis2019.py CHECKPOINT
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
 It begins from the weights for Instagram and ImageNet (3.3 GB, CC-BY-NC 4.0). Crops, data and schedule are this

@@ -1,6 +1,6 @@
 """EnsembleVIS's detector: Mask R-CNN, ResNet-101-FPN, YouTube-VIS 2019; the first of four trainings.
 
-Run:  python tools/train.py configs/ensemble_vis/ensemble_vis_detector_r101_ytvis2019.py --auto-scale-lr
+Run:  maskprop train configs/ensemble_vis/ensemble_vis_detector_r101_ytvis2019.py --auto-scale-lr
       bash tools/dist_train.sh configs/ensemble_vis/ensemble_vis_detector_r101_ytvis2019.py 4 --auto-scale-lr
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 

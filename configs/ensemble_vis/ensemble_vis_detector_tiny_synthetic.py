@@ -1,7 +1,7 @@
 """EnsembleVIS's detector for the synthetic set: the demo's small Mask R-CNN alone, minutes on two CPU cores.
 
 Run, with the set in data/synthetic (docs/synthetic.md):
-      python tools/train.py configs/ensemble_vis/ensemble_vis_detector_tiny_synthetic.py --auto-scale-lr
+      maskprop train configs/ensemble_vis/ensemble_vis_detector_tiny_synthetic.py --auto-scale-lr
 
 The first of four trainings; docs/methods/ensemble_vis.md has the order. Detections are those of single frames, linked
 by boxes while it validates.

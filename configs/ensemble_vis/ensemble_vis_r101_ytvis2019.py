@@ -1,9 +1,9 @@
 """EnsembleVIS on YouTube-VIS 2019 (44.8 mAP in MaskProp's Table 2): trains the crop segmenter, and tests all parts.
 
 Run, after the three trainings before it (docs/methods/ensemble_vis.md):
-      python tools/train.py configs/ensemble_vis/ensemble_vis_r101_ytvis2019.py --auto-scale-lr
+      maskprop train configs/ensemble_vis/ensemble_vis_r101_ytvis2019.py --auto-scale-lr
       bash tools/dist_train.sh configs/ensemble_vis/ensemble_vis_r101_ytvis2019.py 4 --auto-scale-lr
-      python tools/test.py configs/ensemble_vis/ensemble_vis_r101_ytvis2019.py CHECKPOINT
+      maskprop test configs/ensemble_vis/ensemble_vis_r101_ytvis2019.py CHECKPOINT
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
 Detector, ReID net and classifier are loaded and frozen; the checkpoint has all four. Flow is RAFT's, whose weights

@@ -1,7 +1,7 @@
 """EnsembleVIS's ReID net on the objects of YouTube-VIS 2019, with PReMVOS's crops, loss and rates.
 
-Run:  python tools/train.py configs/ensemble_vis/ensemble_vis_reid_r50_ytvis2019.py
-      python tools/test.py configs/ensemble_vis/ensemble_vis_reid_r50_ytvis2019.py CHECKPOINT \
+Run:  maskprop train configs/ensemble_vis/ensemble_vis_reid_r50_ytvis2019.py
+      maskprop test configs/ensemble_vis/ensemble_vis_reid_r50_ytvis2019.py CHECKPOINT \
           --cfg-options test_dataloader.dataset.ann_file=annotations/mini_val.json
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 

@@ -1,8 +1,8 @@
 """EnsembleVIS's ReID net for the synthetic set: a small ResNet-18 on crops, minutes on two CPU cores.
 
 Run, with the set in data/synthetic (docs/synthetic.md):
-      python tools/train.py configs/ensemble_vis/ensemble_vis_reid_tiny_synthetic.py
-      python tools/test.py configs/ensemble_vis/ensemble_vis_reid_tiny_synthetic.py CHECKPOINT
+      maskprop train configs/ensemble_vis/ensemble_vis_reid_tiny_synthetic.py
+      maskprop test configs/ensemble_vis/ensemble_vis_reid_tiny_synthetic.py CHECKPOINT
 
 Boxes enlarged by 1.2, the triplet loss without a margin and no classifier beside it, as PReMVOS trains its own.
 docs/methods/ensemble_vis.md

@@ -1,9 +1,9 @@
 """EnsembleVIS for the synthetic set: trains the crop segmenter, the last of its four parts, and tests them all.
 
 Run, after the three trainings before it (docs/methods/ensemble_vis.md):
-      python tools/train.py configs/ensemble_vis/ensemble_vis_tiny_synthetic.py --auto-scale-lr
-      python tools/test.py configs/ensemble_vis/ensemble_vis_tiny_synthetic.py CHECKPOINT
-      python tools/compare_variants.py configs/ensemble_vis/ensemble_vis_tiny_synthetic.py CHECKPOINT \
+      maskprop train configs/ensemble_vis/ensemble_vis_tiny_synthetic.py --auto-scale-lr
+      maskprop test configs/ensemble_vis/ensemble_vis_tiny_synthetic.py CHECKPOINT
+      maskprop compare-variants configs/ensemble_vis/ensemble_vis_tiny_synthetic.py CHECKPOINT \
           --frame-strides 1 4
 
 The segmenter alone is trained; detector, ReID net and classifier are loaded and frozen, and the checkpoint has all

@@ -1,9 +1,9 @@
 """FEELVOS on the demo's small Mask R-CNN and synthetic set, from scratch, minutes on two CPU cores.
 
 Run, with the set in data/synthetic (docs/synthetic.md):
-      python tools/train.py configs/feelvos/feelvos_tiny_synthetic.py --auto-scale-lr
-      python tools/test.py configs/feelvos/feelvos_tiny_synthetic.py CHECKPOINT
-      python tools/compare_variants.py configs/feelvos/feelvos_tiny_synthetic.py CHECKPOINT
+      maskprop train configs/feelvos/feelvos_tiny_synthetic.py --auto-scale-lr
+      maskprop test configs/feelvos/feelvos_tiny_synthetic.py CHECKPOINT
+      maskprop compare-variants configs/feelvos/feelvos_tiny_synthetic.py CHECKPOINT
 
 It has no backbone of its own, but reads the detector's FPN at strides 4 and 8, and is narrower than the paper's
 everywhere. Schedule, detection losses on all frames of a sample and the score threshold are the demo's. docs/methods/feelvos.md

@@ -1,6 +1,6 @@
 """Mask2Former-VIS, ResNet-101, YouTube-VIS 2019; the rest as with ResNet-50.
 
-Run:  python tools/train.py configs/mask2former_vis/mask2former_vis_r101_ytvis2019.py --auto-scale-lr
+Run:  maskprop train configs/mask2former_vis/mask2former_vis_r101_ytvis2019.py --auto-scale-lr
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 """
 

@@ -1,6 +1,6 @@
 """Mask2Former-VIS, ResNet-50, YouTube-VIS 2019, mmdet's schedule; tested on a stream of linked clips.
 
-Run:  python tools/train.py configs/mask2former_vis/mask2former_vis_r50_ytvis2019.py --auto-scale-lr
+Run:  maskprop train configs/mask2former_vis/mask2former_vis_r50_ytvis2019.py --auto-scale-lr
       bash tools/dist_train.sh configs/mask2former_vis/mask2former_vis_r50_ytvis2019.py 8 --auto-scale-lr
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 

@@ -1,7 +1,7 @@
 """Mask2Former-VIS, ResNet-50, YouTube-VIS 2021 (published: 41.3 AP), 8,000 iterations of 16 pairs as 8 epochs.
 
-Run:  python tools/infer_video.py mask2former_vis_r50_ytvis2021 my_video.mp4 --out out
-      python tools/train.py configs/mask2former_vis/mask2former_vis_r50_ytvis2021.py --auto-scale-lr
+Run:  maskprop infer mask2former_vis_r50_ytvis2021 my_video.mp4 --out out
+      maskprop train configs/mask2former_vis/mask2former_vis_r50_ytvis2021.py --auto-scale-lr
 Data: docs/data.md (data/youtube_vis_2021, split into mini-train and mini-val)
 """
 

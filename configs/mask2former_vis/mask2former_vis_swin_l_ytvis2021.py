@@ -1,7 +1,7 @@
 """Mask2Former-VIS, Swin-L, YouTube-VIS 2021 (published: 52.3 AP); the rest as with ResNet-50.
 
-Run:  python tools/train.py configs/mask2former_vis/mask2former_vis_swin_l_ytvis2021.py --auto-scale-lr
-      python tools/infer_video.py mask2former_vis_swin_l_ytvis2021 my_video.mp4 --out out
+Run:  maskprop train configs/mask2former_vis/mask2former_vis_swin_l_ytvis2021.py --auto-scale-lr
+      maskprop infer mask2former_vis_swin_l_ytvis2021 my_video.mp4 --out out
 Data: docs/data.md (data/youtube_vis_2021, split into mini-train and mini-val)
 """
 

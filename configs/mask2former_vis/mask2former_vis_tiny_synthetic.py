@@ -1,8 +1,8 @@
 """Mask2Former-VIS on the demo's backbone and synthetic set, from scratch, minutes on two CPU cores.
 
 Run, with the set in data/synthetic (docs/synthetic.md):
-      python tools/train.py configs/mask2former_vis/mask2former_vis_tiny_synthetic.py --auto-scale-lr
-      python tools/test.py configs/mask2former_vis/mask2former_vis_tiny_synthetic.py CHECKPOINT
+      maskprop train configs/mask2former_vis/mask2former_vis_tiny_synthetic.py --auto-scale-lr
+      maskprop test configs/mask2former_vis/mask2former_vis_tiny_synthetic.py CHECKPOINT
 
 64 channels, 20 queries, one layer of the pixel decoder and three of the transformer; pairs of frames of 160x96.
 """

@@ -1,7 +1,7 @@
 """MaskProp's branch on mmdet's Mask R-CNN (COCO), which stays as it is: 80 classes, trained on YouTube-VIS's objects.
 
-Run:  python tools/train.py configs/maskprop/maskprop_frozen_mask_rcnn_r50_coco.py --auto-scale-lr
-      python tools/infer_video.py configs/maskprop/maskprop_frozen_mask_rcnn_r50_coco.py CHECKPOINT.pth \
+Run:  maskprop train configs/maskprop/maskprop_frozen_mask_rcnn_r50_coco.py --auto-scale-lr
+      maskprop infer configs/maskprop/maskprop_frozen_mask_rcnn_r50_coco.py CHECKPOINT.pth \
           my_video.mp4 --out out
 Data: docs/data.md (data/youtube_vis_2019); its classes don't matter, so any set in that format will do.
 

@@ -1,7 +1,7 @@
 """MaskProp's branch on the public MaskTrack R-CNN (YouTube-VIS 2019, 30.2 AP), whose detector stays as it is.
 
-Run:  python tools/train.py configs/maskprop/maskprop_frozen_masktrack_rcnn_r50_ytvis2019.py --auto-scale-lr
-      python tools/test.py configs/maskprop/maskprop_frozen_masktrack_rcnn_r50_ytvis2019.py CHECKPOINT.pth
+Run:  maskprop train configs/maskprop/maskprop_frozen_masktrack_rcnn_r50_ytvis2019.py --auto-scale-lr
+      maskprop test configs/maskprop/maskprop_frozen_masktrack_rcnn_r50_ytvis2019.py CHECKPOINT.pth
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
 Its cost: docs/training.md, "On a detector that stays as it is".

@@ -1,6 +1,6 @@
 """MaskProp, HTC with ResNet-101-FPN, YouTube-VIS 2019; the rest as with ResNet-50 (Table 4: 42.5 mAP, 45.6 AP75).
 
-Run:  python tools/train.py configs/maskprop/maskprop_htc_r101_fpn_20e_ytvis2019.py --auto-scale-lr
+Run:  maskprop train configs/maskprop/maskprop_htc_r101_fpn_20e_ytvis2019.py --auto-scale-lr
       bash tools/dist_train.sh configs/maskprop/maskprop_htc_r101_fpn_20e_ytvis2019.py 8 --auto-scale-lr
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 """

@@ -1,6 +1,6 @@
 """The whole MaskProp, STSN on a deformable ResNeXt-101-64x4d, YouTube-VIS 2019 (Table 4: 46.6 mAP, 51.2 AP75).
 
-Run:  python tools/train.py configs/maskprop/maskprop_htc_stsn_x101_fpn_20e_ytvis2019.py --auto-scale-lr
+Run:  maskprop train configs/maskprop/maskprop_htc_stsn_x101_fpn_20e_ytvis2019.py --auto-scale-lr
       bash tools/dist_train.sh configs/maskprop/maskprop_htc_stsn_x101_fpn_20e_ytvis2019.py 8 --auto-scale-lr
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 

@@ -1,6 +1,6 @@
 """MaskTrack R-CNN* with MaskProp's HTC on ResNet-101-FPN; the rest as with ResNet-50.
 
-Run:  python tools/train.py configs/masktrack_rcnn/masktrack_rcnn_htc_r101_fpn_20e_ytvis2019.py --auto-scale-lr
+Run:  maskprop train configs/masktrack_rcnn/masktrack_rcnn_htc_r101_fpn_20e_ytvis2019.py --auto-scale-lr
       bash tools/dist_train.sh configs/masktrack_rcnn/masktrack_rcnn_htc_r101_fpn_20e_ytvis2019.py 8 --auto-scale-lr
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 """

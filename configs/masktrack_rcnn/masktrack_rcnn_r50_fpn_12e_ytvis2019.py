@@ -1,6 +1,6 @@
 """MaskTrack R-CNN, ResNet-50-FPN, YouTube-VIS 2019, the reference's schedule (30.3 mAP in both papers).
 
-Run:  python tools/train.py configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py --auto-scale-lr
+Run:  maskprop train configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py --auto-scale-lr
       bash tools/dist_train.sh configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py 4 --auto-scale-lr
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 

@@ -1,6 +1,6 @@
 """MaskTrack R-CNN, ResNet-50-FPN, YouTube-VIS 2021; the rest as on YouTube-VIS 2019.
 
-Run:  python tools/train.py configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2021.py --auto-scale-lr
+Run:  maskprop train configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2021.py --auto-scale-lr
       bash tools/dist_train.sh configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2021.py 4 --auto-scale-lr
 Data: docs/data.md (data/youtube_vis_2021, split into mini-train and mini-val)
 """

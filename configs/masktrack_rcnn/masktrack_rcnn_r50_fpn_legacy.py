@@ -1,7 +1,7 @@
 """MaskTrack R-CNN with the conventions of mmdet 0.x and 1.x, for converted checkpoints of the reference code.
 
 Run:  python tools/model_converters/objprop_reference.py REFERENCE.pth CONVERTED.pth
-      python tools/test.py configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_legacy.py CONVERTED.pth
+      maskprop test configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_legacy.py CONVERTED.pth
 Data: docs/data.md (data/youtube_vis_2019). What is as there and what is not: docs/checkpoints.md.
 """
 

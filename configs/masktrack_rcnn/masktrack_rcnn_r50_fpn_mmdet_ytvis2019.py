@@ -1,7 +1,7 @@
 """MaskTrack R-CNN, ResNet-50-FPN, as mmdet has it: for its published checkpoint, YouTube-VIS 2019 (30.2 AP).
 
-Run:  python tools/infer_video.py masktrack_rcnn_r50_ytvis2019 my_video.mp4 --out out
-      python tools/test.py masktrack_rcnn_r50_ytvis2019 --submission submission.zip
+Run:  maskprop infer masktrack_rcnn_r50_ytvis2019 my_video.mp4 --out out
+      maskprop test masktrack_rcnn_r50_ytvis2019 --submission submission.zip
 
 Detections and ids are those of mmdet's MaskTrackRCNN. What differs from the reference: docs/methods/masktrack_rcnn.md,
 "Departures".

@@ -1,8 +1,8 @@
 """MaskTrack R-CNN on the demo's small Mask R-CNN and synthetic set, from scratch, minutes on two CPU cores.
 
 Run, with the set in data/synthetic (docs/synthetic.md):
-      python tools/train.py configs/masktrack_rcnn/masktrack_rcnn_tiny_synthetic.py --auto-scale-lr
-      python tools/test.py configs/masktrack_rcnn/masktrack_rcnn_tiny_synthetic.py CHECKPOINT
+      maskprop train configs/masktrack_rcnn/masktrack_rcnn_tiny_synthetic.py --auto-scale-lr
+      maskprop test configs/masktrack_rcnn/masktrack_rcnn_tiny_synthetic.py CHECKPOINT
 
 Schedule, detection losses on both frames of a pair and the score threshold are the demo's.
 """

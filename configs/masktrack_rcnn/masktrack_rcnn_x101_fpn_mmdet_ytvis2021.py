@@ -1,6 +1,6 @@
 """MaskTrack R-CNN, ResNeXt-101-64x4d-FPN, as mmdet has it: for its published checkpoint, YouTube-VIS 2021 (33.5 AP).
 
-Run:  python tools/infer_video.py masktrack_rcnn_x101_ytvis2021 my_video.mp4 --out out
+Run:  maskprop infer masktrack_rcnn_x101_ytvis2021 my_video.mp4 --out out
 """
 
 _base_ = './masktrack_rcnn_x101_fpn_mmdet_ytvis2019.py'

@@ -1,10 +1,10 @@
 """ObjProp, ResNet-50-FPN, YouTube-VIS 2019, all losses jointly, the paper's schedule (36.0 mAP in the paper).
 
-Run:  python tools/train.py configs/objprop/objprop_r50_fpn_12e_ytvis2019.py --auto-scale-lr \
+Run:  maskprop train configs/objprop/objprop_r50_fpn_12e_ytvis2019.py --auto-scale-lr \
           --cfg-options load_from=MASKTRACK_RCNN.pth
       bash tools/dist_train.sh configs/objprop/objprop_r50_fpn_12e_ytvis2019.py 4 --auto-scale-lr \
           --cfg-options load_from=MASKTRACK_RCNN.pth
-      python tools/test.py configs/objprop/objprop_r50_fpn_12e_ytvis2019.py CHECKPOINT
+      maskprop test configs/objprop/objprop_r50_fpn_12e_ytvis2019.py CHECKPOINT
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
 MASKTRACK_RCNN.pth is a checkpoint of configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py, as for the

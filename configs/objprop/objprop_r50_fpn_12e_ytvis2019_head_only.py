@@ -1,6 +1,6 @@
 """ObjProp's propagation head alone, on a trained and frozen MaskTrack R-CNN (the first release's training).
 
-Run:  python tools/train.py configs/objprop/objprop_r50_fpn_12e_ytvis2019_head_only.py --auto-scale-lr \
+Run:  maskprop train configs/objprop/objprop_r50_fpn_12e_ytvis2019_head_only.py --auto-scale-lr \
           --cfg-options load_from=MASKTRACK_RCNN.pth
       bash tools/dist_train.sh configs/objprop/objprop_r50_fpn_12e_ytvis2019_head_only.py 4 --auto-scale-lr \
           --cfg-options load_from=MASKTRACK_RCNN.pth

@@ -1,10 +1,10 @@
 """The study on the synthetic set: MaskTrack R-CNN, the same with ObjProp's filling, and MaskProp, on one detector.
 
 Run, with the set in data/synthetic (docs/synthetic.md) and a detector trained on it:
-      python tools/train.py configs/objprop/study_tiny_synthetic.py --auto-scale-lr \
+      maskprop train configs/objprop/study_tiny_synthetic.py --auto-scale-lr \
           --cfg-options load_from=DETECTOR.pth
-      python tools/compare_variants.py configs/objprop/study_tiny_synthetic.py CHECKPOINT
-For three seeds: python tools/ablate.py configs/ablations/propagation_scheme.py
+      maskprop compare-variants configs/objprop/study_tiny_synthetic.py CHECKPOINT
+For three seeds: maskprop ablate configs/ablations/propagation_scheme.py
 
 DETECTOR.pth is a checkpoint of a config with the same model.detector, configs/demo/maskprop_tiny_synthetic.py for
 one. It is frozen, and the three heads learn on it together. So all rows of the table have the same detections.

@@ -1,9 +1,9 @@
 """OSMN on the demo's small Mask R-CNN and synthetic set, from scratch, minutes on two CPU cores.
 
 Run, with the set in data/synthetic (docs/synthetic.md):
-      python tools/train.py configs/osmn/osmn_tiny_synthetic.py --auto-scale-lr
-      python tools/test.py configs/osmn/osmn_tiny_synthetic.py CHECKPOINT
-      python tools/compare_variants.py configs/osmn/osmn_tiny_synthetic.py CHECKPOINT
+      maskprop train configs/osmn/osmn_tiny_synthetic.py --auto-scale-lr
+      maskprop test configs/osmn/osmn_tiny_synthetic.py CHECKPOINT
+      maskprop compare-variants configs/osmn/osmn_tiny_synthetic.py CHECKPOINT
 
 VGG-16's layers, an eighth as wide, on guides of 64 pixels. Schedule, detection losses on all frames of a sample and
 the score threshold are the demo's. docs/methods/osmn.md

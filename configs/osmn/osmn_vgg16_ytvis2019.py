@@ -1,10 +1,10 @@
 """OSMN on a Mask R-CNN's detections, YouTube-VIS 2019 (27.5 mAP in MaskProp's Table 2: the row [TrackByDet]).
 
-Run:  python tools/train.py configs/osmn/osmn_vgg16_ytvis2019.py --auto-scale-lr \
+Run:  maskprop train configs/osmn/osmn_vgg16_ytvis2019.py --auto-scale-lr \
           --cfg-options load_from=MASKTRACK_RCNN.pth
       bash tools/dist_train.sh configs/osmn/osmn_vgg16_ytvis2019.py 4 --auto-scale-lr \
           --cfg-options load_from=MASKTRACK_RCNN.pth
-      python tools/test.py configs/osmn/osmn_vgg16_ytvis2019.py CHECKPOINT
+      maskprop test configs/osmn/osmn_vgg16_ytvis2019.py CHECKPOINT
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
 MASKTRACK_RCNN.pth is a checkpoint of configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py, whose detector

@@ -1,6 +1,6 @@
 """SipMask-VIS trained at many scales: long side 649 to 960, short side 360 to 480, drawn independently.
 
-Run:  python tools/train.py configs/sipmask/sipmask_ms_r50_fpn_12e_ytvis2019.py --auto-scale-lr --cfg-options load_from=START.pth
+Run:  maskprop train configs/sipmask/sipmask_ms_r50_fpn_12e_ytvis2019.py --auto-scale-lr --cfg-options load_from=START.pth
 
 Tested at 640x360. All else is configs/sipmask/sipmask_r50_fpn_12e_ytvis2019.py. The published list has 649 where
 640 may be meant.

@@ -1,6 +1,6 @@
 """SipMask-VIS, ResNet-50-FPN, YouTube-VIS 2019, 12 epochs, one scale (32.5 mAP in ObjProp's Table 2).
 
-Run:  python tools/train.py configs/sipmask/sipmask_r50_fpn_12e_ytvis2019.py --auto-scale-lr --cfg-options load_from=START.pth
+Run:  maskprop train configs/sipmask/sipmask_r50_fpn_12e_ytvis2019.py --auto-scale-lr --cfg-options load_from=START.pth
       bash tools/dist_train.sh configs/sipmask/sipmask_r50_fpn_12e_ytvis2019.py 4 --auto-scale-lr --cfg-options load_from=START.pth
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 

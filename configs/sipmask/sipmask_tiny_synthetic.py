@@ -1,8 +1,8 @@
 """SipMask-VIS on the demo's small backbone and synthetic set, from scratch, minutes on two CPU cores.
 
 Run, with the set in data/synthetic (docs/synthetic.md):
-      python tools/train.py configs/sipmask/sipmask_tiny_synthetic.py --auto-scale-lr
-      python tools/test.py configs/sipmask/sipmask_tiny_synthetic.py CHECKPOINT
+      maskprop train configs/sipmask/sipmask_tiny_synthetic.py --auto-scale-lr
+      maskprop test configs/sipmask/sipmask_tiny_synthetic.py CHECKPOINT
 
 Schedule, and detection losses on both frames of a pair, are the demo's. Three levels from stride 8 are enough for
 frames of 160 x 96.

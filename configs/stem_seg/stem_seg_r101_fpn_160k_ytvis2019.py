@@ -1,6 +1,6 @@
 """STEm-Seg, ResNet-101-FPN, YouTube-VIS 2019: the config that its authors published (34.6 mAP).
 
-Run:  python tools/train.py configs/stem_seg/stem_seg_r101_fpn_160k_ytvis2019.py
+Run:  maskprop train configs/stem_seg/stem_seg_r101_fpn_160k_ytvis2019.py
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
 All else as configs/stem_seg/stem_seg_r50_fpn_160k_ytvis2019.py. A published checkpoint is converted by

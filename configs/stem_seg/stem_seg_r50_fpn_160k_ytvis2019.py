@@ -1,6 +1,6 @@
 """STEm-Seg, ResNet-50-FPN, YouTube-VIS 2019, the published schedule (30.6 mAP in ObjProp's Table 2).
 
-Run:  python tools/train.py configs/stem_seg/stem_seg_r50_fpn_160k_ytvis2019.py
+Run:  maskprop train configs/stem_seg/stem_seg_r50_fpn_160k_ytvis2019.py
       bash tools/dist_train.sh configs/stem_seg/stem_seg_r50_fpn_160k_ytvis2019.py 2 \\
           --cfg-options optim_wrapper.accumulative_counts=1
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)

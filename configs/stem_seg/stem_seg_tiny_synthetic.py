@@ -1,8 +1,8 @@
 """STEm-Seg on the demo's backbone and synthetic set, from scratch, minutes on two CPU cores.
 
 Run, with the set in data/synthetic (docs/synthetic.md):
-      python tools/train.py configs/stem_seg/stem_seg_tiny_synthetic.py --auto-scale-lr
-      python tools/test.py configs/stem_seg/stem_seg_tiny_synthetic.py CHECKPOINT
+      maskprop train configs/stem_seg/stem_seg_tiny_synthetic.py --auto-scale-lr
+      maskprop test configs/stem_seg/stem_seg_tiny_synthetic.py CHECKPOINT
 
 Clips of 8 frames at the test's stride of 4, decoders of 32 and 16 channels. Images of 160 x 96 pixels are the
 smallest that a decoder takes: three cells at stride 32.

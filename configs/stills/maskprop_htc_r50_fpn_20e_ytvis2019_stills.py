@@ -1,7 +1,7 @@
 """Stage V: MaskProp on YouTube-VIS 2019, with one warped still image for two pairs of frames.
 
 Run, after S2:
-      python tools/train.py configs/stills/maskprop_htc_r50_fpn_20e_ytvis2019_stills.py --auto-scale-lr \
+      maskprop train configs/stills/maskprop_htc_r50_fpn_20e_ytvis2019_stills.py --auto-scale-lr \
           --cfg-options load_from=work_dirs/maskprop_htc_r50_fpn_s2_warps/epoch_5.pth
 Without stills: the same with configs/maskprop/maskprop_htc_r50_fpn_20e_ytvis2019.py and
 model.detector.init_cfg=None.

@@ -1,6 +1,6 @@
 """Stage S1: the detector on COCO images with the 40 classes of YouTube-VIS 2019, of which 19 are there.
 
-Run:  python tools/train.py configs/stills/maskprop_htc_r50_fpn_s1_coco.py --auto-scale-lr
+Run:  maskprop train configs/stills/maskprop_htc_r50_fpn_s1_coco.py --auto-scale-lr
 Data, and what is published and what is a proposal here: docs/stills.md. It starts from HTC's COCO weights; S0,
 OpenImages' backbone, FPN and RPN instead:
       --cfg-options model.detector.init_cfg.checkpoint=FASTER_RCNN_OPENIMAGES.pth

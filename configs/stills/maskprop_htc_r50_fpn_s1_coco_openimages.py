@@ -1,6 +1,6 @@
 """Stage S1 on COCO and OpenImages, one image of the first for two of the second, in twice the steps.
 
-Run:  python tools/train.py configs/stills/maskprop_htc_r50_fpn_s1_coco_openimages.py --auto-scale-lr
+Run:  maskprop train configs/stills/maskprop_htc_r50_fpn_s1_coco_openimages.py --auto-scale-lr
 OpenImages has all 40 classes but ape, and masks for a part of its objects: the others have losses on boxes only.
 """
 

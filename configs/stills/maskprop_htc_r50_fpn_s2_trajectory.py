@@ -1,7 +1,7 @@
 """Stage S2 on pairs made of still images by one movement of the camera (VITA's).
 
 Run, after S1:
-      python tools/train.py configs/stills/maskprop_htc_r50_fpn_s2_trajectory.py --auto-scale-lr \
+      maskprop train configs/stills/maskprop_htc_r50_fpn_s2_trajectory.py --auto-scale-lr \
           --cfg-options load_from=work_dirs/maskprop_htc_r50_fpn_s1_coco/epoch_12.pth
 """
 

@@ -1,9 +1,9 @@
 """Stage S2: propagation and refinement on pairs made of still images by independent warps, a quarter of stage V.
 
 Run, after S1:
-      python tools/train.py configs/stills/maskprop_htc_r50_fpn_s2_warps.py --auto-scale-lr \
+      maskprop train configs/stills/maskprop_htc_r50_fpn_s2_warps.py --auto-scale-lr \
           --cfg-options load_from=work_dirs/maskprop_htc_r50_fpn_s1_coco/epoch_12.pth
-Pasted clips instead (docs/stills.md): make them by tools/make_synthetic.py --from, and take them as the videos of
+Pasted clips instead (docs/stills.md): make them by maskprop synthetic --from, and take them as the videos of
 configs/maskprop/maskprop_htc_r50_fpn_20e_ytvis2019.py.
 """
 

@@ -1,6 +1,6 @@
 """What still images are worth: stage V on a tenth of the videos after S1 and S2, and on all videos.
 
-Run:  python tools/ablate.py configs/stills/study_tiny_synthetic.py
+Run:  maskprop ablate configs/stills/study_tiny_synthetic.py
 
 Stills are the middle frames of all training videos. Every row has the same number of iterations of stage V.
 """

@@ -2,7 +2,7 @@
 
 The first of the trainings of configs/stills/study_tiny_synthetic.py.
 
-Alone: python tools/train.py configs/stills/tiny_stage_s1.py
+Alone: maskprop train configs/stills/tiny_stage_s1.py
 """
 
 _base_ = ['./tiny_stage_v.py']

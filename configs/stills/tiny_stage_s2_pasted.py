@@ -1,8 +1,8 @@
 """Stage S2 of the study: all parts, on clips of objects cut out of stills and pasted, moving, onto other stills.
 
-The clips are made by tools/make_synthetic.py --from the set's own stills; the study does so.
+The clips are made by maskprop synthetic --from the set's own stills; the study does so.
 
-Alone: python tools/train.py configs/stills/tiny_stage_s2_pasted.py
+Alone: maskprop train configs/stills/tiny_stage_s2_pasted.py
 """
 
 _base_ = ['./tiny_stage_v.py']

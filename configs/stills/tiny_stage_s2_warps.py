@@ -1,5 +1,5 @@
 """Stage S2 of the study: all parts, on pairs made of a still image by two independent warps (SeqFormer's).
-Alone: python tools/train.py configs/stills/tiny_stage_s2_warps.py
+Alone: maskprop train configs/stills/tiny_stage_s2_warps.py
 """
 
 _base_ = ['./tiny_stage_v.py']

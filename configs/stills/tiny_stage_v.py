@@ -1,8 +1,8 @@
 """Stage V of the study on the synthetic set: the demo's MaskProp on a tenth of the videos.
 
-Run:  python tools/ablate.py configs/stills/study_tiny_synthetic.py --dry-run   (docs/stills.md)
+Run:  maskprop ablate configs/stills/study_tiny_synthetic.py --dry-run   (docs/stills.md)
 
-Alone: python tools/train.py configs/stills/tiny_stage_v.py
+Alone: maskprop train configs/stills/tiny_stage_v.py
 """
 
 _base_ = ['../demo/maskprop_tiny_synthetic.py']

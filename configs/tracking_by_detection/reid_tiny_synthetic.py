@@ -1,7 +1,7 @@
 """The appearance net of the demo's DeepSORT: a small ResNet-18 on crops of the synthetic set's instances.
 
-Run:  python tools/train.py configs/tracking_by_detection/reid_tiny_synthetic.py
-      python tools/test.py configs/tracking_by_detection/reid_tiny_synthetic.py \
+Run:  maskprop train configs/tracking_by_detection/reid_tiny_synthetic.py
+      maskprop test configs/tracking_by_detection/reid_tiny_synthetic.py \
           work_dirs/reid_tiny_synthetic/iter_1000.pth
 
 As mmdet trains its own: batches of 8 identities with 4 crops of each, triplet loss on the hardest of them, and a

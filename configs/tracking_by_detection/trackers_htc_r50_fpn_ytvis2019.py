@@ -1,6 +1,6 @@
 """Tracking by detection on the detections of MaskTrack R-CNN*, YouTube-VIS 2019: test only (MaskProp, Table 2).
 
-Run:  python tools/compare_variants.py configs/tracking_by_detection/trackers_htc_r50_fpn_ytvis2019.py \
+Run:  maskprop compare-variants configs/tracking_by_detection/trackers_htc_r50_fpn_ytvis2019.py \
           CHECKPOINT.pth --frame-strides 1 \
           --cfg-options test_dataloader.dataset.ann_file=annotations/mini_val.json \
           test_dataloader.dataset.data_prefix.img_path=train/JPEGImages

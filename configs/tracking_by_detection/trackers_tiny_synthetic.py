@@ -1,7 +1,7 @@
 """MaskProp against tracking by detection, on the demo's model and detections: test only.
 
-Run:  python tools/train.py configs/tracking_by_detection/reid_tiny_synthetic.py
-      python tools/compare_variants.py configs/tracking_by_detection/trackers_tiny_synthetic.py \
+Run:  maskprop train configs/tracking_by_detection/reid_tiny_synthetic.py
+      maskprop compare-variants configs/tracking_by_detection/trackers_tiny_synthetic.py \
           work_dirs/demo/train/epoch_8.pth
 
 The first command trains DeepSORT's appearance net. Ids are kept within a category everywhere. The demo's

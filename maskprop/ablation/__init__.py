@@ -1,1 +1,1 @@
-"""Studies from one command: what tools/ablate.py plans, runs and tabulates (docs/ablations.md)."""
+"""Studies from one command: what maskprop ablate plans, runs and tabulates (docs/ablations.md)."""

@@ -352,7 +352,7 @@ def _check_variant(study: Study, row: Row) -> None:
 
 
 def as_arguments(options: dict[str, Any]) -> list[str]:
-    """``['--val-videos=120', ...]`` of tools/make_synthetic.py; a list is an argument of several values."""
+    """``['--val-videos=120', ...]`` of maskprop synthetic; a list is an argument of several values."""
     arguments = []
     for key, value in options.items():
         name = f'--{key.replace("_", "-")}'

@@ -179,7 +179,7 @@ def _notes(job: Job) -> list[str]:
         notes.append(study.note)
     times = ', '.join(f'{level} {format_seconds(seconds)}' for level, seconds in level_seconds(job).items())
     notes.append(f'Time of the jobs, one after the other: {times}.')
-    notes.append(f'Made by `python tools/ablate.py {study.file}`.')
+    notes.append(f'Made by `maskprop ablate {study.file}`.')
     return [line for note in notes for line in (note, '')][:-1]
 
 

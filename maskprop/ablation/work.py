@@ -20,9 +20,9 @@ from maskprop.ablation.scheduler import JobFailed, Runner
 from maskprop.ablation.settings import whole_batch
 from maskprop.ablation.testing import test
 from maskprop.engine.config import ConfigError
-from maskprop.engine.launch import child_environment
+from maskprop.utils.processes import child_environment
 
-ROOT = Path(__file__).resolve().parents[2]
+SYNTHETIC = ('-m', 'maskprop', 'synthetic')
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Workers:
         return dict(set=make_set, **dict.fromkeys(TRAININGS, self.train), test=test, table=tabulate)
 
     def train(self, job: Job) -> None:
-        """Train by tools/train.py, from the last checkpoint in the folder if there is one."""
+        """Train by maskprop train, from the last checkpoint in the folder if there is one."""
         cfg: Config = deepcopy(job.details['cfg'])
         processes = self.processes if whole_batch(cfg) else 1
         scale_rate = spread_batch(cfg, processes)
@@ -50,7 +50,7 @@ class Workers:
         config = job.folder / 'config.py'
         cfg.dump(config)
         command = [
-            'tools/train.py',
+            *('-m', 'maskprop', 'train'),
             str(config),
             '--work-dir',
             str(job.folder),
@@ -114,19 +114,19 @@ def check_tests(jobs: Sequence[Job]) -> None:
 
 
 def make_set(job: Job) -> None:
-    """Make a synthetic set by tools/make_synthetic.py, or see that this very set is there."""
-    command = ['tools/make_synthetic.py', str(job.folder), *job.details['arguments'], '--no-report']
+    """Make a synthetic set by maskprop synthetic, or see that this very set is there."""
+    command = [*SYNTHETIC, str(job.folder), *job.details['arguments'], '--no-report']
     # a set that is reused is never written over
     reused = (job.folder / 'annotations').is_symlink()
     run_python(command if reused else [*command, '--overwrite'], job.name)
     if 'pasted' in job.details:
         source = str(job.folder / 'annotations/train.json')
-        command = ['tools/make_synthetic.py', str(job.folder / 'pasted'), '--from', source, '--val-videos=0']
+        command = [*SYNTHETIC, str(job.folder / 'pasted'), '--from', source, '--val-videos=0']
         run_python([*command, *job.details['pasted'], '--no-report', '--overwrite'], job.name)
 
 
 def run_python(arguments: list[str], name: str) -> None:
-    """Run a tool of the repository.
+    """Run a command of the package, ``-m maskprop NAME ...``, in a process of its own.
 
     Raises:
         JobFailed: it ended with an error.
@@ -135,7 +135,7 @@ def run_python(arguments: list[str], name: str) -> None:
     # one thread a process: small convolutions gain nothing from more
     env = {'OMP_NUM_THREADS': '1', **child_environment(), 'PYTHONWARNINGS': 'ignore'}
     command, parent = [sys.executable, *arguments], os.getpid()
-    if subprocess.run(command, cwd=ROOT, env=env, preexec_fn=lambda: _end_with(parent)).returncode:
+    if subprocess.run(command, env=env, preexec_fn=lambda: _end_with(parent)).returncode:
         raise JobFailed(f'{name}: this command failed: python {" ".join(arguments)}')
 
 

@@ -109,7 +109,7 @@ def report_results(
     """Write the tables (CSV), the pictures (PNG) and report.html.
 
     Args:
-        set_file: annotation file in YouTube-VIS format. results: of ``tools/test.py --out``, or a submission zip.
+        set_file: annotation file in YouTube-VIS format. results: of ``maskprop test --out``, or a submission zip.
         out: folder of the files.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Whole videos: from Python, and with files written as ``tools/infer_video.py`` does."""
+"""Whole videos: from Python, and with files written as ``maskprop infer`` does."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def inference_video(
         progress: show frames done and the time left on stderr.
 
     Returns:
-        YouTube-VIS result records, equal to those of ``tools/test.py`` on the same frames.
+        YouTube-VIS result records, equal to those of ``maskprop test`` on the same frames.
 
     Raises:
         FileNotFoundError, TypeError, VideoError: as :func:`~maskprop.apis.frames.open_frames` and

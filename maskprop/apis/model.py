@@ -34,7 +34,7 @@ def init_model(
     Args:
         config: a config file, a config, the name of a model of :func:`~maskprop.zoo.list_models`, or published
             weights (``.safetensors``, ``hf://OWNER/NAME``), which hold their config.
-        checkpoint: weights that ``tools/train.py`` wrote, a URL, or the name of a model; None: those that
+        checkpoint: weights that ``maskprop train`` wrote, a URL, or the name of a model; None: those that
             ``config`` names, else as a training begins. It is read with ``weights_only=True``, so it cannot
             run code.
         device: None: the first GPU if there is one, else the CPU.

@@ -30,7 +30,7 @@ Video instance segmentation with maskprop: finds every object of {num_classes} c
 segments it in each frame and keeps its identity.
 
 ```
-python tools/infer_video.py {file} my_video.mp4 --out out
+maskprop infer {file} my_video.mp4 --out out
 ```
 
 ```python
@@ -71,10 +71,10 @@ def publish_model(
     """Write a checkpoint's weights with all that is needed to use them.
 
     Args:
-        checkpoint: what ``tools/train.py`` wrote.
+        checkpoint: what ``maskprop train`` wrote.
         out: ``FOLDER/NAME``; the files are ``NAME-DIGEST.safetensors`` and ``NAME-DIGEST.md``.
         config: of the training; None: the text in the checkpoint.
-        metrics: what ``tools/test.py --metrics`` wrote.
+        metrics: what ``maskprop test --metrics`` wrote.
         license: of the weights, for the card.
 
     Returns:
@@ -87,7 +87,7 @@ def publish_model(
     """
     loaded = load_checkpoint_file(checkpoint)
     if not isinstance(loaded, Mapping) or not isinstance(loaded.get('state_dict'), Mapping):
-        raise CheckpointError(f'checkpoint {checkpoint}: has no state_dict, which tools/train.py writes')
+        raise CheckpointError(f'checkpoint {checkpoint}: has no state_dict, which maskprop train writes')
     meta = loaded.get('meta') or {}
     cfg = dict(load_config(config).to_dict()) if config else _config_of(meta, checkpoint)
     try:

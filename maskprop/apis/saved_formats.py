@@ -1,4 +1,4 @@
-"""A video's results in other tools' formats, beside results.json (``tools/infer_video.py --save``)."""
+"""A video's results in other tools' formats, beside results.json (``maskprop infer --save``)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class VideoSession:
     """Runs a model on one video, frame by frame, with the test pipeline of its config.
 
-    Results are those of ``tools/test.py`` on the same frames. Raw frames are not kept: the objects'
+    Results are those of ``maskprop test`` on the same frames. Raw frames are not kept: the objects'
     encoded masks go to a temporary file once there are many (see
     :class:`~maskprop.tracking.video_instances.VideoInstances`), so a long video needs no more memory than a short
     one if its results are taken from :meth:`iter_results`. One session is one video; make a new one for the next.

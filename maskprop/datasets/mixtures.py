@@ -35,7 +35,7 @@ class ConcatVideoDataset(ConcatDataset):
                 raise AnnotationError(
                     f'{part.ann_file}: categories: the names are {list(part.metainfo["classes"])} in the order of '
                     f'their ids, but {first.ann_file} has {list(first.metainfo["classes"])}; sets that are '
-                    'trained on together need the same (tools/stills_to_ytvis.py writes those of a given file)'
+                    'trained on together need the same (maskprop stills writes those of a given file)'
                 )
         super().__init__(built, ignore_keys=['category_ids'], **kwargs)
 

@@ -126,7 +126,7 @@ def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTru
         require_annotations: Whether a file without annotations is an error.
 
     Raises:
-        AnnotationError: The file has errors. The message has the first ten; ``tools/check_dataset.py`` lists all.
+        AnnotationError: The file has errors. The message has the first ten; ``maskprop check`` lists all.
     """
     data = _read(path)
     errors = [p for p in check_data(data, str(path), check_areas=False) if p.severity == 'error']
@@ -134,13 +134,13 @@ def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTru
         more = len(errors) - _MOST_ERRORS_SHOWN
         lines = [str(p) for p in errors[:_MOST_ERRORS_SHOWN]]
         if more > 0:
-            lines.append(f'and {more} more: python tools/check_dataset.py {path}')
+            lines.append(f'and {more} more: maskprop check {path}')
         raise AnnotationError('\n'.join(lines))
     if require_annotations and not data.get('annotations'):
         raise AnnotationError(
             f'{path}: annotations: none in this file (published validation and test sets have none); use a '
             'training file, or make a validation set out of one: '
-            'python tools/split_dataset.py TRAIN.json --val-videos N --seed S'
+            'maskprop split TRAIN.json --val-videos N --seed S'
         )
     return _fill_in(data)
 

@@ -1,4 +1,4 @@
-"""Finds what is wrong with an installation and names the command that mends it (``tools/doctor.py``).
+"""Finds what is wrong with an installation and names the command that mends it (``maskprop doctor``).
 
 Depends on the standard library only, so that it can speak when anything else is missing or broken.
 """

@@ -11,22 +11,28 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from maskprop.engine.cfg_options import ConfigOptions
-from maskprop.engine.model_files import is_whole_model
+from maskprop.engine.model_files import check_model_files, find_config_file, is_whole_model
 from maskprop.utils import boundary
+from maskprop.utils.processes import LAUNCHERS
 
 if TYPE_CHECKING:
     from mmengine.runner import FlexibleRunner, Runner
 
 
 class ModelParser(argparse.ArgumentParser):
-    """A parser whose first arguments are CONFIG CHECKPOINT, for which the name of one model may stand."""
+    """A parser whose first arguments are CONFIG CHECKPOINT, for which the name of one model may stand.
+
+    It sees that both are there, before torch is imported: :func:`maskprop.engine.model_files.check_model_files`.
+    """
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         args = list(sys.argv[1:] if args is None else args)
         place = self._first_positional(args)
         if place is not None and is_whole_model(args[place]) and not _is_checkpoint(args[place + 1 : place + 2]):
             args.insert(place + 1, args[place])
-        return super().parse_known_args(args, namespace)
+        found, rest = super().parse_known_args(args, namespace)
+        check_model_files(found.config, found.checkpoint)
+        return found, rest
 
     def _first_positional(self, args: Sequence[str]) -> int | None:
         place = 0
@@ -64,8 +70,6 @@ def add_model_arguments(parser: ModelParser) -> None:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that training and test share."""
-    from maskprop.engine.launch import LAUNCHERS
-
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/CONFIG_NAME)')
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
@@ -89,7 +93,7 @@ def positive(text: str) -> int:
 
 
 def train_parser(description: str | None = None) -> argparse.ArgumentParser:
-    """Arguments of tools/train.py."""
+    """Arguments of maskprop train."""
     parser = _parser(description)
     parser.add_argument('config', help='config file, e.g. configs/maskprop/....py')
     add_common_arguments(parser)
@@ -111,7 +115,7 @@ def train_parser(description: str | None = None) -> argparse.ArgumentParser:
 
 
 def test_parser(description: str | None = None) -> argparse.ArgumentParser:
-    """Arguments of tools/test.py."""
+    """Arguments of maskprop test."""
     parser = _parser(description, ModelParser)
     add_common_arguments(parser)
     add_model_arguments(parser)
@@ -134,6 +138,7 @@ def _parser(description: str | None, kind: type = argparse.ArgumentParser) -> ar
 
 def train(args: argparse.Namespace) -> Runner | FlexibleRunner:
     """:func:`~maskprop.engine.runs.train` as ``args`` (of :func:`train_parser`) say."""
+    find_config_file(args.config)  # before the seconds that torch takes
     from maskprop.engine import runs
 
     return runs.train(**_keywords(args))

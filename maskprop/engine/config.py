@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
@@ -35,8 +36,11 @@ OPTIONAL_KEYS = {
 }
 
 
+MODULE2PACKAGE.setdefault('maskprop', 'maskprop')  # so that _base_ = 'maskprop::maskprop/NAME.py' is found
+
+
 class Outputs(NamedTuple):
-    """Files and folder that a test writes, by the names of the options of tools/test.py; None: not written."""
+    """Files and folder that a test writes, by the names of the options of maskprop test; None: not written."""
 
     out: str | Path | None = None
     submission: str | Path | None = None
@@ -87,7 +91,9 @@ def read_config_file(config: str | Path) -> Config:
 def _read_config(config: str) -> Config:
     """Of a config file, of a model of the index, or of published weights."""
     if find_model(config) or not is_whole_model(config):
-        return Config.fromfile(str(find_config_file(config)))
+        cfg = Config.fromfile(str(find_config_file(config)))
+        _drop_own_scope(cfg._cfg_dict)
+        return cfg
     file = local_checkpoint(config)
     try:
         found = read_config(file)
@@ -99,6 +105,18 @@ def _read_config(config: str) -> Config:
     found = {key: value for key, value in found.items() if key not in PRIVATE}
     text = Config(found).pretty_text  # or the file would be read for it
     return Config(found, cfg_text=text, filename=str(file.with_suffix('.py')))
+
+
+def _drop_own_scope(node: Any) -> None:
+    """Take out what mmengine adds to parts of ``_base_ = 'maskprop::...'``: ours are in mmdet's registries."""
+    if isinstance(node, dict):
+        if node.get('_scope_') == 'maskprop':
+            del node['_scope_']
+        node = node.values()
+    elif not isinstance(node, list | tuple):
+        return
+    for value in node:
+        _drop_own_scope(value)
 
 
 def merge_options(cfg: Config, options: dict | None) -> None:
@@ -221,7 +239,7 @@ def prepare_testing(cfg: Config, checkpoint: str | Path, outputs: Outputs, *, am
     try:
         cfg.load_from, cfg.resume = str(local_checkpoint(checkpoint)), False
     except FileNotFoundError as error:
-        raise FileNotFoundError(f'{error}. Train one by: python tools/train.py {cfg.filename}') from None
+        raise FileNotFoundError(f'{error}. Train one by: maskprop train {cfg.filename}') from None
     hooks = [*_own_hooks(cfg), dict(type='CheckpointFitHook')]
     if outputs.show_dir:
         hooks.append(

@@ -6,22 +6,15 @@ import datetime
 import os
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from maskprop.engine.errors import LaunchError
+from maskprop.utils.processes import LAUNCHERS
 
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 DDP = 'MMDistributedDataParallel'
-
-
-def child_environment() -> dict[str, str]:
-    """The environment of a process that runs a tool: this one's, and this copy of maskprop comes first."""
-    root = str(Path(__file__).resolve().parents[2])
-    return {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')]))}
 
 
 def setup_distributed(launcher: str, cfg: Any) -> None:
@@ -63,9 +56,9 @@ _NEEDED = dict(
     mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
 )
 _HOW = dict(
-    pytorch='bash tools/dist_train.sh CONFIG N, or torchrun --nproc_per_node N tools/train.py CONFIG ...',
-    slurm='srun python tools/train.py CONFIG --launcher slurm (or tools/slurm_train.sh)',
-    mpi='mpirun -np N python tools/train.py CONFIG --launcher mpi, with MASTER_ADDR set',
+    pytorch='torchrun --nproc_per_node N -m maskprop train CONFIG --launcher pytorch (or tools/dist_train.sh)',
+    slurm='srun maskprop train CONFIG --launcher slurm (or tools/slurm_train.sh)',
+    mpi='mpirun -np N maskprop train CONFIG --launcher mpi, with MASTER_ADDR set',
 )
 
 

@@ -337,7 +337,7 @@ class _VideoLoop:
             raise AnnotationError(
                 f'{meta["img_path"]}: video {meta["video_id"]}: the image is {size[1]} x {size[0]}, but the '
                 f'annotation file says {listed[1]} x {listed[0]} (width x height), so no result would be valid; '
-                'tools/check_dataset.py GT.json --images DIR lists all such frames'
+                'maskprop check GT.json --images DIR lists all such frames'
             )
 
     def _check_closed(self, then: str = 'then no more frame came') -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from maskprop.engine.errors import ConfigError
 from maskprop.utils.files import is_file
-from maskprop.zoo import did_you_mean, download, find_model, hub_file
+from maskprop.zoo import config_root, configs_named, did_you_mean, download, find_model, hub_file, list_configs
 
 PUBLISHED_SUFFIX = '.safetensors'
 _ADDRESSES = ('http://', 'https://', 'hf://')
@@ -24,17 +24,31 @@ def is_whole_model(name: str) -> bool:
 
 
 def find_config_file(config: str | Path) -> Path:
-    """The file of a config, or of that of a model of the index.
+    """The file of a config.
+
+    Args:
+        config: its path; one from the folder that has ``configs/``, such as ``configs/maskprop/NAME.py``, which is
+            looked for in the installed package too; the name of a model of the index; or a config's name (its
+            file's, without ``.py``).
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: there is no such config, or several have the name.
     """
-    if info := find_model(str(config)):
+    text = str(config)
+    if info := find_model(text):
         return info.config
-    if not is_file(Path(config)):
-        found = f'no such file{did_you_mean(str(config))}'
-        raise ConfigError(f'config {config}: {found}. The configs are in the folder configs/')
-    return Path(config)
+    if is_file(Path(text)):
+        return Path(text)
+    if is_file(shipped := config_root() / text):
+        return shipped
+    found = configs_named(text)
+    if len(found) > 1:
+        names = ', '.join(str(path.relative_to(config_root())) for path in found)
+        raise ConfigError(f'config {text}: several have this name: {names}. Give the path of one')
+    if not found:
+        hint = did_you_mean(text, [path.stem for path in list_configs()])
+        raise ConfigError(f'config {text}: no such file or name{hint}. maskprop configs ls lists them')
+    return found[0]
 
 
 def local_checkpoint(checkpoint: str | os.PathLike) -> Path:

@@ -51,7 +51,7 @@ def fill_num_classes(model_cfg: dict, num_classes: int | None) -> None:
         elif head.get('num_classes', 0) is None:
             raise ConfigError(
                 f'{key}.num_classes is not set: set model.num_classes to the number of classes of the data set '
-                "(tools/train.py and tools/test.py do it by themselves, mmengine's Runner alone doesn't)"
+                "(maskprop train and maskprop test do it by themselves, mmengine's Runner alone doesn't)"
             )
 
 

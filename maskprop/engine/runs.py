@@ -1,4 +1,4 @@
-"""Training and testing a config, as tools/train.py and tools/test.py do: all is checked before long work."""
+"""Training and testing a config, as maskprop train and maskprop test do: all is checked before long work."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def train(
     cfg_options: dict | None = None,
     launcher: str = 'none',
 ) -> Runner | FlexibleRunner:
-    """Train a model, as ``tools/train.py`` does.
+    """Train a model, as ``maskprop train`` does.
 
     Args:
         config: a config file, or a config, which is left as it is.
@@ -97,7 +97,7 @@ def test(
     cfg_options: dict | None = None,
     launcher: str = 'none',
 ) -> dict[str, Any]:
-    """Test a model on the test set of its config, as ``tools/test.py`` does.
+    """Test a model on the test set of its config, as ``maskprop test`` does.
 
     Args:
         config, work_dir, amp, cfg_options, launcher: as of :func:`train`.
@@ -160,7 +160,7 @@ def _check_drawn(runner: Runner) -> None:
 
 
 def _per_category(runner: Runner) -> dict[str, Any]:
-    """The metric's whole result, with AP by category, as tools/eval_results.py writes it."""
+    """The metric's whole result, with AP by category, as maskprop eval writes it."""
     results = [getattr(metric, 'last_result', None) for metric in runner.test_evaluator.metrics]
     return next((result.to_dict() for result in results if result is not None), {})
 

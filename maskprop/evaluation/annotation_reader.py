@@ -27,7 +27,7 @@ from .validation import (
 NO_ANNOTATIONS = (
     'no annotations, so video AP cannot be computed. The public validation and test sets have none: '
     'write a submission instead (format_only=True of YTVISMetric, --submission results.zip of '
-    'tools/test.py), or split a set that has them with tools/split_dataset.py'
+    'maskprop test), or split a set that has them with maskprop split'
 )
 
 

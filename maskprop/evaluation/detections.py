@@ -19,7 +19,7 @@ from .validation import fail, require, require_dict, require_id, require_list, r
 #: Detections counted per video and category, as in the reference.
 MAX_DETS = 100
 #: Predictions of a lower score take no part in what looks at single frames: temporal stability, HOTA, CLEAR and
-#: identity metrics. The pictures of tools/test.py and tools/infer_video.py have the same.
+#: identity metrics. The pictures of maskprop test and maskprop infer have the same.
 MIN_SCORE = 0.3
 
 

@@ -167,7 +167,7 @@ class YTVISMetric(BaseMetric):
             results_name="the model's results",
             allow_empty=True,
         )
-        self.last_result = result  # tools/test.py takes the per-category AP and the stability from here
+        self.last_result = result  # maskprop test takes the per-category AP and the stability from here
         MMLogger.get_current_instance().info('\n' + result.table())
         if failed:
             raise failed

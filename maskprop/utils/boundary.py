@@ -39,7 +39,7 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print(f'\n{_tool()}: interrupted', file=sys.stderr)
+        print(f'\n{tool()}: interrupted', file=sys.stderr)
         raise SystemExit(130) from None
     except (UserError, OSError) as error:
         _say(str(error))
@@ -60,7 +60,7 @@ def describe_unforeseen(error: Exception) -> str:
 
 
 def _keep_traceback(error: Exception) -> str:
-    name = f'{Path(_tool()).stem}_error_{os.getpid()}.log'
+    name = f'{Path(tool()).stem.replace(" ", "_")}_error_{os.getpid()}.log'
     path = (_state['folder'] or Path(tempfile.gettempdir())) / name
     try:
         path.write_text(''.join(traceback.format_exception(error)), encoding='utf-8', errors='backslashreplace')
@@ -70,9 +70,10 @@ def _keep_traceback(error: Exception) -> str:
 
 
 def _say(message: str) -> None:
-    text = f'\n{_tool()}: error: {message}'
+    text = f'\n{tool()}: error: {message}'
     print(text.encode('utf-8', 'backslashreplace').decode(), file=sys.stderr)  # names may hold lone surrogates
 
 
-def _tool() -> str:
+def tool() -> str:
+    """The name of what runs, for messages: ``maskprop train``, or of the script."""
     return Path(sys.argv[0]).name

@@ -1,4 +1,4 @@
-"""Overlays, videos and strips of frames; ``hook.py`` draws them for ``tools/test.py --show-dir``."""
+"""Overlays, videos and strips of frames; ``hook.py`` draws them for ``maskprop test --show-dir``."""
 
 from maskprop.visualization.overlay import draw_instances
 from maskprop.visualization.palette import track_color

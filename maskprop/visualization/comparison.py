@@ -121,7 +121,7 @@ def results_by_video(path: str | Path, data: GroundTruth, wanted: set[int]) -> d
     """
     source, results = str(path), read_results(path)
     if not isinstance(results, list):
-        fail(source, '', '', f'found {shown(results)}', 'Results are a list of records, as tools/test.py writes')
+        fail(source, '', '', f'found {shown(results)}', 'Results are a list of records, as maskprop test writes')
     videos = {video['id']: video for video in data['videos']}
     found: dict[int, list[dict]] = defaultdict(list)
     for number, record in enumerate(results):

@@ -7,6 +7,7 @@ results, ``SHA256`` unless the file's name has its first digits) and ``Results``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -87,10 +88,22 @@ def list_models() -> list[str]:
     return sorted(_read_index())
 
 
-def did_you_mean(name: str) -> str:
-    """', did you mean the model ...?' if a name is nearly that of a model, else ''."""
-    close = get_close_matches(name, list_models(), 1) if '/' not in name else []
-    return f', did you mean the model {close[0]}?' if close else ''
+def list_configs() -> list[Path]:
+    """Files of all configs and studies, sorted; not those in ``_base_``, of which they are made."""
+    root = config_root() / 'configs'
+    return sorted(path for path in root.rglob('*.py') if '_base_' not in path.relative_to(root).parts)
+
+
+def configs_named(name: str) -> list[Path]:
+    """Files of the configs of a name, such as ``maskprop_htc_r50_fpn_20e_ytvis2019``, with or without ``.py``."""
+    name = name.removesuffix('.py')
+    return [] if '/' in name else [path for path in list_configs() if path.stem == name]
+
+
+def did_you_mean(name: str, more: Sequence[str] = ()) -> str:
+    """', did you mean ...?' if a name is nearly that of a model or one of ``more``, else ''."""
+    close = get_close_matches(name, [*list_models(), *more], 1) if '/' not in name else []
+    return f', did you mean {close[0]}?' if close else ''
 
 
 def find_model(name: object) -> ModelInfo | None:

@@ -65,10 +65,10 @@ def in_process(tool, monkeypatch):
     trained = []
 
     def run_python(arguments: list[str], name: str) -> None:
-        assert arguments[0] == 'tools/train.py'
+        assert arguments[:3] == ['-m', 'maskprop', 'train']
         trained.append(name)
         with quick_runs():
-            cli.train(cli.train_parser().parse_args(arguments[1:]))
+            cli.train(cli.train_parser().parse_args(arguments[3:]))
 
     def launch(job, slot, args) -> None:
         run_job(job, work.Workers(args.processes).runners()[job.level], tool_timings(args))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import html.parser
 import json
-import runpy
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,7 @@ from tests.analysis.test_curves import train, val, write_scalars
 from tests.analysis.test_errors import PIECES, RIGHT_ONES, mixed
 from tests.analysis.video_cases import SIZE
 
-TOOL = runpy.run_path(str(Path(__file__).parents[2] / 'tools/analyze.py'))
+TOOL = vars(import_module('maskprop.commands.analyze'))
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'chrome')
 
 

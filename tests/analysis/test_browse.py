@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import runpy
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -27,7 +27,7 @@ from maskprop.engine.config import ConfigError  # noqa: E402
 from tests.engine.tiny_config import tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
-TOOL = runpy.run_path(str(Path(__file__).parents[2] / 'tools/browse_dataset.py'))
+TOOL = vars(import_module('maskprop.commands.browse_dataset'))
 
 
 @pytest.fixture(scope='module')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import runpy
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,7 +28,7 @@ from tests.helpers import write_tiny_ytvis  # noqa: E402
 FRAMES = 5
 MERGE_IOU = 0.1  # so that some are merged
 BOXES = dict(boxes=dict(linker=dict(type='BoxIoULinker', threshold=0.05), fill=False))
-TOOL = runpy.run_path(str(Path(__file__).parents[2] / 'tools/detect_frames.py'))
+TOOL = vars(import_module('maskprop.commands.detect_frames'))
 
 
 @pytest.fixture(scope='module')

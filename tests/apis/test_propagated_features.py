@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import runpy
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
 FRAMES = 6
-TOOL = runpy.run_path(str(Path(__file__).parents[2] / 'tools/plot_features.py'))
+TOOL = vars(import_module('maskprop.commands.plot_features'))
 
 
 @pytest.fixture(scope='module')

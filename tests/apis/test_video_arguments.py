@@ -14,7 +14,7 @@ import pytest
 
 from maskprop.apis.captures import VideoError
 from maskprop.apis.video_arguments import plan_videos
-from maskprop.engine.launch import child_environment
+from maskprop.utils.processes import child_environment
 from maskprop.visualization import VideoWriter
 from maskprop.visualization.files import write_image
 

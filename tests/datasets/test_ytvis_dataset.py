@@ -151,7 +151,7 @@ def test_videos_with_crowds_only_are_dropped(tiny_set, gt, write):
 
 
 def test_training_without_annotations_is_one_clear_error(tiny_set, gt, write):
-    with pytest.raises(AnnotationError, match=r'annotations: none in this file .*tools/split_dataset.py'):
+    with pytest.raises(AnnotationError, match=r'annotations: none in this file .*maskprop split'):
         build(tiny_set, 'unannotated.json')
     assert len(build(tiny_set, 'unannotated.json', test_mode=True)) == 4
     for annotation in gt['annotations']:

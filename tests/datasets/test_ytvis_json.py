@@ -262,7 +262,7 @@ def test_all_errors_are_listed_and_the_first_ten_raised(gt, write):
     with pytest.raises(AnnotationError) as raised:
         load_ytvis(path)
     lines = str(raised.value).splitlines()
-    assert len(lines) == 11 and 'and 3 more: python tools/check_dataset.py' in lines[-1]
+    assert len(lines) == 11 and 'and 3 more: maskprop check' in lines[-1]
 
 
 @pytest.mark.parametrize('value', [del_, None])
@@ -270,7 +270,7 @@ def test_published_validation_files_have_no_annotations(gt, write, value):
     path = write(broken(gt, 'annotations', value))
     assert find_problems(path) == []
     assert load_ytvis(path)['annotations'] is None
-    with pytest.raises(AnnotationError, match=r'annotations: none in this file .*tools/split_dataset.py'):
+    with pytest.raises(AnnotationError, match=r'annotations: none in this file .*maskprop split'):
         load_ytvis(path, require_annotations=True)
 
 

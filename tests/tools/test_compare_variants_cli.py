@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import runpy
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,8 @@ from tests.apis.oracle_set import change, write_oracle_set  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 
 TOOLS = Path(__file__).parents[2] / 'tools'
-TOOL = runpy.run_path(str(TOOLS / 'compare_variants.py'))
-QUALITY = runpy.run_path(str(TOOLS / 'eval_propagation.py'))
+TOOL = vars(import_module('maskprop.commands.compare_variants'))
+QUALITY = vars(import_module('maskprop.commands.eval_propagation'))
 
 
 @pytest.fixture(scope='module')

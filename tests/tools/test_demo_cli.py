@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def demo(monkeypatch):
     """The script as a module, in the root of the repository."""
-    spec = importlib.util.spec_from_file_location('demo', ROOT / 'tools/demo.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    from maskprop.commands import demo
+
     monkeypatch.chdir(ROOT)
-    return module
+    return demo
 
 
 @pytest.fixture
@@ -27,14 +26,14 @@ def commands(demo, monkeypatch):
     """Words of each command; a training leaves a checkpoint's name, a comparison its rows."""
     found = []
 
-    def run(*words: str | Path) -> None:
-        words = [str(word) for word in words]
+    def run(*words: str | Path, launcher: Sequence[str] = ()) -> None:
+        words = [*launcher, *map(str, words)]
         found.append(words)
-        if 'tools/train.py' in words:
+        if 'train' in words:
             work_dir = Path(words[words.index('--work-dir') + 1])
             work_dir.mkdir(parents=True)
             (work_dir / 'last_checkpoint').write_text('epoch_8.pth')
-        if 'tools/compare_variants.py' in words:
+        if 'compare-variants' in words:
             Path(words[words.index('--out') + 1]).write_text('[{"name": "maskprop", "AP": 0.5}]')
 
     monkeypatch.setattr(demo, 'run', run)
@@ -45,9 +44,8 @@ def test_makes_a_set_trains_tests_and_compares(demo, commands, tmp_path, monkeyp
     words = ['--out', tmp_path / 'out', '--data', tmp_path / 'set', '--seed', 7, '--cfg-options', 'a.b=1']
     monkeypatch.setattr(sys, 'argv', ['demo.py', *map(str, words)])
     demo.main()
-    tools = [next(word for word in command if word.startswith('tools/')) for command in commands]
-    assert tools == [f'tools/{name}.py' for name in ('make_synthetic', 'train', 'test', 'compare_variants')]
     made, trained, tested, compared = commands
+    assert [made[0], trained[4], tested[0], compared[0]] == ['synthetic', 'train', 'test', 'compare-variants']
     assert made[1] == str(tmp_path / 'set') and '--seed=7' in made
     assert '--nproc_per_node=2' in trained and trained[-2:] == ['--launcher', 'pytorch']
     # no epoch is validated, and the options of the validation are gone with it
@@ -67,6 +65,6 @@ def test_makes_a_set_trains_tests_and_compares(demo, commands, tmp_path, monkeyp
 
 def test_a_stage_that_fails_ends_it(demo, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['demo.py', '--out', str(tmp_path / 'out'), '--videos', '-1'])
-    with pytest.raises(SystemExit, match=r'this command failed: python tools/make_synthetic.py'):
+    with pytest.raises(SystemExit, match=r'this command failed: python -m maskprop synthetic'):
         demo.main()
     assert not (tmp_path / 'out/summary.json').exists()

@@ -25,7 +25,7 @@ def test_prints_and_writes_tables(monkeypatch, capsys, tmp_path):
     run(monkeypatch, TINY, *options, '--out', str(out))
     text = out.read_text(encoding='utf-8')
     assert text == capsys.readouterr().out
-    assert text.startswith(f'    python tools/model_cost.py {TINY} --size 96 64')
+    assert text.startswith(f'    maskprop cost {TINY} --size 96 64')
     assert text.count('| maskprop_tiny_synthetic | ') == 3
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import runpy
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from maskprop.engine import cli  # noqa: E402
 from tests.apis.oracle_set import FRAMES, change, write_oracle_set  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 
-TOOL = runpy.run_path(str(Path(__file__).parents[2] / 'tools/oracle.py'))
+TOOL = vars(import_module('maskprop.commands.oracle'))
 CLASSES = ['square', 'wide', 'never seen']
 
 

@@ -364,7 +364,7 @@ def test_a_set_without_annotations_is_written_into_the_work_folder(root, tmp_pat
 
 def test_bad_tests_are_refused(root, tmp_path):
     config = write_config(root, tmp_path)
-    with pytest.raises(FileNotFoundError, match='nowhere.pth: no such file.*tools/train.py'):
+    with pytest.raises(FileNotFoundError, match='nowhere.pth: no such file.*maskprop train'):
         test(config, 'nowhere.pth')
     weights = write_weights(config, tmp_path)
     with pytest.raises(ConfigError, match=r'--out results.txt: .*\.json'):

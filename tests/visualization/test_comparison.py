@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import runpy
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,7 @@ from maskprop.visualization.strip import draw_strip
 from maskprop.visualization.tracks import Track
 
 SIZE = (40, 60)
-TOOL = runpy.run_path(str(Path(__file__).parents[2] / 'tools/compare_videos.py'))
+TOOL = vars(import_module('maskprop.commands.compare_videos'))
 
 
 def rle(mask: np.ndarray) -> dict:

@@ -1,9 +1,9 @@
 """Your own videos, in YouTube-VIS format: an example to copy (docs/data.md, "Your own videos").
 
-Check first:  python tools/check_dataset.py data/my_videos/all.json --images data/my_videos/images
-Then split:   python tools/split_dataset.py data/my_videos/all.json --val-share 0.2 --seed 0
+Check first:  maskprop check data/my_videos/all.json --images data/my_videos/images
+Then split:   maskprop split data/my_videos/all.json --val-share 0.2 --seed 0
 which writes the two files that are named here. Classes come from the file; train and val must list the same
-categories. Both have annotations, so tools/test.py scores the validation set.
+categories. Both have annotations, so maskprop test scores the validation set.
 """
 
 _base_ = './youtube_vis_2019.py'

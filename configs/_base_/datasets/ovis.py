@@ -2,7 +2,7 @@
 
 As unpacked: annotations_train.json, annotations_valid.json, train, valid.
 Before the first training (docs/data.md):
-  python tools/split_dataset.py data/ovis/annotations_train.json --val-videos 67 --seed 0 --out-dir data/ovis/annotations
+  maskprop split data/ovis/annotations_train.json --val-videos 67 --seed 0 --out-dir data/ovis/annotations
 """
 
 _base_ = './youtube_vis_2019.py'

@@ -1,6 +1,6 @@
 """Still images with the classes of YouTube-VIS 2019 beside its videos; validation and test are those of the videos.
 
-The files are written by tools/stills_to_ytvis.py (docs/stills.md). ``single_pipeline`` gives one frame, the others
+The files are written by maskprop stills (docs/stills.md). ``single_pipeline`` gives one frame, the others
 make pairs. Numbers: SeqFormer's (warps) and VITA's (trajectory); sizes: those of the videos.
 """
 

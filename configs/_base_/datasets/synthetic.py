@@ -1,4 +1,4 @@
-"""A set of tools/make_synthetic.py (docs/synthetic.md), tested at every fourth frame, where motion is fast."""
+"""A set of maskprop synthetic (docs/synthetic.md), tested at every fourth frame, where motion is fast."""
 
 dataset_type = 'YouTubeVISJsonDataset'
 data_root = 'data/synthetic/'

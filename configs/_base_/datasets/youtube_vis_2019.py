@@ -1,7 +1,7 @@
 """YouTube-VIS 2019: trains on mini-train, validates on mini-val, writes a submission for the validation set.
 
 The published validation set has no annotations, so first (docs/data.md):
-  python tools/split_dataset.py data/youtube_vis_2019/annotations/train.json --val-videos 238 --seed 0
+  maskprop split data/youtube_vis_2019/annotations/train.json --val-videos 238 --seed 0
 Sizes and gaps are the paper's (Section 4.4); the long side, and the size at test, are this project's choice.
 """
 

@@ -3,7 +3,7 @@
 Its training set is that of 2021; its validation set has longer videos. As unpacked: train/instances.json,
 train/JPEGImages, valid/instances.json, valid/JPEGImages.
 Before the first training (docs/data.md):
-  python tools/split_dataset.py data/youtube_vis_2022/train/instances.json --val-videos 300 --seed 0 --out-dir data/youtube_vis_2022/annotations
+  maskprop split data/youtube_vis_2022/train/instances.json --val-videos 300 --seed 0 --out-dir data/youtube_vis_2022/annotations
 """
 
 _base_ = './youtube_vis_2019.py'

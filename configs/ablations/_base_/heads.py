@@ -1,6 +1,6 @@
 """The demo's model as the studies train its heads: on the frozen detector of a seed, two epochs.
 
-The detector's weights come from tools/ablate.py.
+The detector's weights come from maskprop ablate.
 """
 
 _base_ = ['../../demo/maskprop_tiny_synthetic.py']

@@ -44,7 +44,7 @@ bytetrack = dict(
     match_iou_thrs=dict(high=0.1, low=0.5, tentative=0.3),
     num_frames_retain=30,
 )
-# other links, by tools/infer_video.py --variant
+# other links, by maskprop infer --variant
 variants = dict(
     flow=dict(),
     flow_raft=dict(propagator=dict(type='FlowPropagator', flow=dict(type='RAFTFlow'), short_side=270)),

@@ -1,6 +1,6 @@
 """Reference numbers of other projects' codes, computed anew by this project's modules; one module a method.
 
-``tools/verify_goldens.py METHOD DIR`` finds the module by its name. A module has
+``maskprop verify-goldens METHOD DIR`` finds the module by its name. A module has
 
 * ``compare(case, state) -> dict[str, Compared]``: every output array of a case by name, ours and the reference's;
 * ``INPUTS``: a compiled pattern of the names in a case that are not compared.

@@ -211,6 +211,6 @@ STILLS = Format(
     'coco-stills',
     'COCO of single images',
     recognise_stills,
-    instead='it has no tracks. As still images: python tools/stills_to_ytvis.py coco {source} OUT.json '
+    instead='it has no tracks. As still images: maskprop stills coco {source} OUT.json '
     '(docs/stills.md); of a video, export tracks (docs/formats.md)',
 )

@@ -91,9 +91,7 @@ def import_hint(path: str | Path, data: Any = None) -> str | None:
     if found[0].instead:
         return f'this is {found[0].title}: {found[0].instead.format(source=path)}'
     options = ' --set ANNOTATIONS.json' if found[0].detect else ''
-    return (
-        f'this is {found[0].title}: python tools/import_annotations.py {path} OUT.json{options} (docs/formats.md)'
-    )
+    return f'this is {found[0].title}: maskprop import {path} OUT.json{options} (docs/formats.md)'
 
 
 def _is_ytvis(source: Source) -> bool:

@@ -114,7 +114,7 @@ def needed_images(root: Path | None, source: object) -> ImageFolder:
     if root is None:
         raise AnnotationError(
             f'{source}: this format does not name the files of its frames; give their folder by --images '
-            '(frames of a video file: python tools/extract_frames.py VIDEO FOLDER)'
+            '(frames of a video file: maskprop extract VIDEO FOLDER)'
         )
     return ImageFolder(root)
 
@@ -130,7 +130,7 @@ def place_by_name(info: VideoInfo, names: Sequence[str], where: str, root: str) 
     """The index of each named frame: by whole name, by name without folder, or without suffix.
 
     Where none fits so, the last number in the names counts, if the video's count from 0: CVAT's frame_000012 is
-    00012.jpg of tools/extract_frames.py.
+    00012.jpg of maskprop extract.
 
     Raises:
         AnnotationError: a frame is not among the video's, or two of the video's have its name.

@@ -41,7 +41,7 @@ def frame_size(path: Path) -> tuple[int, int]:
         if exif_orientation(picture) != 1:
             raise AnnotationError(
                 f'{path}: turned by its EXIF orientation, which image readers obey or not, so that masks may not '
-                'fit. Write the frames upright (tools/extract_frames.py does)'
+                'fit. Write the frames upright (maskprop extract does)'
             )
         return picture.size
 

@@ -35,7 +35,7 @@ class LoadVideoAnnotations(LoadTrackAnnotations):
             raise AnnotationError(
                 f'{results["img_path"]}: video {results["video_id"]}, frame {results["frame_id"]}: the image is '
                 f'{width} x {height}, but its annotations say {expected[1]} x {expected[0]} (width x height); '
-                'tools/check_dataset.py GT.json --images DIR lists all such frames'
+                'maskprop check GT.json --images DIR lists all such frames'
             )
         return super().transform(results)
 

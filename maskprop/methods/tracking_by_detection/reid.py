@@ -16,7 +16,7 @@ from maskprop.engine.checkpoint import load_checkpoint_file, load_url
 from maskprop.engine.weights import load_weights
 
 ADVICE = (
-    'Train a net by: python tools/train.py configs/tracking_by_detection/reid_tiny_synthetic.py '
+    'Train a net by: maskprop train configs/tracking_by_detection/reid_tiny_synthetic.py '
     "(docs/methods/tracking_by_detection.md), or compare the track head's embeddings: reid='embeds'"
 )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from maskprop.engine import cli
 
 ROOT = Path(__file__).parents[3]
 SHARED = ROOT.parent / 'shared'
-IMPORT = runpy.run_path(str(ROOT / 'tools/import_annotations.py'))
-EXPORT = runpy.run_path(str(ROOT / 'tools/export_annotations.py'))
+IMPORT = vars(import_module('maskprop.commands.import_annotations'))
+EXPORT = vars(import_module('maskprop.commands.export_annotations'))
 SIZE = (20, 30)
 
 

@@ -112,7 +112,7 @@ def test_images_without_annotations(tmp_path, capsys):
             [dict(annotation(1, 1, 2, **cvat(1)), segmentation=[[1, 2, 3, 4]])],
             'segmentation: a polygon of 4 numbers',
         ),
-        ([annotation(1, 1, 2)], 'it has no tracks. As still images: python tools/stills_to_ytvis.py coco'),
+        ([annotation(1, 1, 2)], 'it has no tracks. As still images: maskprop stills coco'),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, capsys, records, expected):
@@ -124,7 +124,7 @@ def test_what_is_wrong_is_named(tmp_path, capsys, records, expected):
 
 def test_other_tools_name_the_format_and_the_command(tmp_path):
     source = write(tmp_path / 'x.json', [image(1, 'a/1.jpg')], [annotation(1, 1, 2, **cvat(1))])
-    expected = f'{source}: not in YouTube-VIS format; this is COCO with tracks: python tools/import_annotations.py'
+    expected = f'{source}: not in YouTube-VIS format; this is COCO with tracks: maskprop import'
     with pytest.raises(AnnotationError) as error:
         load_ytvis(source)
     assert str(error.value).startswith(expected) and '\n' not in str(error.value)

@@ -22,7 +22,7 @@ def test_what_is_written_is_recognised_as_one_format(tmp_path, form):
     with Source(target(tmp_path, form)) as source:
         assert [found.name for found in candidates(source)] == [form]
     hint = import_hint(target(tmp_path, form))
-    assert f'python tools/import_annotations.py {target(tmp_path, form)} OUT.json' in hint
+    assert f'maskprop import {target(tmp_path, form)} OUT.json' in hint
 
 
 def test_every_format_is_read_or_says_what_to_do():

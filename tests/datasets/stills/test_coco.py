@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from pycocotools import mask as mask_api
 from maskprop.datasets.ytvis_json import decode_mask, find_problems, load_ytvis
 from maskprop.engine import cli
 
-TOOL = runpy.run_path(str(Path(__file__).parents[3] / 'tools/stills_to_ytvis.py'))
+TOOL = vars(import_module('maskprop.commands.stills_to_ytvis'))
 NAMES = {1: 'person', 2: 'bicycle', 4: 'motorcycle', 16: 'bird', 18: 'dog', 74: 'mouse', 88: 'teddy bear'}
 WIDTH, HEIGHT = 40, 30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-import runpy
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from maskprop.datasets.stills.openimages_images import overlap
 from maskprop.datasets.ytvis_json import decode_mask, find_problems, load_ytvis
 from maskprop.engine import cli
 
-TOOL = runpy.run_path(str(Path(__file__).parents[3] / 'tools/stills_to_ytvis.py'))
+TOOL = vars(import_module('maskprop.commands.stills_to_ytvis'))
 WIDTH, HEIGHT = 80, 40
 DOG, MAN, WOMAN, PERSON, CAR, LIMOUSINE = (
     '/m/0bt9lr',

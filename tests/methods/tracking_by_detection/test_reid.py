@@ -36,7 +36,7 @@ def test_it_has_the_weights_and_is_loaded_once(tmp_path):
 
 
 def test_weights_that_are_missing_or_do_not_fit(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'none.pth: no such file. Train a net by: python tools/train.py'):
+    with pytest.raises(FileNotFoundError, match=r'none.pth: no such file. Train a net by: maskprop train'):
         check_reid(with_weights(tmp_path / 'none.pth'))
     state = MODELS.build(REID).state_dict()
     state.pop('head.fc_out.bias')

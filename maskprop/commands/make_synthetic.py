@@ -1,0 +1,149 @@
+"""Make a synthetic video set in YouTube-VIS format, and report what it is good for.
+
+    maskprop synthetic data/synthetic --videos 300 --val-videos 80 --seed 0
+    maskprop synthetic data/davis16_pasted --videos 120 --val-videos 24 --seed 0 \\
+        --from ../shared/davis16_vis --size 144x256 --train-range 0 0.6 --val-range 0.7 1.0
+    maskprop synthetic --report-only data/synthetic
+
+What these sets are and aren't: docs/synthetic.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from maskprop.apis.synthetic_report import describe_set, format_report
+from maskprop.datasets.synthetic.paste import PastedClips, PasteSettings
+from maskprop.datasets.synthetic.procedural import ProceduralClips
+from maskprop.datasets.synthetic.scene import SceneSettings
+from maskprop.datasets.synthetic.source_videos import find_annotation_file
+from maskprop.datasets.synthetic.writer import write_set
+from maskprop.datasets.ytvis_json import load_ytvis
+from maskprop.utils import boundary
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    try:
+        height, width = (int(part) for part in text.lower().split('x'))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'expected HEIGHTxWIDTH, such as 96x160, found {text!r}') from None
+    return height, width
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    defaults = SceneSettings()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('out', nargs='?', help='folder of the set')
+    parser.add_argument('--videos', type=int, default=300, help='training videos (default 300)')
+    parser.add_argument('--val-videos', type=int, default=80, help='validation videos (default 80)')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--size', type=parse_size, default=(96, 160), help='HEIGHTxWIDTH (default 96x160)')
+    parser.add_argument('--frames', type=int, default=36, help='frames a video (default 36)')
+    parser.add_argument(
+        '--workers', type=int, default=2, help='processes (default 2); the files do not depend on it'
+    )
+    parser.add_argument('--overwrite', action='store_true', help='replace a set made with other keys')
+    shapes = parser.add_argument_group('procedural sets')
+    shapes.add_argument('--categories', type=int, default=defaults.categories)
+    shapes.add_argument('--objects', type=int, nargs=2, default=defaults.objects, metavar=('FEWEST', 'MOST'))
+    shapes.add_argument(
+        '--colour-correlation',
+        type=float,
+        default=defaults.colour_correlation,
+        help='how often hue and texture are those of the category, 0 to 1 (0: shape alone tells)',
+    )
+    shapes.add_argument(
+        '--speed', type=float, default=defaults.speed, help='typical way a frame, in picture heights'
+    )
+    shapes.add_argument('--crossing-share', type=float, default=defaults.crossing_share)
+    pasted = parser.add_argument_group('sets pasted from real videos')
+    pasted.add_argument(
+        '--from',
+        dest='source',
+        metavar='YTVIS_DIR',
+        help='paste objects of this set (a folder with annotations/ and JPEGImages/, or one of its JSON files)',
+    )
+    pasted.add_argument('--pasted', type=int, nargs=2, default=(1, 3), metavar=('FEWEST', 'MOST'))
+    for split in ('train', 'val'):
+        pasted.add_argument(
+            f'--{split}-range',
+            type=float,
+            nargs=2,
+            default=(0.0, 1.0),
+            metavar=('FIRST', 'LAST'),
+            help=f'share of every source video from which {split} clips are made, such as 0 0.6',
+        )
+    pasted.add_argument(
+        '--frame-range', type=float, nargs=2, metavar=('FIRST', 'LAST'), help='the same for both splits'
+    )
+    report = parser.add_argument_group('report')
+    report.add_argument('--report-only', metavar='DIR', help='report on an existing set, make nothing')
+    report.add_argument('--strides', type=int, nargs='+', default=[1, 4], help='frame strides of the report')
+    report.add_argument('--no-report', action='store_true')
+    args = parser.parse_args(arguments)
+    if (args.out is None) == (args.report_only is None):
+        parser.error('give either OUT or --report-only DIR')
+    return args
+
+
+def make_source(args: argparse.Namespace) -> ProceduralClips | PastedClips:
+    height, width = args.size
+    min_area = max(8, round(0.0015 * height * width))
+    if args.source:
+        ranges = {
+            'train': tuple(args.frame_range or args.train_range),
+            'val': tuple(args.frame_range or args.val_range),
+        }
+        paste = PasteSettings(
+            height=height, width=width, frames=args.frames, pasted=tuple(args.pasted), ranges=ranges
+        )
+        return PastedClips(str(find_annotation_file(args.source)), paste, args.seed, min_area)
+    settings = SceneSettings(
+        height=height,
+        width=width,
+        frames=args.frames,
+        categories=args.categories,
+        colour_correlation=args.colour_correlation,
+        objects=tuple(args.objects),
+        speed=args.speed,
+        crossing_share=args.crossing_share,
+    )
+    return ProceduralClips(settings, args.seed, min_area)
+
+
+def show_progress(split: str, done: int, total: int) -> None:
+    if done == total or done % max(1, total // 10) == 0:
+        print(f'{split}: {done}/{total} videos', flush=True)
+
+
+def print_reports(folder: Path, strides: list[int]) -> None:
+    paths = sorted((folder / 'annotations').glob('*.json'))
+    if not paths:
+        sys.exit(f'{boundary.tool()}: {folder}/annotations: no annotation file there, so no set')
+    for path in paths:
+        print(
+            f'\n{path}\n{format_report(describe_set(load_ytvis(path, require_annotations=True), strides))}',
+            flush=True,
+        )
+
+
+def main() -> int:
+    args = parse_args()
+    if args.report_only:
+        print_reports(Path(args.report_only), args.strides)
+        return 0
+    started = time.perf_counter()
+    counts = {'train': args.videos, 'val': args.val_videos}
+    try:
+        written = write_set(args.out, make_source(args), counts, args.workers, args.overwrite, show_progress)
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f'{boundary.tool()}: error: {error}', file=sys.stderr)
+        return 1
+    verb = 'written' if written else 'already there, nothing to do'
+    print(f'{Path(args.out)}: {verb} ({time.perf_counter() - started:.1f} s)', flush=True)
+    if not args.no_report:
+        print_reports(Path(args.out), args.strides)
+    return 0

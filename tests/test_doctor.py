@@ -75,7 +75,7 @@ def test_a_package_that_is_missing(monkeypatch):
             'cv2',
             ImportError('libGL.so.1: cannot open shared object file: No such file or directory'),
             'libGL.so.1: cannot open shared object file',
-            'tools/doctor.py --mend-opencv',
+            '-m maskprop doctor --mend-opencv',
         ),
         ('mmcv', ImportError('libgthread-2.0.so.0: cannot open shared object file'), 'screen', '--mend-opencv'),
         (

@@ -57,9 +57,9 @@ def list_all(args: argparse.Namespace) -> None:
 
 
 def show(args: argparse.Namespace) -> None:
+    find_config_file(args.config)
     from maskprop.engine.config import load_config
 
-    find_config_file(args.config)
     print(load_config(args.config, args.cfg_options).pretty_text)
 
 

@@ -71,7 +71,7 @@ def reinstall() -> str:
 
 def opencv_mend() -> str:
     """The command that leaves a cv2 which imports without a screen."""
-    return f'{python()} maskprop doctor --mend-opencv'
+    return f'{python()} -m maskprop doctor --mend-opencv'
 
 
 def installed_version(distribution: str) -> str | None:

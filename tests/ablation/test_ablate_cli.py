@@ -218,7 +218,7 @@ def test_jobs_run_in_processes_and_failures_are_shown(tool, tmp_path):
     args = tool.parse_args([str(file), '--out', str(tmp_path / 'out')])
     tool.launch(jobs[0], 0, args)
     assert jobs[0].is_done() and len(list(jobs[0].folder.glob('JPEGImages/*/*.jpg'))) == 4
-    assert 'make_synthetic.py' in (jobs[0].folder / 'job.log').read_text()
+    assert 'maskprop synthetic' in (jobs[0].folder / 'job.log').read_text()
     heads = next(job for job in jobs if job.level == 'test')
     with pytest.raises(JobFailed, match='results/1/plain needs detectors'):
         tool.launch(heads, 0, args)

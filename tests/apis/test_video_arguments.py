@@ -93,7 +93,7 @@ CONFIG = str(ROOT / 'configs/demo/maskprop_tiny_synthetic.py')
 CASES = [
     (['none.py', 'weights.pth', 'a/1.mp4'], 'config none.py: no such file'),
     ([CONFIG, 'none.pth', 'a/1.mp4'], 'checkpoint none.pth: no such file'),
-    (['mask_rcnn_r50_cocoo', 'x.pth', 'a/1.mp4'], 'did you mean the model mask_rcnn_r50_coco?'),
+    (['mask_rcnn_r50_cocoo', 'x.pth', 'a/1.mp4'], 'did you mean mask_rcnn_r50_coco?'),
     ([CONFIG, 'weights.pth', 'none.mp4'], 'none.mp4: no such video'),
     ([CONFIG, 'weights.pth', 'weights.pth'], 'finds no video frames'),
     ([CONFIG, 'weights.pth', 'a/1.mp4', '--frobnicate'], 'unrecognized arguments: --frobnicate'),

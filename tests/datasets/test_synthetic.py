@@ -253,7 +253,11 @@ def test_tool_writes_and_reports(tmp_path):
     nothing = run_tool('--report-only', tmp_path)
     assert nothing.returncode == 1 and f'{tmp_path}/annotations: no annotation file there' in nothing.stderr
     clash = run_tool(tmp_path / 'set', *keys, '--seed', 4)
-    assert clash.returncode == 1 and clash.stderr.startswith('make_synthetic: ') and '--overwrite' in clash.stderr
+    assert (
+        clash.returncode == 1
+        and clash.stderr.startswith('make_synthetic.py: error: ')
+        and '--overwrite' in clash.stderr
+    )
 
 
 class BreaksOff(ProceduralClips):

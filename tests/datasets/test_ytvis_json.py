@@ -420,8 +420,7 @@ def test_reading_needs_no_deep_learning_library():
 def test_the_checker_prints_a_class_in_one_line(gt, write, monkeypatch, capsys):
     tool = Path(__file__).parents[2] / 'tools/check_dataset.py'
     monkeypatch.setattr(sys, 'argv', [str(tool), str(write(broken(gt, 'categories.0.name', 'a\nb\r')))])
-    with pytest.raises(SystemExit, match='0'):
-        runpy.run_path(str(tool), run_name='__main__')
+    runpy.run_path(str(tool), run_name='__main__')
     assert re.search(r'^  a b  \(7\): \d+$', capsys.readouterr().out, re.MULTILINE)
 
 

@@ -38,10 +38,13 @@ def run(*arguments: object) -> subprocess.CompletedProcess:
         mock.patch.object(warnings, 'formatwarning', warnings.formatwarning),  # which the script replaces
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as end,
     ):
-        runpy.run_path(argv[0], run_name='__main__')
-    return subprocess.CompletedProcess(argv, end.value.code, out.getvalue(), err.getvalue())
+        try:
+            runpy.run_path(argv[0], run_name='__main__')
+            status = 0
+        except SystemExit as end:
+            status = end.code
+    return subprocess.CompletedProcess(argv, status, out.getvalue(), err.getvalue())
 
 
 def run_command(*arguments: object) -> subprocess.CompletedProcess:

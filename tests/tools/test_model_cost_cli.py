@@ -37,6 +37,7 @@ def test_prints_and_writes_tables(monkeypatch, capsys, tmp_path):
         ([TINY, '--instances', '-1'], '--instances'),
     ],
 )
-def test_bad_arguments(monkeypatch, args, message):
-    with pytest.raises(SystemExit, match=message):
+def test_bad_arguments(monkeypatch, capsys, args, message):
+    with pytest.raises(SystemExit) as end:
         run(monkeypatch, *args)
+    assert message in f'{end.value} {capsys.readouterr().err}'

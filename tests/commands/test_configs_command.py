@@ -1,0 +1,76 @@
+"""maskprop configs: the list, and copies that inherit from the installed configs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from maskprop.commands import configs
+from maskprop.engine.config import load_config
+from maskprop.engine.errors import ConfigError
+from maskprop.engine.model_files import find_config_file
+from maskprop.zoo import config_root, list_configs
+
+NAME = 'maskprop_htc_r50_fpn_20e_ytvis2019'
+
+
+def call(monkeypatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, 'argv', ['maskprop configs', *map(str, arguments)])
+    configs.main()
+
+
+def test_lists_all_with_their_first_lines(monkeypatch, capsys):
+    call(monkeypatch, 'ls')
+    printed = capsys.readouterr().out
+    assert all(f'  {path.stem} ' in printed for path in list_configs())
+    call(monkeypatch, 'ls', 'SipMask')
+    assert 'sipmask_tiny_synthetic' in (found := capsys.readouterr().out) and NAME not in found
+    with pytest.raises(ConfigError, match='no config has this'):
+        call(monkeypatch, 'ls', 'nothing like it')
+
+
+@pytest.mark.parametrize(
+    'path', list_configs(), ids=lambda path: path.relative_to(config_root() / 'configs').as_posix()
+)
+def test_a_copy_is_the_same_config(path, tmp_path, monkeypatch):
+    call(monkeypatch, 'cp', path, tmp_path)
+    copied, original = load_config(tmp_path / path.name), Config.fromfile(path)
+    copied.pop('work_dir'), original.pop('work_dir', None)
+    assert copied.to_dict() == original.to_dict()
+
+
+def test_a_copy_replaces_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call(monkeypatch, 'cp', NAME)
+    with pytest.raises(ConfigError, match='is there already'):
+        call(monkeypatch, 'cp', NAME)
+    with pytest.raises(ConfigError, match='ends in .py'):
+        call(monkeypatch, 'cp', NAME, 'mine.txt')
+    call(monkeypatch, 'cp', NAME, f'{NAME}.py', '--overwrite')
+
+
+def test_shows_what_is_inherited(monkeypatch, capsys):
+    call(monkeypatch, 'show', NAME, '--cfg-options', 'train_cfg.max_epochs=3')
+    printed = capsys.readouterr().out
+    assert 'max_epochs=3' in printed and 'propagation_head=dict(' in printed
+
+
+def test_validates(monkeypatch, capsys):
+    call(monkeypatch, 'validate', NAME)
+    assert 'keys and values are good' in capsys.readouterr().out
+    with pytest.raises(ConfigError, match='clip_radius'):
+        call(monkeypatch, 'validate', NAME, '--cfg-options', 'model.clip_radius=a')
+
+
+def test_a_config_is_found_by_name_and_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    expected = config_root() / f'configs/maskprop/{NAME}.py'
+    assert find_config_file(NAME) == find_config_file(f'{NAME}.py') == expected
+    assert find_config_file(f'configs/maskprop/{NAME}.py') == expected
+    Path(f'{NAME}.py').write_text('a = 1')  # a file that is there goes before
+    assert find_config_file(f'{NAME}.py') == Path(f'{NAME}.py')
+    with pytest.raises(ConfigError, match='several have this name: .*Give the path'):
+        find_config_file('study_tiny_synthetic')

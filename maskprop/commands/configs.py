@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 from pathlib import Path
 
 from maskprop.engine.cfg_options import ConfigOptions
@@ -66,13 +67,22 @@ def show(args: argparse.Namespace) -> None:
 def validate(args: argparse.Namespace) -> None:
     find_config_file(args.config)
     import maskprop
+    from maskprop.engine.build_errors import explain_build_errors
     from maskprop.engine.config import load_config
     from maskprop.engine.config_types import check_types
+    from maskprop.engine.num_classes import fill_num_classes
 
     maskprop.register_all()
+    from mmdet.registry import MODELS
+
     cfg = load_config(args.config, args.cfg_options)
     check_types(cfg)
-    print(f'{args.config}: keys and values are good; whether its data is there, maskprop train checks')
+    fill_num_classes(cfg.model, cfg.model.get('num_classes') or 1)
+    with explain_build_errors(cfg, values=True):
+        MODELS.build(cfg.model)
+    print(
+        f'{args.config}: keys and values are good, and its model can be built. Data is checked by maskprop train'
+    )
 
 
 def copy(args: argparse.Namespace) -> None:
@@ -93,6 +103,7 @@ def copy(args: argparse.Namespace) -> None:
 def with_installed_bases(source: Path) -> str:
     """A config's text, with ``'../_base_/x.py'`` as ``'maskprop::_base_/x.py'``, or as whole paths if not ours."""
     text, root = source.read_text(encoding='utf-8'), (config_root() / 'configs').resolve()
+    text = re.sub(r'\{\{\s*fileDirname\s*\}\}', lambda _: source.parent.resolve().as_posix(), text)
     lines = text.splitlines(keepends=True)
     for base in sorted(_bases(text), key=lambda node: (node.lineno, node.col_offset), reverse=True):
         if '::' in base.value:

@@ -303,11 +303,18 @@ def _check_initial_weights(cfg: Config) -> None:
             raise FileNotFoundError(f'load_from={load_from}: no such checkpoint')
         return
     for name in cfg.model.get('frozen') or ():
-        if not (cfg.model.get(name) or {}).get('init_cfg'):
+        if not _has_weights(cfg.model.get(name)):
             raise ConfigError(
                 f'config {cfg.filename}: model.frozen names {name!r}, which would keep its random weights. Name a '
                 'checkpoint that has it: --cfg-options load_from=CHECKPOINT.pth'
             )
+
+
+def _has_weights(part: Any) -> bool:
+    """Whether a part, or a module in it, is initialised from a checkpoint."""
+    if isinstance(part, dict):
+        return bool(part.get('init_cfg')) or any(_has_weights(value) for value in part.values())
+    return isinstance(part, list | tuple) and any(_has_weights(value) for value in part)
 
 
 def _resume(cfg: Config, resume: bool | str | Path) -> None:

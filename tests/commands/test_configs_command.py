@@ -61,8 +61,8 @@ def test_shows_what_is_inherited(monkeypatch, capsys):
 def test_validates(monkeypatch, capsys):
     call(monkeypatch, 'validate', NAME)
     assert 'keys and values are good' in capsys.readouterr().out
-    with pytest.raises(ConfigError, match='clip_radius'):
-        call(monkeypatch, 'validate', NAME, '--cfg-options', 'model.clip_radius=a')
+    with pytest.raises(ConfigError, match='nothing'):
+        call(monkeypatch, 'validate', NAME, '--cfg-options', 'model.frozen=[nothing]')
 
 
 def test_a_config_is_found_by_name_and_from_anywhere(tmp_path, monkeypatch):

@@ -286,6 +286,15 @@ def test_a_test_takes_a_detector_alone(root, coco, tmp_path):
         cli.test(args)
 
 
+def test_a_frozen_part_whose_module_has_weights_is_taken(tmp_path):
+    head = dict(type='Head', nets=[dict(init_cfg=dict(type='Pretrained', checkpoint='net.pth'))])
+    model = dict(frozen=('head',), head=head)
+    prepare_training(Config(dict(model=model, work_dir=str(tmp_path), train_dataloader=dict(sampler=dict()))))
+    del head['nets'][0]['init_cfg']
+    with pytest.raises(ConfigError, match="model.frozen names 'head'"):
+        prepare_training(Config(dict(model=model, work_dir=str(tmp_path))))
+
+
 def test_frozen_without_any_weights_is_refused_at_once():
     cfg = Config(dict(model=dict(frozen=('detector',), detector=dict()), work_dir='nowhere'))
     with pytest.raises(ConfigError, match="model.frozen names 'detector'"):

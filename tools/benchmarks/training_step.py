@@ -220,7 +220,14 @@ def curve_table(rows: Sequence[dict]) -> list[str]:
         losses = [f'{row[name]:.3f}' for name in ('fp32', 'bf16', 'nudged')]
         apart = [f'{row[f"{name}_apart"]:.1%}' for name in ('bf16', 'nudged')]
         cells.append([f'{row["first"]} to {row["last"]}', *losses, *apart])
-    head = ['steps', 'fp32', 'bf16', 'fp32, initial weights perturbed', 'bf16: difference', 'perturbed: difference']
+    head = [
+        'steps',
+        'fp32',
+        'bf16',
+        'fp32, initial weights perturbed',
+        'bf16: difference',
+        'perturbed: difference',
+    ]
     worst = {name: max(row[f'{name}_apart'] for row in rows) for name in ('bf16', 'nudged')}
     text = f'Largest relative difference to fp32: bf16 {worst["bf16"]:.1%}, perturbed {worst["nudged"]:.1%}.'
     return [*common.table(head, cells), '', text]

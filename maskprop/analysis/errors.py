@@ -37,7 +37,7 @@ class VideoErrors:
     Attributes:
         matches: of the video.
         kind: D entries: of ``KINDS``; '' for a result that is right or ignored.
-        target: int64 (D,), the ground truth that a result would be if its error was corrected, -1: it would be removed.
+        target: int64 (D,), the ground truth that a result would be if its error was corrected, -1: removed.
         truth_kind: G entries: '' found or a crowd; 'missed'; else the kind of the error that hides it.
         splits: the ground truths that were found in pieces.
     """
@@ -139,7 +139,7 @@ class _Entries:
 def summarize_errors(truth: GroundTruth, errors: list[VideoErrors]) -> ErrorSummary:
     """Count the errors, and compute AP50 without those of each kind.
 
-    Corrected, an error of class, localisation or id becomes a right result of its ground truth, with its own score,
+    Corrected, an error of class, localisation or id becomes a right result of its ground truth, with its score,
     if it is the best of those that would be that ground truth; all other results of the kind go. Without the
     missed ones, there are fewer ground truths.
     """

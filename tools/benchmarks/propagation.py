@@ -6,7 +6,7 @@
    torchvision's deformable convolution of every instance's masked features (``literal``) against the fast form,
    whose time includes folding the kernels and the value maps, which a video needs once per frame only; and by how
    much memory grows at most. Fails if logits or gradients differ by more than 1e-5 of the largest.
-2. The whole branch of one frame at 640x384 (its encoding, offsets for 12 neighbours, lookups of 8 instances, softmax)
+2. The whole branch of one frame at 640x384 (encoding, offsets for 12 neighbours, lookups of 8 instances, softmax)
    against one frame of Mask R-CNN ResNet-50-FPN with 8 injected detections, pasted and encoded; with MaskTrack
    R-CNN's 200 proposals, and with the paper's 1000.
 

@@ -41,9 +41,9 @@ class MaskPropagationHead(BaseModule):
         dilations: one deformable kernel each, results summed.
         feat_level: index of the FPN level used; 1 is the paper's second largest resolution.
         stride: stride of that level in pixels.
-        normalizer: ``'instances'`` (as in the paper): softmax over the instances. ``'instances+background'``: one more
+        normalizer: ``'instances'`` (the paper): softmax over the instances. ``'instances+background'``: one more
             logit fixed at 0, so that a single instance is segmented too. ``'sigmoid'``: each instance alone.
-        match_channels: ``None`` (as in the paper) adds the target frame's features to the propagated ones before the
+        match_channels: ``None`` (the paper) adds the target frame's features to the propagated ones before the
             1x1 convolution. r: both are first projected to r channels, added and rectified, so that they match.
         mask_channel: also propagate the mask itself, as one more feature that is 1 everywhere. Not in the paper:
             without it a propagated mask is only as even as the features are.

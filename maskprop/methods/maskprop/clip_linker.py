@@ -25,8 +25,8 @@ class ClipLinker:
             loser takes its best remaining id above the threshold, else a new one.
         skip_empty: leave frames in which both masks are empty out of the mean of Eq. 4, instead of counting
             them as 0 (as in the paper).
-        recent: q of an id is the mean over its latest this many tracks only; ``None`` (the paper): over all that overlap.
-            Under fast motion the mean over all favours a newly made id, which has only near tracks, over
+        recent: q of an id is the mean over its latest this many tracks only; ``None`` (the paper): over all that
+            overlap. Under fast motion the mean over all favours a newly made id, which has only near tracks, over
             the established one, whose far tracks match badly, and objects fall to pieces
             (``docs/methods/maskprop.md``).
         same_category: a track takes an id only if the id's latest track has its category (not in the paper, which

@@ -16,7 +16,7 @@ help:
 	@echo 'make demo     train and test on synthetic video, from nothing to a video AP table and an mp4'
 	@echo 'make test     run the tests; some of them with make test TESTS=tests/ops'
 	@echo 'make bench    measure speed and memory against named peers, and write the tables of docs/benchmarks.md and scaling.md'
-	@echo 'make doctor   print versions, devices and kernels, and how to mend what is wrong'
+	@echo 'make doctor   print versions, devices and kernels, and how to fix what is wrong'
 	@echo 'make lint     check style (ruff), without changing files; make format changes them'
 	@echo 'make clean    delete caches and build files; leaves $(VENV), data and work_dirs'
 	@echo
@@ -96,7 +96,7 @@ doctor:
 
 lint: | $(PY)
 	@$(PIP) install --quiet '$(RUFF)'
-	@echo 'Checking style with $(RUFF); make format mends what can be mended by itself.'
+	@echo 'Checking style with $(RUFF); make format fixes what it can.'
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 

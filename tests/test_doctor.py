@@ -171,7 +171,7 @@ def test_a_headless_opencv_is_left_alone(monkeypatch, capsys):
     commands = pretend_runs(monkeypatch, opencv_is_headless=True)
     doctor.mend_opencv()
     assert len(commands) == 1 and 'pip' not in commands[0]
-    assert 'nothing to mend' in capsys.readouterr().out
+    assert 'nothing to fix' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -251,6 +251,6 @@ def test_little_room(monkeypatch):
 def test_report_counts_the_faults():
     found = [doctor.Finding('a', 'fine'), doctor.Finding('b', 'odd', doctor.WARNING, 'do this')]
     text = doctor.report(found)
-    assert '0 problem(s) to mend before maskprop works, 1 warning(s).' in text
-    assert 'warning  b: odd\n         mend with: do this' in text
+    assert '0 problem(s) to fix before maskprop works, 1 warning(s).' in text
+    assert 'warning  b: odd\n         fix with: do this' in text
     assert doctor.report(found[:1]).endswith('Everything is in order.')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 import shlex
 import shutil
 import sys
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskprop.commands import main
 from maskprop.datasets.ytvis_json import load_ytvis
 from maskprop.visualization.video_writer import VideoWriter
 from tests.engine.tiny_config import quick_runs
@@ -72,26 +72,22 @@ def test_the_page(workplace, monkeypatch, capsys):
     (config,) = blocks('python')
     (workplace / 'my_configs').mkdir()
     (workplace / 'my_configs/my_videos.py').write_text(config)
-    tools = []
+    names = []
     with quick_runs():
         for command in '\n'.join(blocks('')).replace('epoch_8', 'epoch_1').split('\n'):
             if not command:
                 continue
-            program, tool, *args = shlex.split(command)
-            assert program == 'python'
-            tools.append(Path(tool).stem)
-            if tools[-1] == 'train':
+            program, name, *args = shlex.split(command)
+            assert program == 'maskprop'
+            names.append(name)
+            if name == 'train':
                 args += ['--cfg-options', *SMALL.split()]
-            monkeypatch.setattr(sys, 'argv', [tool, *args])
+            monkeypatch.setattr(sys, 'argv', [program, name, *args])
             try:
-                runpy.run_path(str(ROOT / tool), run_name='__main__')
+                main()
             except SystemExit as done:
                 assert not done.code, (command, capsys.readouterr().err)
-    assert tools == ['extract_frames', 'import_annotations', 'check_dataset', 'split_dataset', 'train', 'test'] + [
-        'analyze',
-        'infer_video',
-        'export_annotations',
-    ]
+    assert names == ['extract', 'import', 'check', 'split', 'train', 'test', 'analyze', 'infer', 'export']
     content = load_ytvis('data/my_videos/all.json')
     present = [[mask is not None for mask in a['segmentations']] for a in content['annotations']]
     assert present == [[True] * (FRAMES - 1) + [False]] * 2

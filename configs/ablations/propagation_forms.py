@@ -2,14 +2,14 @@
 
 Run:  maskprop ablate configs/ablations/propagation_forms.py
 
-The letter is `instances, sum`: softmax over the instances, g + f. `matching` is ReLU(P g + Q f) of 16 channels.
+The paper has `instances, sum`: softmax over the instances, g + f. `matching` is ReLU(P g + Q f) of 16 channels.
 """
 
 _base_ = ['_base_/heads.py']
 
 study = dict(
     title='Forms of the propagation branch: normalizer and fusion (Section 4.2)',
-    note="The letter of the paper is 'instances, sum'.",
+    note="The paper has 'instances, sum'.",
     # the first two are what other studies train too
     rows=[
         dict(

@@ -13,7 +13,7 @@ model = dict(frozen=('detector',))
 
 study = dict(
     title='Forms of the propagation branch on real clips: true masks, linked',
-    note="The letter of the paper is 'instances, sum'.",
+    note="The paper has 'instances, sum'.",
     detector='configs/ablations/_base_/real_detector.py',
     synthetic=None,
     frame_stride=2,

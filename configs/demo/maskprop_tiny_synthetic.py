@@ -6,7 +6,7 @@ Run:  make demo       or, with the set in data/synthetic,
       maskprop test configs/demo/maskprop_tiny_synthetic.py work_dirs/maskprop_tiny_synthetic/epoch_8.pth
 The rate is for 8 pairs: two processes with 4 each, as make demo starts; --auto-scale-lr fits it to one process.
 
-It keeps what measures best (docs/methods/maskprop.md), not the letter of the paper: a background logit, the mask as one
+It keeps what measures best (docs/methods/maskprop.md), not what the paper says: a background logit, the mask as one
 more propagated feature, copying as the initial propagation, detection losses on both frames of a pair, ids kept
 within a category, filling.
 """

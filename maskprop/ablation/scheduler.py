@@ -44,7 +44,7 @@ def run_job(job: Job, runner: Runner, timings: Timings, say: Callable[[str], Non
             spent += record['seconds']
         else:
             for reason in _reasons(job):
-                say(f'{job.name}: made anew, {reason}')
+                say(f'{job.name}: made again, {reason}')
             _forget_training(job)
         needs = job.need_runs()
         job.write_record(spent, done=False, needs=needs)  # a kill leaves no record of what it has overwritten
@@ -73,7 +73,7 @@ def _reasons(job: Job) -> list[str]:
     if record and record['key'] == job.key:
         before, now = record.get('needs') or {}, job.need_runs()
         changed = [name for name in now if before.get(name) != now[name]]
-        return [f'{", ".join(changed)} was made anew' if changed else 'some of its output is gone']
+        return [f'{", ".join(changed)} was made again' if changed else 'some of its output is gone']
     return [
         f'{name} has other settings: ' + '; '.join(differences(settings, job.settings)[:5])
         for name, settings in _others(job)

@@ -20,8 +20,8 @@ from maskprop.utils.files import replace_when_done
 METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
 # of the temporal stability: heading, factor, decimals
 STABILITY = dict(
-    frame_recall=('covered', 100, 1),
-    missed_share=('missed', 100, 1),
+    frame_recall=('frame recall', 100, 1),
+    missed_share=('missed frames', 100, 1),
     smoothness=('smoothness', 100, 1),
     id_switches=('id switches', 1, 0),
 )

@@ -72,7 +72,7 @@ def spread_batch(cfg: Config, processes: int) -> bool:
     Warm-ups, which are counted in iterations, are prolonged accordingly.
 
     Returns:
-        whether a step has another number of samples than the rate is meant for, so that it must be scaled.
+        whether a step has another number of samples than the learning rate is for, so that it must be scaled.
     """
     whole = whole_batch(cfg)
     if not whole:
@@ -82,7 +82,7 @@ def spread_batch(cfg: Config, processes: int) -> bool:
     at_once = loader.batch_size * processes
     cfg.auto_scale_lr.enable = False
     if at_once != whole and (whole % at_once or cfg.train_cfg.get('max_iters')):
-        print(f'a step has {at_once} samples, the rate is meant for {whole}: it is scaled')
+        print(f'a step has {at_once} samples, the learning rate is for {whole}: it is scaled')
         return True
     iterations = whole // at_once
     cfg.optim_wrapper.accumulative_counts = iterations

@@ -26,7 +26,7 @@ MEANING = {
     'duplicate': 'of an object that a result of a higher score has found already',
     'background': 'no object at all (video IoU below .1)',
     'id': 'a piece of an object that several ids share: a split or switched track',
-    'missed': 'an object that nothing found, nor would if a class, a mask or an id were mended',
+    'missed': 'an object that nothing found, not even with a wrong class, mask or id',
 }
 
 
@@ -37,7 +37,7 @@ class VideoErrors:
     Attributes:
         matches: of the video.
         kind: D entries: of ``KINDS``; '' for a result that is right or ignored.
-        target: int64 (D,), the ground truth that a result would be if its error was mended, -1: it would go.
+        target: int64 (D,), the ground truth that a result would be if its error was corrected, -1: removed.
         truth_kind: G entries: '' found or a crowd; 'missed'; else the kind of the error that hides it.
         splits: the ground truths that were found in pieces.
     """
@@ -139,7 +139,7 @@ class _Entries:
 def summarize_errors(truth: GroundTruth, errors: list[VideoErrors]) -> ErrorSummary:
     """Count the errors, and compute AP50 without those of each kind.
 
-    Mended, an error of class, localisation or id becomes a right result of its ground truth, with its own score,
+    Corrected, an error of class, localisation or id becomes a right result of its ground truth, with its score,
     if it is the best of those that would be that ground truth; all other results of the kind go. Without the
     missed ones, there are fewer ground truths.
     """

@@ -135,7 +135,7 @@ def _add_numbers(report: Report, found: Analysis) -> None:
     report.table(METRIC_NAMES, [[percent(found.scores.video_ap[name]) for name in METRIC_NAMES]])
     stability = found.scores.stability
     report.table(
-        ['tracks', 'matched', 'frames covered', 'frames missed', 'id switches', 'per track'],
+        ['tracks', 'track recall', 'frame recall', 'missed frames', 'id switches', 'switches per track'],
         [
             [
                 len(stability.tracks),

@@ -38,7 +38,7 @@ PARTS = {
     'crop classes': ('classification_head',),
     'crop embeddings': ('reid_head',),
 }
-INTERPOLATION = 8  # FLOPs of a bilinear look-up: four multiply-adds
+INTERPOLATION = 8  # FLOPs of a bilinear lookup: four multiply-adds
 
 
 @dataclass

@@ -4,8 +4,8 @@
     maskprop ablate configs/ablations/clip_length.py
     maskprop ablate configs/ablations/*.py --processes 2 --reuse-demo work_dirs/demo
 
-What is done is skipped, and what was killed goes on: run the same command again. On Slurm: tools/slurm_ablate.sh.
-All of it: docs/ablations.md.
+To continue after an interruption, run the same command again: finished jobs are skipped.
+On Slurm: tools/slurm_ablate.sh. All of it: docs/ablations.md.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@
     maskprop analyze curves RUN [RUN ...] --out DIR [--names NAME ...]
     maskprop analyze compare SET.json A.json B.json --out DIR [--images FOLDER] [--resamples N] [--seed S]
 
-results: AP of each video, strips of the worst ones, classes, precision over recall, errors by kind and what AP
-would gain without them. curves: losses, rates and AP of trainings, RUN being their work folders. compare: the
-difference of every number of two results files, with paired bootstrap over the videos. results and compare also
-take [--min-score .3] [--frame-stride N] [--frame-range START STOP]. See docs/analysis.md.
+results: AP of each video, film strips of the worst ones, classes, precision over recall, errors by kind and what
+AP would gain without them. curves: losses, learning rates and AP of trainings, RUN being their work folders.
+compare: the difference of every number of two results files, with paired bootstrap over the videos. results and
+compare also take [--min-score .3] [--frame-stride N] [--frame-range START STOP]. See docs/analysis.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from maskprop.utils.files import check_writable
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='command', required=True)
-    curves = commands.add_parser('curves', help='losses, rates and AP of trainings')
+    curves = commands.add_parser('curves', help='losses, learning rates and AP of trainings')
     curves.add_argument('runs', nargs='+', metavar='RUN', help='work folder of a training, or its scalars.json')
     curves.add_argument('--names', nargs='+', help='of the runs (default: their folders)')
     results = commands.add_parser('results', help='failures of a results file')
@@ -38,7 +38,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     compare.add_argument('--resamples', type=int, default=1000, help='of the videos (default %(default)s)')
     compare.add_argument('--seed', type=int, default=0, help='of the resamples')
     for command in (results, compare):
-        command.add_argument('--images', metavar='FOLDER', help='of the frames: draw strips of the videos listed')
+        command.add_argument(
+            '--images', metavar='FOLDER', help='of the frames: draw film strips of the videos listed'
+        )
         command.add_argument('--worst', type=int, default=5, help='how many videos to list (default %(default)s)')
         command.add_argument(
             '--min-score', type=float, default=0.3, help='of the tracks counted as true or false, and drawn'
@@ -73,7 +75,7 @@ def run_results(args: argparse.Namespace) -> None:
     for kind, gain in sorted(summary.gains.items(), key=lambda item: -item[1]):
         print(f'  {kind:<13} {summary.counts[kind]:>6}   AP50 {percent(gain, sign=True)}')
     if not args.images:
-        print('no strips of frames: give the folder of the frames by --images')
+        print('no film strips: give the folder of the frames by --images')
     print(f'report: {path}')
 
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
 # of the stability: heading and factor of the printed column
 STABILITY = dict(
-    frame_recall=('covered', 100),
-    missed_share=('missed', 100),
-    smoothness=('smooth', 100),
-    id_switches=('switches', 1),
+    frame_recall=('frame recall', 100),
+    missed_share=('missed frames', 100),
+    smoothness=('smoothness', 100),
+    id_switches=('id switches', 1),
 )
 
 
@@ -52,7 +52,7 @@ def score(truths: dict[int, GroundTruth], results: dict, names: list[str], boots
 
     width = max(map(len, names))
     rows = []
-    headings = ' '.join([*(f'{m:>6s}' for m in METRICS), *(f'{heading:>8s}' for heading, _ in STABILITY.values())])
+    headings = ' '.join([*(f'{m:>6s}' for m in METRICS), *(f'{name:>13s}' for name, _ in STABILITY.values())])
     print(f'\n{"row":{width}s} stride {headings}   {names[0]} is better by')
     for stride, truth in truths.items():
         scores = {name: score_results(truth, results[name, stride], allow_empty=True) for name in names}
@@ -76,7 +76,7 @@ def score(truths: dict[int, GroundTruth], results: dict, names: list[str], boots
 
 def _cell(row: dict, key: str) -> str:
     value, factor = row['stability'][key], STABILITY[key][1]
-    return f'{"-":>8s}' if value is None else f'{factor * value:8.{1 if factor > 1 else 0}f}'
+    return f'{"-":>13s}' if value is None else f'{factor * value:13.{1 if factor > 1 else 0}f}'
 
 
 def compare(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Several methods' results on the same videos, a strip each: rows of frames and of each method (Figure 7).
+"""Several methods' results on the same videos, a film strip each: rows of frames and of each method (Figure 7).
 
     maskprop compare-videos ANN.json IMAGES --results A.json B.json --names A B --videos 3 5 --out DIR
     maskprop compare-videos ANN.json IMAGES --results A.json B.json --out DIR --ground-truth --columns 8

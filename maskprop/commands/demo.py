@@ -4,7 +4,7 @@ Run:  maskprop demo [--out work_dirs/demo] [--seed S]      (make demo sets up fi
 
 Rows of the table, on the same detections: ``maskprop``; ``box_iou``, ids by greedy box IoU; ``copy``, masks copied
 unchanged in place of propagation. Writes ``summary.json`` ({"rows": [{"name", "frame_stride", "AP", ...}],
-"seconds": {stage: s}}), the pictures, an mp4 and a strip per video.
+"seconds": {stage: s}}), the pictures, an mp4 and a film strip per video.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def main() -> None:
         generate(args)
     with stages('train', f'Training MaskProp from scratch on {args.processes} processes'):
         checkpoint = train(args, options)
-    with stages('test', 'Testing by maskprop test: video AP, pictures, mp4, strips'):
+    with stages('test', 'Testing by maskprop test: video AP, pictures, mp4, film strips'):
         run(
             'test', args.config, checkpoint, '--work-dir', args.out / 'test',
             '--out', args.out / 'results.json', '--submission', args.out / 'submission.zip',
@@ -107,4 +107,4 @@ def main() -> None:
     rows = json.loads((args.out / 'rows.json').read_text())
     summary = args.out / 'summary.json'
     write_json(summary, dict(rows=rows, seconds=stages.seconds))
-    print(f'\nPictures, videos and strips: {args.out}/show   Table and times: {summary}')
+    print(f'\nPictures, videos and film strips: {args.out}/show   Table and times: {summary}')

@@ -1,4 +1,4 @@
-"""Print versions, devices and the kernels in use, and for every problem the command that mends it.
+"""Print versions, devices and the kernels in use, and for every problem the command that fixes it.
 
     maskprop doctor
     maskprop doctor --mend-opencv    (lays the headless OpenCV over the one that needs libGL.so.1)

@@ -77,7 +77,7 @@ def infer(args: argparse.Namespace) -> None:
 
 
 def run(model: Any, job: VideoJob, args: argparse.Namespace) -> bool:
-    """Run one video and print what became of it, an error too; False then, so that others go on."""
+    """Run one video and print what became of it, an error too; False then, so that others continue."""
     from maskprop.apis import infer_video_to_folder
 
     if job.source.live:

@@ -1,7 +1,7 @@
 """Train a model, on one process or many, with validation by video AP after each epoch.
 
     maskprop train configs/maskprop/CONFIG.py --auto-scale-lr
-    maskprop train CONFIG.py --resume                      # go on after an interruption
+    maskprop train CONFIG.py --resume                      # continue after an interruption
     bash tools/dist_train.sh CONFIG.py 8 --auto-scale-lr          # 8 processes on this machine
     maskprop train CONFIG.py --cfg-options optim_wrapper.optimizer.lr=0.01
 

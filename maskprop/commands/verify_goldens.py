@@ -1,4 +1,4 @@
-"""Compute the reference numbers of a published code anew and compare every output array.
+"""Compute the reference numbers of a published code again and compare every output array.
 
     maskprop verify-goldens objprop DIR
     maskprop verify-goldens sipmask DIR

@@ -24,7 +24,7 @@ _LONGEST_NUMBER = 7  # characters; 7 x 5 bits hold every run of a picture that p
 
 @dataclass(frozen=True)
 class MaskFault:
-    """What is wrong with one mask: the rule it breaks, what was found, and how to mend it."""
+    """What is wrong with one mask: the rule it breaks, what was found, and how to fix it."""
 
     frame: int
     rule: str

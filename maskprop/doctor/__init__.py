@@ -1,4 +1,4 @@
-"""Finds what is wrong with an installation and names the command that mends it (``maskprop doctor``).
+"""Finds what is wrong with an installation and names the command that fixes it (``maskprop doctor``).
 
 Depends on the standard library only, so that it can speak when anything else is missing or broken.
 """
@@ -47,7 +47,7 @@ def mend_opencv() -> None:
     """
     check = 'import cv2.version, sys; sys.exit(not cv2.version.headless)'
     if subprocess.run([sys.executable, '-c', check], capture_output=True).returncode == 0:
-        print('OpenCV is the headless build: nothing to mend.')
+        print('OpenCV is the headless build: nothing to fix.')
         return
     requirement = 'opencv-python-headless'
     version = installed_version('opencv-python-headless') or installed_version('opencv-python')

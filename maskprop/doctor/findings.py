@@ -30,7 +30,7 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: what was looked at, what was found, and for a fault the command that mends it."""
+    """One line of the report: what was looked at, what was found, and for a fault the command that fixes it."""
 
     subject: str
     text: str
@@ -39,7 +39,7 @@ class Finding:
 
     def __str__(self) -> str:
         line = f'{self.level:8} {self.subject}: {self.text}'
-        return f'{line}\n{"":8} mend with: {self.mend}' if self.mend else line
+        return f'{line}\n{"":8} fix with: {self.mend}' if self.mend else line
 
 
 def report(findings: list[Finding]) -> str:
@@ -48,7 +48,7 @@ def report(findings: list[Finding]) -> str:
     cautions = sum(finding.level == WARNING for finding in findings)
     closing = 'Everything is in order.'
     if problems or cautions:
-        closing = f'{problems} problem(s) to mend before maskprop works, {cautions} warning(s).'
+        closing = f'{problems} problem(s) to fix before maskprop works, {cautions} warning(s).'
     return '\n'.join([*map(str, findings), '', closing])
 
 
@@ -99,7 +99,7 @@ def first_line(error: BaseException) -> str:
 
 
 def explain_import_error(name: str, error: Exception) -> tuple[str, str]:
-    """What the error of importing ``name`` means, and the command that mends it."""
+    """What the error of importing ``name`` means, and the command that fixes it."""
     text = str(error)
     distribution = PACKAGES.get(name, name)
     if isinstance(error, ModuleNotFoundError) and error.name in (name, name.split('.')[0]):

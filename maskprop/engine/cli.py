@@ -103,7 +103,7 @@ def train_parser(description: str | None = None) -> argparse.ArgumentParser:
         const=True,
         default=False,
         metavar='CHECKPOINT',
-        help='go on from CHECKPOINT, or without one from the last in the work folder (if any)',
+        help='continue from CHECKPOINT, or without one from the last in the work folder (if any)',
     )
     parser.add_argument(
         '--auto-scale-lr',
@@ -127,7 +127,7 @@ def test_parser(description: str | None = None) -> argparse.ArgumentParser:
         '--metrics', metavar='METRICS.json', help='write video AP, AP by category and temporal stability'
     )
     parser.add_argument(
-        '--show-dir', metavar='DIR', help='draw the results: frames, an mp4 and a strip for each video'
+        '--show-dir', metavar='DIR', help='draw the results: frames, an mp4 and a film strip for each video'
     )
     return parser
 

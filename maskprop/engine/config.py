@@ -328,7 +328,7 @@ def _resume(cfg: Config, resume: bool | str | Path) -> None:
                 f'--resume {others[-1]}'
             )
         if found is None:
-            print(f'--resume: no checkpoint in {cfg.work_dir} yet, training begins anew')
+            print(f'--resume: no checkpoint in {cfg.work_dir} yet, training starts from scratch')
             return
         resume = str(found)
     elif not Path(resume).is_file():
@@ -362,7 +362,7 @@ def find_last_checkpoint(work_dir: str | Path) -> Path | None:
     if not whole:
         raise CheckpointError(
             f'{note} {found}, nor is another whole checkpoint. Give one by --resume PATH, or delete that note to '
-            'begin anew'
+            'start from scratch'
         )
-    print(f'warning: {note} {found}; going on from the newest checkpoint, {whole[-1]}', file=sys.stderr)
+    print(f'warning: {note} {found}; continuing from the newest checkpoint, {whole[-1]}', file=sys.stderr)
     return whole[-1]

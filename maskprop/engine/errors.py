@@ -1,4 +1,4 @@
-"""Errors that the user can mend; here, where no torch is imported, so that tools name them before it is."""
+"""Errors that the user can fix; here, where no torch is imported, so that tools name them before it is."""
 
 from __future__ import annotations
 

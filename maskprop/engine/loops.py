@@ -192,8 +192,8 @@ class VideoTrainLoop(EpochBasedTrainLoop):
         had = f'had {kept_length} iterations' if kept_length else f'did not have {length} iterations'
         self.runner.logger.warning(
             f'An epoch {had} when the checkpoint was saved and has {length} now (another '
-            f'number of processes, batch size or data set): epoch {self._epoch + 1} goes on at iteration '
-            f'{done}, the same share of it, and some of its samples may come twice or not at all.'
+            f'number of processes, batch size or data set): epoch {self._epoch + 1} continues at iteration '
+            f'{done}, the same fraction of it, and some of its samples may come twice or not at all.'
         )
         self._iter = self._epoch * length + done
 

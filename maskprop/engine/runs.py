@@ -78,7 +78,7 @@ def train(
         with explain_build_errors(cfg, values=True):
             loop = runner.train_loop  # built by this
         _check_sample(loop, cfg, 'train')
-        advice = f'Go on from the last checkpoint: --resume --work-dir {cfg.work_dir}'
+        advice = f'Continue from the last checkpoint: --resume --work-dir {cfg.work_dir}'
         with watch_ranks(cfg.get('rank_timeout', DEFAULT), advice), explain_run(cfg), explain_downloads(cfg):
             runner.train()
     return runner

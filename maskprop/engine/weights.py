@@ -33,8 +33,8 @@ class Fit(NamedTuple):
 
     Attributes:
         kept: weights that the model has, in the model's shape.
-        reshaped: name, shape in the file, shape in the model: not kept, initialised anew.
-        absent: name and shape of the model's weights that the file lacks: initialised anew.
+        reshaped: name, shape in the file, shape in the model: not kept, initialised from scratch.
+        absent: name and shape of the model's weights that the file lacks: initialised from scratch.
         dropped: name and shape of the file's weights that the model lacks.
     """
 
@@ -47,11 +47,15 @@ class Fit(NamedTuple):
         """All that is not kept, by name and shape; the heads that no detector has, by their number of weights."""
         heads = Counter(name.partition('.')[0] for name, _ in self.absent if not name.startswith(DETECTOR))
         lines = [f'kept: {len(self.kept)} weights']
-        lines += _list_rows('initialised anew, of another shape', self.reshaped)
+        lines += _list_rows('initialised from scratch, of another shape', self.reshaped)
         lines += _list_rows(
-            'initialised anew, not in the file', [row for row in self.absent if row[0].startswith(DETECTOR)]
+            'initialised from scratch, not in the file',
+            [row for row in self.absent if row[0].startswith(DETECTOR)],
         )
-        lines += [f'initialised anew, not of a detector: {head}, {count} weights' for head, count in heads.items()]
+        lines += [
+            f'initialised from scratch, not of a detector: {head}, {count} weights'
+            for head, count in heads.items()
+        ]
         lines += _list_rows('dropped, not in the model', self.dropped)
         return '\n'.join(lines)
 
@@ -60,8 +64,11 @@ class Fit(NamedTuple):
         lines = [f'{len(self.kept)} weights are taken']
         if self.reshaped:
             shown = [f'{key} ({_show(there)} there, {_show(here)} here)' for key, there, here in self.reshaped]
-            lines.append(f'of another shape, begun anew: {list_some(shown)}')
-        for rows, title in ((self.absent, 'not there, begun anew'), (self.dropped, 'there, but not in the model')):
+            lines.append(f'of another shape, started from scratch: {list_some(shown)}')
+        for rows, title in (
+            (self.absent, 'not there, started from scratch'),
+            (self.dropped, 'there, but not in the model'),
+        ):
             parts = Counter(_part(name) for name, *_ in rows)
             if rows:
                 lines.append(f'{title}: {list_some(f"{part} ({count})" for part, count in parts.most_common())}')

@@ -221,7 +221,7 @@ def _numba_works() -> bool:
     except ImportError as error:
         warnings.warn(
             f'numba cannot be imported ({error}): video AP takes its slower NumPy form. '
-            'Mend it with: pip install numba',
+            'Fix it with: pip install numba',
             stacklevel=2,
         )
         return False

@@ -114,7 +114,7 @@ class StabilityResult:
 
     def table(self) -> str:
         """The six numbers; shares and smoothness in percent; '-' where there is nothing to count."""
-        names = ('matched', 'covered', 'missed', 'smooth', 'switches', 'per track')
+        names = ('track recall', 'frame recall', 'missed frames', 'smoothness', 'id switches', 'per track')
         shares = (self.track_recall, self.frame_recall, self.missed_share, self.smoothness)
         per_track = self.id_switches_per_track
         cells = ['-' if value is None else f'{100 * value:.1f}' for value in shares]
@@ -123,7 +123,7 @@ class StabilityResult:
             [
                 f'Temporal stability (first four in %; {self.num_predictions} predictions scored '
                 f'{self.min_score:g} or more, {len(self.tracks)} ground-truth tracks)',
-                ' '.join(f'{name:>9}' for name in names),
-                ' '.join(f'{cell:>9}' for cell in cells),
+                ' '.join(f'{name:>13}' for name in names),
+                ' '.join(f'{cell:>13}' for cell in cells),
             ]
         )

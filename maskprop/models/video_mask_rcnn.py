@@ -36,12 +36,12 @@ class VideoMaskRCNN(BaseMOTModel):
         detections: config of detections that are read in place of the detector's at test; see
             :class:`~maskprop.tracking.file_detections.FileDetections`.
         num_classes: of every head that has ``num_classes=None``. The tools take it from the data set.
-        detect_on: the detection losses see the ``'key'`` frame of a pair (the letter) or ``'both'`` frames.
+        detect_on: the detection losses see the ``'key'`` frame of a pair (as in the paper) or ``'both'`` frames.
         frozen: names of the parts that are not trained and stay in evaluation mode, of ``'detector'``,
             ``'aggregator'`` and the heads' keys; a frozen part has no loss.
         merge_iou: detections of one frame whose boxes overlap above this IoU are one instance with several class
             scores: the best-scored one's mask is propagated and linked once. Otherwise they would share one
-            object's mass under the softmax. ``None`` never merges (the letter).
+            object's mass under the softmax. ``None`` never merges (as in the paper).
         mask_paste: masks go into the image at the ``'exact'`` box, or in whole pixels (``'legacy'``, mmdet 1.x).
         **options: heads, and keys of :class:`~maskprop.tracking.video_stream.StreamOptions`, which say how a
             video is streamed. A head is the config of a :class:`~maskprop.structures.protocols.VideoHead` under a

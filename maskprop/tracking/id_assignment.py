@@ -21,7 +21,7 @@ def assign_ids(scores: Tensor, known: list[int], threshold: float, unique: bool,
 
     Args:
         scores: (N, Y) float, q of Eq. 5. known: the Y ids. threshold: a score must be above it.
-        unique: no id twice; else each track takes its best one (the letter). next_id: the first new id.
+        unique: no id twice; else each track takes its best one (as in the paper). next_id: the first new id.
 
     Returns:
         N ids.

@@ -55,7 +55,7 @@ class VideoInstances:
             sums[label] = [total + score, count + 1]
 
     def add_frame(self, result: FrameResult) -> None:
-        """Record the final masks of the next frame; of an id that comes twice (the letter allows it), the best."""
+        """Record the final masks of the next frame; of an id that comes twice (the paper allows it), the best."""
         self.length = result.frame_index + 1
         ascending = sorted(range(len(result.ids)), key=result.scores.__getitem__)
         best = {result.ids[row]: row for row in ascending}

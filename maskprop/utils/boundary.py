@@ -23,7 +23,7 @@ def log_to(folder: str | Path) -> None:
 def run(function: Callable[..., Any], *args: Any) -> Any:
     """What ``function(*args)`` returns; the outermost call of a tool.
 
-    Errors that say what the user can mend (:class:`~maskprop.utils.errors.UserError`, OSError) end in one line.
+    Errors that say what the user can fix (:class:`~maskprop.utils.errors.UserError`, OSError) end in one line.
     All others end in one line too, that says so: they may be faults of the tool. ``--debug`` on the command line,
     which is taken out before ``function`` sees it, lets every error through, with its traceback.
 

@@ -1,4 +1,4 @@
-"""What all errors have in common that the user can mend."""
+"""What all errors have in common that the user can fix."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class VideoWriter:
             raise CodecError(
                 f'{self.path}: OpenCV {cv2.__version__} cannot write {self.path.suffix} files with the codec '
                 f'"{self.codec}". '
-                'Use codec "mp4v" with .mp4 or "MJPG" with .avi; if neither works, mend OpenCV with: '
+                'Use codec "mp4v" with .mp4 or "MJPG" with .avi; if neither works, repair OpenCV with: '
                 'pip install --force-reinstall opencv-python-headless'
             )
         return writer

@@ -125,7 +125,7 @@ def test_other_settings_are_done_anew_and_said(bench):
     rows = [dict(name='plain', variant=dict(fill=True))]  # a test's
     done = bench.run(rows=rows)
     assert done == ['tiny/results/1/plain', 'tiny/results/2/plain', 'tiny']
-    assert any('made anew' in line and 'rows.plain.fill: false before, now true' in line for line in bench.said)
+    assert any('made again' in line and 'rows.plain.fill: false before, now true' in line for line in bench.said)
 
     bench.said.clear()
     options = {'model.propagation_head.mask_source': 'ground_truth', 'train_cfg.max_epochs': 3}  # a training's
@@ -149,7 +149,7 @@ def test_missing_output_is_made_again(bench):
     bench.run()
     (bench.folder / 'out/tiny/results/1/plain/filled.json').unlink()
     assert bench.run() == ['tiny/results/1/plain', 'tiny']
-    assert any('tiny/results/1/plain was made anew' in line for line in bench.said)
+    assert any('tiny/results/1/plain was made again' in line for line in bench.said)
     assert bench.run() == []
 
 

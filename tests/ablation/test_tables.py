@@ -159,7 +159,15 @@ def test_stability_and_costs_have_a_table_of_their_own(table, monkeypatch):
     lines = format_table(job, scores).splitlines()
     start = next(n for n, line in enumerate(lines) if 'id switches' in line)
     cells = [[cell.strip() for cell in line.split('|')][1:-1] for line in lines[start : start + 5]]
-    assert cells[0] == ['', 'covered', 'missed', 'smoothness', 'id switches', 'frames a second', 'parameters']
+    assert cells[0] == [
+        '',
+        'frame recall',
+        'missed frames',
+        'smoothness',
+        'id switches',
+        'frames a second',
+        'parameters',
+    ]
     assert cells[2] == ['perfect', '100.0 ± 0.0', '0.0 ± 0.0', '0.0 ± 0.0', '0 ± 0', '12.3', '1,000']
     assert cells[4] == ['nothing', '0.0 ± 0.0', '-', '-', '0 ± 0', '12.3', '1,002']
     rows = list(csv.DictReader(io.StringIO(format_csv(job, scores))))

@@ -124,7 +124,7 @@ def test_one_video_and_hundreds_of_classes(files, tmp_path, capsys):
         write_results(tmp_path / f'{name}.json', records)
     out = tmp_path / 'out'
     assert analyze('results', tmp_path / 'gt.json', tmp_path / 'a.json', '--out', out) == 0
-    assert 'no strips of frames: give the folder of the frames by --images' in capsys.readouterr().out
+    assert 'no film strips: give the folder of the frames by --images' in capsys.readouterr().out
     assert len(rows_of(out / 'classes.csv')) == 3
     out = tmp_path / 'compared'
     assert analyze('compare', tmp_path / 'gt.json', tmp_path / 'a.json', tmp_path / 'b.json', '--out', out) == 0

@@ -165,7 +165,7 @@ def test_the_page_runs(root, files, monkeypatch, capsys):
     monkeypatch.chdir(root)
     (root / 'results.json').write_text('[]')
     snippets = re.findall(r'```python\n(.*?)```', (REPO / 'docs' / 'inference.md').read_text(), re.DOTALL)
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     namespace: dict = {}
     for snippet in snippets:
         for name, path in files.items():

@@ -47,7 +47,7 @@ def test_memory_that_is_kept_for_the_backward_pass():
 
 @pytest.mark.parametrize('groups', [1, 2])
 def test_flops_of_convolutions(groups):
-    """A multiply-add is two, and a deformable convolution has 9 look-ups of 8 FLOPs for each channel and cell."""
+    """A multiply-add is two, and a deformable convolution has 9 lookups of 8 FLOPs for each channel and cell."""
     plain = nn.Conv2d(4, 6, 3, padding=1, groups=groups)
     deformable = DeformConv2dPack(4, 6, 3, padding=1, groups=groups)
     model = nn.ModuleList([plain, deformable]).to('meta')

@@ -47,11 +47,11 @@ def test_fit_by_name_and_shape():
     assert fit.absent == [('detector.d', (1, 2)), ('track_head.e', (3,))] and fit.dropped == [('c', ())]
     assert fit.report().splitlines() == [
         'kept: 1 weights',
-        'initialised anew, of another shape:',
+        'initialised from scratch, of another shape:',
         '  b: 4 in the file, 5 in the model',
-        'initialised anew, not in the file:',
+        'initialised from scratch, not in the file:',
         '  detector.d: 1x2',
-        'initialised anew, not of a detector: track_head, 1 weights',
+        'initialised from scratch, not of a detector: track_head, 1 weights',
         'dropped, not in the model:',
         '  c: scalar',
     ]

@@ -142,5 +142,5 @@ def test_two_processes_resume_with_their_own_random_states(root, tmp_path, caplo
     runner = cli.train(cli.train_parser().parse_args([files('alone'), '--resume', path]))
     log = next((tmp_path / 'alone').glob('*/*.log')).read_text()
     assert 'random states of 2 process(es), this training has 1.' in log
-    assert 'An epoch had 3 iterations' in log and 'epoch 2 goes on at iteration 1' in log
+    assert 'An epoch had 3 iterations' in log and 'epoch 2 continues at iteration 1' in log
     assert runner.iter == 10

@@ -139,7 +139,7 @@ def test_another_batch_size_goes_on_at_the_same_share_of_the_epoch(root, tmp_pat
     assert resumed.message_hub.get_info('iters_per_epoch') == 9
     logs = ''.join(path.read_text() for path in tmp_path.glob('*/*.log'))
     assert 'had 5 iterations when the checkpoint was saved and has 9 now' in logs
-    assert 'epoch 1 goes on at iteration 5' in logs
+    assert 'epoch 1 continues at iteration 5' in logs
 
 
 class RateHook(Hook):

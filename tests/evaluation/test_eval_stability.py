@@ -332,7 +332,7 @@ def test_table():
     gt = truth_of(track(ten, ten, ten), track(ten, ten, None))
     lines = evaluate_stability(gt, [result(track(ten, None, bar(0, 5)))]).table().splitlines()
     assert lines[0].startswith('Temporal stability') and '1 predictions scored 0.3 or more, 2 ground' in lines[0]
-    assert lines[1].split() == ['matched', 'covered', 'missed', 'smooth', 'switches', 'per', 'track']
+    assert lines[1].split() == 'track recall frame recall missed frames smoothness id switches per track'.split()
     # video IoU 15 of 30 pixels and 10 of 25: matched to the first, which is spanned for 3 frames, missed in one.
-    # Covered: frames 0 and 2 of the first, 0 of the second, of 5.
+    # Found: frames 0 and 2 of the first, 0 of the second, of 5.
     assert lines[2].split() == ['50.0', '60.0', '33.3', '-', '0', '0.000']

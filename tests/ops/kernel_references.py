@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def corners(image: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Bilinear look-up of ``image`` (C, H, W) at ``y``, ``x`` (any shape S): (C, *S); outside it is zero."""
+    """Bilinear lookup of ``image`` (C, H, W) at ``y``, ``x`` (any shape S): (C, *S); outside it is zero."""
     height, width = image.shape[1:]
     y0, x0 = y.floor(), x.floor()
     value = 0
@@ -48,7 +48,7 @@ def plain_deform_conv(x, offset, weight, mask=None, bias=None, stride=1, padding
 
 
 def plain_roi_align(x: Tensor, rois: Tensor, size: int, scale: float, samples: int, aligned: bool) -> Tensor:
-    """The mean of samples x samples bilinear look-ups per cell; points up to a pixel outside are moved inside."""
+    """The mean of samples x samples bilinear lookups per cell; points up to a pixel outside are moved inside."""
     height, width = x.shape[2:]
     pooled = []
     for roi in rois:

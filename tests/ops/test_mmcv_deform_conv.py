@@ -1,5 +1,5 @@
 """Deformable convolution v1 and v2 through mmcv's modules: against torchvision called directly (equal to the bit)
-and against a plain PyTorch form (four-corner look-ups)."""
+and against a plain PyTorch form (four-corner lookups)."""
 
 from __future__ import annotations
 

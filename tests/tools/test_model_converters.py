@@ -96,14 +96,14 @@ def test_torchvision_maskrcnn(tmp_path, capsys):
     heads = '  detector.roi_head'
     assert lines == [
         f'kept: {len(state) - 6} weights',
-        'initialised anew, of another shape:',
+        'initialised from scratch, of another shape:',
         f'{heads}.bbox_head.fc_cls.weight: 91x1024 in the file, 41x1024 in the model',
         f'{heads}.bbox_head.fc_cls.bias: 91 in the file, 41 in the model',
         f'{heads}.bbox_head.fc_reg.weight: 360x1024 in the file, 160x1024 in the model',
         f'{heads}.bbox_head.fc_reg.bias: 360 in the file, 160 in the model',
         f'{heads}.mask_head.conv_logits.weight: 90x256x1x1 in the file, 40x256x1x1 in the model',
         f'{heads}.mask_head.conv_logits.bias: 90 in the file, 40 in the model',
-        'initialised anew, not of a detector: track_head, 4 weights',
+        'initialised from scratch, not of a detector: track_head, 4 weights',
         f'wrote {tmp_path}/out.pth',
     ]
     with pytest.raises(SystemExit):

@@ -137,8 +137,8 @@ def test_two_processes_write_the_results_of_one(tmp_path, videos):
 def test_resume_goes_on_from_the_last_checkpoint(root, tmp_path, capsys):
     config = write_config(root, tmp_path)
     options = ['--cfg-options', 'train_cfg.max_epochs=1']
-    first = train(config, '--resume', *options)  # nothing to resume from: begins anew
-    assert first.iter == 5 and 'begins anew' in capsys.readouterr().out
+    first = train(config, '--resume', *options)  # nothing to resume from: starts from scratch
+    assert first.iter == 5 and 'starts from scratch' in capsys.readouterr().out
     last = find_last_checkpoint(tmp_path / 'work')
     assert last.name == 'iter_5.pth'
     second = train(config, '--resume')

@@ -20,13 +20,13 @@ STAGES = {
     'RPN': ('base_dense_head.py', 'predict'),
     'boxes': ('standard_roi_head.py', 'predict_bbox'),
     'RoI masks': ('frame_detector.py', 'predict_roi_masks'),
-    'code of the branch': ('mask_propagation_head.py', 'encode_features'),
+    'encoding of the branch': ('mask_propagation_head.py', 'encode_features'),
     'stride masks': ('masks.py', 'paste_soft_masks'),
     'final masks, pasted and encoded': ('masks.py', 'paste_binary_masks'),
     'of it RLE': ('masks.py', 'encode_mask'),
     'propagation': ('mask_propagation_head.py', 'propagate'),
     'of it offsets': ('mask_propagation_head.py', 'stream_offsets'),
-    'of it look-ups': ('propagation.py', 'propagate_values'),
+    'of it lookups': ('propagation.py', 'propagate_values'),
     'linking': ('clip_linker.py', 'link'),
 }
 # what makes a CPU wait for a GPU's results

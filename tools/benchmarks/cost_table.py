@@ -1,4 +1,4 @@
-"""What trainings cost: memory, seconds a step, hours on 8 and 64 GPUs, network; from counts, without a GPU.
+"""What trainings cost: memory, seconds per step, hours on 8 and 64 GPUs, network; from counts, without a GPU.
 
     python tools/benchmarks/cost_table.py [CONFIG.py ...] [--peaks 156 312] [--utilisation 0.1 0.4]
 
@@ -229,8 +229,8 @@ def row(step: TrainingStep, args: Namespace) -> dict[str, Any]:
 def tables(rows: list[dict[str, Any]], args: Namespace) -> list[str]:
     """The tables of cost and of the plan, with what stands behind their cells."""
     peaks = [f'{peak:g}' for peak in args.peaks]
-    cost_head = ['config', 'pairs a GPU', 'memory, GB', 'TFLOPs a step']
-    cost_head += [f'seconds a step, {peak} TFLOPS' for peak in peaks]
+    cost_head = ['config', 'samples per GPU', 'memory, GB', 'TFLOPs per step']
+    cost_head += [f'seconds per step, {peak} TFLOPS' for peak in peaks]
     cost_head += [f'hours, {n} GPUs, {peak} TFLOPS' for peak in peaks for n in args.gpus]
     cost, plan = [], []
     for r in rows:
@@ -240,14 +240,14 @@ def tables(rows: list[dict[str, Any]], args: Namespace) -> list[str]:
             *(between(r['hours'][f'{peak}, {n}']) for peak in peaks for n in args.gpus),
         ])  # yapf: disable # fmt: skip
         plan += [plan_row(r, kind, peaks) for kind in ('ddp', 'fsdp')]
-    plan_head = ['config', 'strategy', 'memory a GPU, GB', 'sent by a GPU a step, MB', 'seconds of network']
-    plan_head += [f'steps an hour, {peak} TFLOPS' for peak in peaks]
+    plan_head = ['config', 'strategy', 'memory per GPU, GB', 'sent per GPU and step, MB', 'seconds of network']
+    plan_head += [f'steps per hour, {peak} TFLOPS' for peak in peaks]
     plan_head += [f'network / computing, {peak} TFLOPS' for peak in peaks]
     source = args.annotations or 'assumed, all listed frames of the training set'
     low, high = args.utilisation
     return [
         f'c: counted; e: estimated for one {args.gpu} at {high:.0%} and at {low:.0%} of the peak named. '
-        f'{args.pairs} pairs an epoch ({source}), {args.objects} objects a frame, epochs of the config.',
+        f'{args.pairs} samples per epoch ({source}), {args.objects} objects per frame, epochs of the config.',
         '', *common.table(cost_head, cost), '',
         f'The same on {args.gpus[-1]} GPUs, nodes joined at {args.network:g} Gbit/s:',
         '', *common.table(plan_head, plan),

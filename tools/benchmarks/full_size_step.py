@@ -111,8 +111,16 @@ def tables(rows: list[dict], args: argparse.Namespace) -> list[str]:
             cells.append([f'`{row["config"]}`', wrapper, row['batch'], '{1}x{0}'.format(*row['mean'])])
             cells[-1] += [common.spread([1e3 * s for s in seconds])]
             cells[-1] += [f'{row["flops"] / median(seconds) / 1e12:.3g}', f'{gigabytes:.1f}']
-    head = ['config', 'optim wrapper', 'pairs', 'mean size', 'ms a step', 'TFLOPs a second', 'GB at the largest']
-    return [f'{args.objects} objects a frame:', '', *common.table(head, cells)]
+    head = [
+        'config',
+        'optim wrapper',
+        'samples',
+        'mean size',
+        'ms per step',
+        'TFLOPs per second',
+        'GB at the largest',
+    ]
+    return [f'{args.objects} objects per frame:', '', *common.table(head, cells)]
 
 
 def main() -> None:

@@ -6,7 +6,7 @@
    torchvision's deformable convolution of every instance's masked features (``literal``) against the fast form,
    whose time includes folding the kernels and the value maps, which a video needs once per frame only; and by how
    much memory grows at most. Fails if logits or gradients differ by more than 1e-5 of the largest.
-2. The whole branch of one frame at 640x384 (its code, offsets for 12 neighbours, look-ups of 8 instances, softmax)
+2. The whole branch of one frame at 640x384 (encoding, offsets for 12 neighbours, lookups of 8 instances, softmax)
    against one frame of Mask R-CNN ResNet-50-FPN with 8 injected detections, pasted and encoded; with MaskTrack
    R-CNN's 200 proposals, and with the paper's 1000.
 
@@ -67,7 +67,7 @@ def literal(features: Tensor, masks: Tensor, offsets: Tensor, weights: Tensor, p
 
 
 def fast(features: Tensor, masks: Tensor, offsets: Tensor, weights: Tensor, projection: Tensor) -> Tensor:
-    """(N, H, W) logits by look-ups."""
+    """(N, H, W) logits by lookups."""
     values = F.conv2d(features[None], fold_kernels(weights, projection))
     return propagate_values(values.unflatten(1, (1, -1))[0], masks, offsets, DILATIONS)[0, :, 0]
 
@@ -142,7 +142,7 @@ def look_up_lines(rows: list[dict], args: argparse.Namespace) -> list[str]:
             body.append([row['instances'], name, *cells, f'{row["difference"]:.0e}'])
     head = ['instances', 'pass', 'literal, ms', 'fast, ms', 'ratio', 'literal, MiB', 'fast, MiB']
     height, width = args.size
-    title = f'Look-ups of a target frame, {args.channels} channels, {height}x{width} cells; memory beside inputs:'
+    title = f'Lookups of a target frame, {args.channels} channels, {height}x{width} cells; memory beside inputs:'
     return [title, '', *table([*head, 'largest difference'], body)]
 
 
@@ -161,7 +161,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     result.add_argument(
         '--backward-up-to', type=int, default=8, metavar='N', help='instances; default: %(default)s'
     )
-    result.add_argument('--no-branch', action='store_true', help='the look-ups only')
+    result.add_argument('--no-branch', action='store_true', help='the lookups only')
     result.add_argument('--image', type=int, nargs=2, default=(384, 640), metavar=('H', 'W'), help='of the branch')
     result.add_argument('--compile', action='store_true', help='time torch.compile of the branch too')
     return result.parse_args(argv)

@@ -23,7 +23,7 @@ PROPOSALS = 1000  # the paper's; MaskTrack R-CNN has 200
 DETECTORS = {'detector': 'the detector', 'detector, 1000 proposals': "that with the paper's 1000 proposals"}
 TOLERANCE = 1e-5
 TF32_TOLERANCE = 5e-3  # of convolutions that add in another order
-PARTS = ('code', 'offsets', 'look-ups', 'softmax')
+PARTS = ('encoding', 'offsets', 'lookups', 'softmax')
 
 
 def frame_meta(height: int, width: int) -> dict:
@@ -87,9 +87,9 @@ class Branch:
             return head._normalize(head._segment(found, targets)) * targets.attention
 
         return {
-            'code': lambda: head.encode_features(self.feats),
+            'encoding': lambda: head.encode_features(self.feats),
             'offsets': lambda: head.stream_offsets(source, self._clip(source)),
-            'look-ups': lambda: self.look_ups(code, offsets),
+            'lookups': lambda: self.look_ups(code, offsets),
             'softmax': segment,
         }
 
@@ -114,12 +114,12 @@ class Branch:
         offsets = head.predict_offsets(code, targets)
         eager = {
             'offsets': offsets,
-            'look-ups': propagate_values(code.values[0], self.masks, offsets, head.dilations, head.kernel_size),
+            'lookups': propagate_values(code.values[0], self.masks, offsets, head.dilations, head.kernel_size),
         }
         predict, look_ups = torch.compile(head.predict_offsets), torch.compile(propagate_values)
         forms = {
             'offsets, compiled': lambda: predict(code, targets),
-            'look-ups, compiled': lambda: look_ups(
+            'lookups, compiled': lambda: look_ups(
                 code.values[0], self.masks, offsets, head.dilations, head.kernel_size
             ),
         }

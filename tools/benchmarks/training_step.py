@@ -166,7 +166,7 @@ def step_table(rows: Sequence[dict]) -> list[str]:
             ratios = [common.spread(row['ratios']), '' if share is None else f'{share:.2f}']
         name = row['name'] if row['base'] == PEER else f'MaskProp, {row["name"]}'
         cells.append([name, common.spread(row['seconds']), ratios[0], common.mebibytes(row['mib']), ratios[1]])
-    head = ['step', 's per pair', 'ratio', 'memory, MiB', 'ratio']
+    head = ['step', 's per sample', 'ratio', 'memory, MiB', 'ratio']
     lines = common.table(head, cells)
     for row in rows:
         lines += ['', f'The first step, which compiles: {row["first_s"]:.0f} s.'] if 'first_s' in row else []
@@ -220,9 +220,16 @@ def curve_table(rows: Sequence[dict]) -> list[str]:
         losses = [f'{row[name]:.3f}' for name in ('fp32', 'bf16', 'nudged')]
         apart = [f'{row[f"{name}_apart"]:.1%}' for name in ('bf16', 'nudged')]
         cells.append([f'{row["first"]} to {row["last"]}', *losses, *apart])
-    head = ['steps', 'fp32', 'bf16', 'fp32, first weights nudged', 'bf16 apart', 'nudged apart']
+    head = [
+        'steps',
+        'fp32',
+        'bf16',
+        'fp32, initial weights perturbed',
+        'bf16: difference',
+        'perturbed: difference',
+    ]
     worst = {name: max(row[f'{name}_apart'] for row in rows) for name in ('bf16', 'nudged')}
-    text = f'Largest relative difference to fp32: bf16 {worst["bf16"]:.1%}, nudged {worst["nudged"]:.1%}.'
+    text = f'Largest relative difference to fp32: bf16 {worst["bf16"]:.1%}, perturbed {worst["nudged"]:.1%}.'
     return [*common.table(head, cells), '', text]
 
 

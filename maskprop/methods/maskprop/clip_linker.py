@@ -21,15 +21,15 @@ class ClipLinker:
 
     Args:
         threshold: an id is taken if its score q is above this; the paper gives no number.
-        unique: two tracks of one frame never share an id (not the letter): pairs in order of descending q, the
+        unique: two tracks of one frame never share an id (not in the paper): pairs in order of descending q, the
             loser takes its best remaining id above the threshold, else a new one.
         skip_empty: leave frames in which both masks are empty out of the mean of Eq. 4, instead of counting
-            them as 0 (the letter).
-        recent: q of an id is the mean over its latest this many tracks only; ``None`` (the letter): over all that
+            them as 0 (as in the paper).
+        recent: q of an id is the mean over its latest this many tracks only; ``None`` (the paper): over all that
             overlap. Under fast motion the mean over all favours a newly made id, which has only near tracks, over
             the established one, whose far tracks match badly, and objects fall to pieces
             (``docs/methods/maskprop.md``).
-        same_category: a track takes an id only if the id's latest track has its category (not the letter, which
+        same_category: a track takes an id only if the id's latest track has its category (not in the paper, which
             is blind to categories).
         empty_below: a mask is empty for ``skip_empty`` if its area is below this many cells.
 

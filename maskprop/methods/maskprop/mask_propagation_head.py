@@ -41,9 +41,9 @@ class MaskPropagationHead(BaseModule):
         dilations: one deformable kernel each, results summed.
         feat_level: index of the FPN level used; 1 is the paper's second largest resolution.
         stride: stride of that level in pixels.
-        normalizer: ``'instances'`` (the letter): softmax over the instances. ``'instances+background'``: one more
+        normalizer: ``'instances'`` (the paper): softmax over the instances. ``'instances+background'``: one more
             logit fixed at 0, so that a single instance is segmented too. ``'sigmoid'``: each instance alone.
-        match_channels: ``None`` (the letter) adds the target frame's features to the propagated ones before the
+        match_channels: ``None`` (the paper) adds the target frame's features to the propagated ones before the
             1x1 convolution. r: both are first projected to r channels, added and rectified, so that they match.
         mask_channel: also propagate the mask itself, as one more feature that is 1 everywhere. Not in the paper:
             without it a propagated mask is only as even as the features are.
@@ -51,7 +51,7 @@ class MaskPropagationHead(BaseModule):
             this value; 0 leaves the random initialisation.
         loss: config of the loss between propagated masks and targets.
         absent_weight: weight of a penalty on the mean probability where an instance is absent from the other
-            frame; the letter's constant 1 has no gradient.
+            frame; the paper's constant 1 has no gradient.
         mask_source: which instance masks training propagates: ``'predicted'`` by the mask head at the
             ground-truth boxes, as imperfect as at test, or ``'ground_truth'``.
         detach_masks: no gradient from the branch into the mask head.

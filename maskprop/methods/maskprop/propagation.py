@@ -17,7 +17,7 @@ from torchvision.ops import deform_conv2d
 def propagate_features(
     features: Tensor, masks: Tensor, offsets: Tensor, weights: Tensor, dilations: Sequence[int]
 ) -> Tensor:
-    """The letter of the paper: deformable convolution over every instance's masked features.
+    """As the paper writes it: deformable convolution over every instance's masked features.
 
     Slow; kept as the reference that the fast form is tested against, and to draw propagated features (Figure 5).
 
@@ -64,7 +64,7 @@ def fold_kernels(weights: Tensor, projection: Tensor) -> Tensor:
 def propagate_values(
     values: Tensor, masks: Tensor, offsets: Tensor, dilations: Sequence[int], kernel_size: int = 3
 ) -> Tensor:
-    """The same function as :func:`propagate_features` and a 1x1 projection, K bilinear look-ups per instance.
+    """The same function as :func:`propagate_features` and a 1x1 projection, K bilinear lookups per instance.
 
     ``out[s, i, r, p] = sum_k sample(masks[i] * values[r, k], p + tap_k + offsets[s, k, :, p])``: the projection
     commutes with the deformable convolution, so only R numbers per tap are looked up instead of C features.

@@ -102,7 +102,7 @@ class SpatiotemporalSampler(BaseModule):
         num_layers: deformable layers, with the one that samples.
         channels: outputs of each of them but the last, which has C.
         bottleneck: channels to which a 1x1 convolution brings each frame's features before they are concatenated;
-            ``None`` (the letter): none. The first layer costs 18 ``bottleneck`` ``channels`` multiply-adds a cell.
+            ``None`` (the paper): none. The first layer costs 18 ``bottleneck`` ``channels`` multiply-adds a cell.
         embed_channels: outputs of the three layers of S.
         window: at test, support frames are those from t - window to t + window, as far as they exist.
         num_support: in training, the support frames of a frame beside itself; half of them before it.

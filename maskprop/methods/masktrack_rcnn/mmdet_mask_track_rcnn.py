@@ -1,4 +1,4 @@
-"""mmdet's own MaskTrack R-CNN with its training mended: what this project's is compared with."""
+"""mmdet's own MaskTrack R-CNN with its training fixed: what this project's is compared with."""
 
 from __future__ import annotations
 

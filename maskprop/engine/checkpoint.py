@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from maskprop.engine.model_files import is_published, local_checkpoint
 from maskprop.engine.published import read_published
 from maskprop.zoo import download
 
-MapLocation = str | torch.device | Callable | None
+MapLocation: TypeAlias = 'str | torch.device | Callable | None'
 
 _DTYPES = 'bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64'.split()
 

@@ -126,8 +126,9 @@ def merge_options(cfg: Config, options: dict | None) -> None:
         ConfigError: a key's first part is neither in the config nor known otherwise, so that it would change
             nothing; or the option doesn't fit what the config has there.
     """
+    options = options or {}
     known = OPTIONAL_KEYS | set(cfg)
-    for key in options or {}:
+    for key in options:
         first = str(key).split('.')[0]
         if first not in known:
             close = get_close_matches(first, known, 1)
@@ -141,14 +142,14 @@ def merge_options(cfg: Config, options: dict | None) -> None:
                 file=sys.stderr,
             )
     try:
-        for key, value in (options or {}).items():
+        for key, value in options.items():
             if isinstance(_value_at(cfg, key), str) and (how := explain_list(options, key, value)):
                 raise ConfigError(f'--cfg-options {key}: {how}')
-        cfg.merge_from_dict(options or {})
+        cfg.merge_from_dict(options)
     except ConfigError:
         raise
     except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        keys = [key for key in options if not _merges(cfg, key, options[key])] or options
+        keys = [key for key in options if not _merges(cfg, key, options[key])] or list(options)
         raise ConfigError(f'--cfg-options {" ".join(keys)}: does not fit the config: {error}') from error
 
 
@@ -324,7 +325,7 @@ def _resume(cfg: Config, resume: bool | str | Path) -> None:
             print(f'--resume: no checkpoint in {cfg.work_dir} yet, training begins anew')
             return
         resume = str(found)
-    elif not Path(resume).is_file():
+    elif not Path(str(resume)).is_file():
         raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
     cfg.load_from, cfg.resume = str(resume), True
 

@@ -17,6 +17,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
 from maskprop.engine.cfg_options import explain_list
+from maskprop.engine.deprecation import telling_of_old_configs
 from maskprop.engine.errors import CheckpointError, ConfigError
 from maskprop.engine.foreign_config import check_foreign_config
 from maskprop.engine.model_files import find_config_file, is_whole_model, local_checkpoint
@@ -91,7 +92,8 @@ def read_config_file(config: str | Path) -> Config:
 def _read_config(config: str) -> Config:
     """Of a config file, of a model of the index, or of published weights."""
     if find_model(config) or not is_whole_model(config):
-        cfg = Config.fromfile(str(find_config_file(config)))
+        with telling_of_old_configs():
+            cfg = Config.fromfile(str(find_config_file(config)))
         _drop_own_scope(cfg._cfg_dict)
         return cfg
     file = local_checkpoint(config)

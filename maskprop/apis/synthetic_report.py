@@ -11,6 +11,7 @@ fields `blur` and `visibility` that the generator adds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ COPY_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3)
 GAPS = ((1, 3), (4, 6), (7, 10))
 
 
-def describe_set(gt: dict, strides: tuple[int, ...] = (1, 3), motion_videos: int = 40) -> dict:
+def describe_set(gt: dict, strides: Sequence[int] = (1, 3), motion_videos: int = 40) -> dict:
     """Everything the report prints.
 
     Args:

@@ -7,20 +7,29 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip
 INSTALLED := $(VENV)/.maskprop-installed
 RUFF := $(shell sed -n "s/.*'\(ruff==[^']*\)'.*/\1/p" pyproject.toml)
+MYPY := $(shell sed -n "s/.*'\(mypy==[^']*\)'.*/\1/p" pyproject.toml)
 
-.PHONY: help setup demo test bench doctor lint format clean
+.PHONY: help setup demo test test-slow test-all bench doctor lint format types clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make setup    install everything into the virtual environment $(VENV)'
 	@echo 'make demo     train and test on synthetic video, from nothing to a video AP table and an mp4'
-	@echo 'make test     run the tests; some of them with make test TESTS=tests/ops'
+	@echo 'make test     run the fast tests, about 3 minutes on two cores; some of them with make test TESTS=tests/ops'
+	@echo 'make test-all run all tests, the fast ones first; make test-slow runs the others'
 	@echo 'make bench    measure speed and memory against named peers, and write the tables of docs/benchmarks.md and scaling.md'
 	@echo 'make doctor   print versions, devices and kernels, and how to fix what is wrong'
 	@echo 'make lint     check style (ruff), without changing files; make format changes them'
+	@echo 'make types    check types (mypy)'
 	@echo 'make clean    delete caches and build files; leaves $(VENV), data and work_dirs'
 	@echo
 	@echo 'Another Python: make setup PYTHON=python3.12. Another environment: make setup VENV=path.'
+
+# environments of uv and some of conda are without pip
+define need_pip
+@$(PIP) --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null 2>&1 || { \
+  echo 'The environment $(VENV) has no pip. Delete the folder $(VENV) and run make setup again.'; exit 1; }
+endef
 
 setup: $(INSTALLED)
 	@echo 'The environment $(VENV) is ready. Use it with: source $(VENV)/bin/activate'
@@ -37,8 +46,7 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): requirements.txt setup.py pyproject.toml | $(PY)
-	@$(PIP) --version >/dev/null 2>&1 || { \
-	  echo 'The environment $(VENV) has no pip. Delete the folder $(VENV) and run make setup again.'; exit 1; }
+	$(need_pip)
 	@echo 'Installing the requirements into $(VENV). The first time, PyTorch makes this several GB and some minutes.'
 	$(PIP) install -r requirements.txt
 	@echo 'Installing maskprop itself, in place: changes to its files take effect at once.'
@@ -59,12 +67,25 @@ define get_trackeval
   echo '$(TRACKEVAL) could not be installed: the comparisons with it are left out.'
 endef
 
+# what the tests need, then those that a marker picks
+define run_tests
+@$(PY) -c 'import huggingface_hub, hypothesis, pytest, xdist' 2>/dev/null || { \
+  echo 'Installing what the tests need.'; $(PIP) install 'huggingface_hub>=0.25' 'hypothesis>=6' 'pytest>=8' 'pytest-xdist>=3'; }
+$(get_trackeval)
+@echo 'Running the $(1) tests, on as many cores as memory allows.'
+$(PY) -m pytest -q -n auto --dist loadgroup -m '$(2)' $(TESTS) || { \
+  code=$$?; [ $$code -eq 5 ] || exit $$code; echo 'None of these tests is $(1); make test-all runs both kinds.'; }
+endef
+
 test: setup
-	@$(PY) -c 'import huggingface_hub, hypothesis, pytest, xdist' 2>/dev/null || { \
-	  echo 'Installing what the tests need.'; $(PIP) install 'huggingface_hub>=0.25' 'hypothesis>=6' 'pytest>=8' 'pytest-xdist>=3'; }
-	$(get_trackeval)
-	@echo 'Running the tests, on as many cores as memory allows.'
-	$(PY) -m pytest -q -n auto --dist loadgroup $(TESTS)
+	$(call run_tests,fast,not slow)
+
+test-slow: setup
+	$(call run_tests,slow,slow)
+
+test-all:
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-slow
 
 # a benchmark, its further arguments, the page that its tables go to
 define run_benchmark
@@ -95,12 +116,20 @@ doctor:
 	@$(if $(wildcard $(PY)),$(PY),$(PYTHON)) tools/doctor.py
 
 lint: | $(PY)
+	$(need_pip)
 	@$(PIP) install --quiet '$(RUFF)'
 	@echo 'Checking style with $(RUFF); make format fixes what it can.'
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
+types: | $(PY)
+	$(need_pip)
+	@$(PIP) install --quiet '$(MYPY)'
+	@echo 'Checking types with $(MYPY).'
+	$(PY) -m mypy
+
 format: | $(PY)
+	$(need_pip)
 	@$(PIP) install --quiet '$(RUFF)'
 	@echo 'Formatting with $(RUFF).'
 	$(PY) -m ruff check --fix .
@@ -108,5 +137,5 @@ format: | $(PY)
 
 clean:
 	@echo 'Deleting caches and build files; $(VENV), data and work_dirs stay.'
-	rm -rf build dist maskprop.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist maskprop.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find maskprop tests tools configs -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -155,7 +155,7 @@ class _Planner:
         self.table(tests)
         return list(self._jobs.values())
 
-    def add(self, level: str, name: str, settings: dict, needs: Sequence[Job], **more: Any) -> Job:
+    def add(self, level: str, name: str, settings: dict, needs: Sequence[Job | None], **more: Any) -> Job:
         details = {'name': name, 'study': self.study, **more.pop('details', {})}
         job = Job(level, self.out / name, settings, [n for n in needs if n], details, **more)
         return self._jobs.setdefault(job.folder, job)
@@ -366,7 +366,7 @@ def same_model(rows: Sequence[Row]) -> list[list[Row]]:
 
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        model = [row.config, row.train and asdict(row.train), row.options]
+        model: list[Any] = [row.config, row.train and asdict(row.train), row.options]
         model += [row.ground_truth, row.epoch, row.masks_epoch]
         groups.setdefault(settings_key(model), []).append(row)
     return list(groups.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -38,9 +39,9 @@ def _statistics(scores: list[RowScores], metric: str) -> tuple[np.ndarray, np.nd
     return np.array([mean for mean, _ in pairs]), np.array([spread or 0.0 for _, spread in pairs])
 
 
-def _draw_line(axes, study: Study, scores: list[RowScores]) -> None:
-    scores = sorted((s for s in scores if s.row.x is not None), key=lambda s: s.row.x)
-    x = [s.row.x for s in scores]
+def _draw_line(axes: Any, study: Study, scores: list[RowScores]) -> None:
+    placed = sorted(((s.row.x, s) for s in scores if s.row.x is not None), key=lambda pair: pair[0])
+    x, scores = [place for place, _ in placed], [s for _, s in placed]
     for metric in PLOTTED:
         mean, spread = _statistics(scores, metric)
         (line,) = axes.plot(x, mean, marker='o', label=metric)
@@ -50,7 +51,7 @@ def _draw_line(axes, study: Study, scores: list[RowScores]) -> None:
     axes.set_xticks(x)
 
 
-def _draw_bars(axes, study: Study, scores: list[RowScores]) -> None:
+def _draw_bars(axes: Any, study: Study, scores: list[RowScores]) -> None:
     places = np.arange(len(scores))[::-1]
     for offset, metric in zip((0.2, -0.2), PLOTTED, strict=True):
         mean, spread = _statistics(scores, metric)

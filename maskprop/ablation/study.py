@@ -160,7 +160,7 @@ def _read_row(content: dict, where: str) -> Row:
     if training and training.config is None:
         training = replace(training, config=content.get('config'))
     row = Row(train=training, **content)
-    for config in (*row.nets.values(), *[row.config] * bool(row.config)):
+    for config in (*row.nets.values(), *([row.config] if row.config else [])):
         find_config_file(config)
     if training and (row.epoch is not None or row.masks_epoch is not None):
         raise ConfigError(f'{where}: epoch and masks_epoch are of the detector: set train=None with them')
@@ -180,7 +180,7 @@ def _read_training(content: dict, where: str) -> Training:
     training = Training(**content)
     if training.start not in STARTS:
         raise ConfigError(f'{where}.start={training.start!r}: expected one of {STARTS}')
-    for config in (*training.nets.values(), *[training.config] * bool(training.config)):
+    for config in (*training.nets.values(), *([training.config] if training.config else [])):
         find_config_file(config)
     return training
 

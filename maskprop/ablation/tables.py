@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import dataclass, field, fields
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from maskprop.ablation.jobs import LEVELS, Job
 from maskprop.ablation.study import Row, slug
 from maskprop.ablation.timings import format_seconds
 from maskprop.evaluation import Scores, load_ground_truth, paired_bootstrap, read_results, score_results
+from maskprop.evaluation.scoring import video_ap_of
 from maskprop.utils.files import replace_when_done
 
 METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
@@ -75,8 +77,8 @@ def score_study(job: Job) -> list[RowScores]:
             if row.name != first and study.bootstraps:
                 # with the config's own data the videos of all seeds are the same, and so are the resamples
                 draw = study.seeds[0] if study.synthetic is None else seed
-                others = results[first][-1].video_ap
-                paired = paired_bootstrap(truth, scores.video_ap, others, study.bootstraps, draw)
+                one, other = video_ap_of(scores), video_ap_of(results[first][-1])
+                paired = paired_bootstrap(truth, one, other, study.bootstraps, draw)
                 gains[row.name].append((paired.observed, paired.differences))
     rows = [_row_scores(row, results[row.name], gains[row.name]) for row in study.rows]
     if study.costs:
@@ -87,15 +89,16 @@ def score_study(job: Job) -> list[RowScores]:
 
 
 def _row_scores(row: Row, results: list[Scores], gains: list[tuple[float, np.ndarray]]) -> RowScores:
-    scores = RowScores(row, {metric: [result.video_ap[metric] for result in results] for metric in METRICS})
-    if results[0].stability is not None:
-        numbers = [result.stability.to_dict() for result in results]
+    scores = RowScores(row, {metric: [video_ap_of(result)[metric] for result in results] for metric in METRICS})
+    numbers = [result.stability.to_dict() for result in results if result.stability is not None]
+    if numbers:
         scores.stability = {key: [of_seed[key] for of_seed in numbers] for key in STABILITY}
     if gains:
         # videos are resampled in the set of each seed; a resample of all sets has the mean of their gains
         differences = np.mean([resamples for _, resamples in gains], axis=0)
         scores.gain = fmean(observed for observed, _ in gains)
-        scores.interval = tuple(float(v) for v in np.percentile(differences, [2.5, 97.5]))
+        low, high = np.percentile(differences, [2.5, 97.5])
+        scores.interval = (float(low), float(high))
         scores.share_positive = float((differences > 0).mean())
     return scores
 
@@ -154,7 +157,7 @@ def _cell(values: list[float], decimals: int = 1) -> str:
 
 
 def _gain(row: RowScores) -> str:
-    if row.gain is None:
+    if row.gain is None or row.interval is None:
         return ''
     low, high = (100 * value for value in row.interval)
     return f'{100 * row.gain:+.1f} ({low:+.1f} to {high:+.1f})'
@@ -218,7 +221,7 @@ def format_csv(job: Job, scores: list[RowScores]) -> str:
             for part in (row.variant, {**(row.train.options if row.train else {}), **row.options})
         ]
         for index, seed in enumerate(study.seeds):
-            values = [scored.metrics[m][index] for m in METRICS]
+            values: list[Any] = [scored.metrics[m][index] for m in METRICS]
             values += paper + [scored.stability[key][index] for key in of_stability]
             values += [getattr(scored.cost, key) for key in of_cost]
             writer.writerow([study.name, row.name, '' if row.x is None else row.x, seed, *values, *keys])

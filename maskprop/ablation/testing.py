@@ -27,7 +27,8 @@ def test(job: Job) -> None:
     details = job.details
     stride = details['frame_stride']
     if 'detections_from' in details:
-        write_detections(job.folder / DETECTIONS, *details['detections_from'], stride)
+        cfg, checkpoint = details['detections_from']
+        write_detections(job.folder / DETECTIONS, cfg, checkpoint, stride)
     model, dataset = load_test(job)
     found = run_variants(
         model,

@@ -85,7 +85,7 @@ def file_pictures(path: str | Path, images: str | Path | None, number: int, seed
             raise AnnotationError(
                 f'{missing}: no such frame; give the folder that file_names of {path} start from by --images'
             )
-        own = [annotation for annotation in data['annotations'] if annotation['video_id'] == video['id']]
+        own = [annotation for annotation in data['annotations'] or () if annotation['video_id'] == video['id']]
         tracks = tracks_from_annotations(own, names)
         caption = _caption(video['id'], files[0].parent.name, len(files), tracks)
         yield f'video_{video["id"]}', caption, draw_strip(files, {'annotations': tracks})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from maskprop.analysis.results import DEFAULTS, AnalysisOptions, draw_strips, lo
 from maskprop.evaluation.bootstrap import resamples
 from maskprop.evaluation.ground_truth import GroundTruth
 from maskprop.evaluation.results_io import read_results
-from maskprop.evaluation.scoring import Scores, score_results
+from maskprop.evaluation.scoring import Scores, score_results, video_ap_of
 from maskprop.evaluation.stability_result import StabilityResult
 from maskprop.evaluation.validation import EvalInputError
 from maskprop.evaluation.video_ap import METRIC_NAMES, VideoAPResult, summarize
@@ -85,10 +86,11 @@ class _Resampled:
     """The numbers of one set of results for any choice of videos; matching is done once."""
 
     def __init__(self, truth: GroundTruth, scores: Scores) -> None:
-        matches = scores.video_ap.matches
+        matches = video_ap_of(scores).matches
+        assert scores.stability is not None  # of the default metrics
         counted = [(k, of) for k, of in zip(truth.categories, matches, strict=True) if of.num_gts[0].any()]
         self.truth = replace(truth, categories={k: truth.categories[k] for k, _ in counted})
-        self.matches, self.scores = [of for _, of in counted], scores
+        self.matches, self.stability = [of for _, of in counted], scores.stability
         self.tracks = defaultdict(list)
         for track in scores.stability.tracks:
             self.tracks[truth.video_index[track.video_id]].append(track)
@@ -96,7 +98,7 @@ class _Resampled:
     def numbers(self, copies: np.ndarray) -> dict[str, float]:
         """{name: number}, nan where there is nothing to count."""
         result = summarize(self.truth, self.matches, copies=copies)
-        own = self.scores.stability
+        own = self.stability
         tracks = [t for v in np.flatnonzero(copies).tolist() for t in self.tracks[v] for _ in range(copies[v])]
         stability = StabilityResult(tracks, own.min_score, own.num_predictions).to_dict()
         numbers = {name: _nan_below_0(result[name]) for name in METRIC_NAMES}
@@ -134,12 +136,14 @@ def report_comparison(
         score_results(truth, records, min_score=options.min_score, results_name=str(path))
         for records, path in zip(results, (a, b), strict=True)
     ]
-    found, out = compare_scores(truth, *sides, n, seed), Path(out)
+    found, out = compare_scores(truth, sides[0], sides[1], n, seed), Path(out)
     titles = _titles(a, b)
     report = Report(f'{titles[1]} against {titles[0]} on {Path(set_file).name}')
     report.text(f'A is {a}, B is {b}. Positive differences: B has the larger number.')
     _add_differences(report, found, out, n if len(truth.videos) > 1 else 0)
-    _add_videos(report, truth, names, [side.video_ap for side in sides], out, options, set_file, (a, b), titles)
+    _add_videos(
+        report, truth, names, [video_ap_of(side) for side in sides], out, options, set_file, (a, b), titles
+    )
     path = out / 'report.html'
     report.write(path)
     return path, found
@@ -199,7 +203,7 @@ def _add_videos(
     files: tuple[str | Path, str | Path],
     titles: tuple[str, str],
 ) -> None:
-    rows = []
+    rows: list[list[Any]] = []
     for index, video in enumerate(truth.videos):
         first, second = (video_aps(result, index)[0] for result in results)
         if first >= 0:

@@ -27,10 +27,9 @@ from maskprop.evaluation.detections import VideoDetections, read_detections
 from maskprop.evaluation.ground_truth import GroundTruth, load_annotations, parse_ground_truth
 from maskprop.evaluation.matching import match_all
 from maskprop.evaluation.results_io import read_results
-from maskprop.evaluation.scoring import Scores
-from maskprop.evaluation.stability import measure_stability
+from maskprop.evaluation.stability import StabilityResult, measure_stability
 from maskprop.evaluation.validation import fail
-from maskprop.evaluation.video_ap import METRIC_NAMES, RECALL_THRESHOLDS, summarize
+from maskprop.evaluation.video_ap import METRIC_NAMES, RECALL_THRESHOLDS, VideoAPResult, summarize
 
 PR_IOUS = (0.5, 0.75)
 SHORT = ('cls', 'loc', 'both', 'dup', 'bkg', 'id', 'miss')  # headers of ``KINDS``
@@ -62,7 +61,8 @@ class Analysis:
 
     truth: GroundTruth
     names: dict[int, str]
-    scores: Scores
+    video_ap: VideoAPResult
+    stability: StabilityResult
     detections: list[VideoDetections]
     matches: list[VideoMatches]
     errors: list[VideoErrors]
@@ -100,7 +100,7 @@ def analyse(set_file: str | Path, results: str | Path, options: AnalysisOptions)
     errors = find_errors(truth, detections, matches)
     aps = {index: video_aps(result, index) for index in range(len(truth.videos))}
     summary = summarize_errors(truth, errors)
-    return Analysis(truth, names, Scores(result, stability), detections, matches, errors, summary, aps)
+    return Analysis(truth, names, result, stability, detections, matches, errors, summary, aps)
 
 
 def report_results(
@@ -132,8 +132,8 @@ def report_results(
 
 def _add_numbers(report: Report, found: Analysis) -> None:
     report.heading('Numbers')
-    report.table(METRIC_NAMES, [[percent(found.scores.video_ap[name]) for name in METRIC_NAMES]])
-    stability = found.scores.stability
+    report.table(METRIC_NAMES, [[percent(found.video_ap[name]) for name in METRIC_NAMES]])
+    stability = found.stability
     report.table(
         ['tracks', 'track recall', 'frame recall', 'missed frames', 'id switches', 'switches per track'],
         [
@@ -155,7 +155,7 @@ def _add_numbers(report: Report, found: Analysis) -> None:
 
 def _add_errors(report: Report, found: Analysis, out: Path) -> None:
     summary = found.summary
-    rows = [[kind, summary.counts[kind], summary.gains[kind]] for kind in KINDS]
+    rows = [(kind, summary.counts[kind], summary.gains[kind]) for kind in KINDS]
     write_csv(out / 'errors.csv', ['kind', 'count', 'AP50_gain'], rows)
     report.heading('Errors by kind')
     report.table(
@@ -174,7 +174,7 @@ def _add_errors(report: Report, found: Analysis, out: Path) -> None:
 def _add_classes(report: Report, found: Analysis, out: Path, options: AnalysisOptions) -> None:
     tallies = tally_classes(found.matches, options.min_score)
     nothing = dict.fromkeys(KINDS, 0)
-    rows = [
+    rows: list[list[Any]] = [
         [
             found.truth.categories[category],
             category,
@@ -182,7 +182,7 @@ def _add_classes(report: Report, found: Analysis, out: Path, options: AnalysisOp
             tally.true,
             tally.false,
             tally.missed,
-            found.scores.video_ap.per_category[category],
+            found.video_ap.per_category[category],
             *found.summary.by_category.get(category, nothing).values(),
         ]
         for category, tally in tallies.items()
@@ -218,7 +218,7 @@ def _largest(names: list[str], table: np.ndarray) -> tuple[list[str], np.ndarray
 
 
 def _add_curves(report: Report, found: Analysis, out: Path) -> None:
-    result = found.scores.video_ap
+    result = found.video_ap
     ids = list(result.category_names)
     counted = [k for k in range(len(ids)) if result.per_category[ids[k]] >= 0]
     if not counted:
@@ -271,6 +271,7 @@ def draw_strips(
     """Write strips of frames with ground truth and results below each other: {video id: file}."""
     from maskprop.visualization.comparison import compare_videos  # imports torch, by mmcv
 
+    assert options.images is not None
     paths = compare_videos(
         set_file,
         options.images,
@@ -286,7 +287,7 @@ def draw_strips(
     return dict(zip(ids, paths, strict=True))
 
 
-def _video_row(found: Analysis, index: int, options: AnalysisOptions) -> list[object]:
+def _video_row(found: Analysis, index: int, options: AnalysisOptions) -> list[Any]:
     video, errors = found.truth.videos[index], found.errors[index]
     tally = tally_video(errors.matches, options.min_score)
     kinds = Counter([*errors.kind, *(kind for kind in errors.truth_kind if kind == 'missed')])

@@ -69,7 +69,7 @@ def _header(frame: Any, place: int, data: Any) -> str:
 
 def _tracks(frames: Sequence[Any], classes: Sequence[str], size: tuple[int, int]) -> list[Track]:
     """The objects of all frames; one a frame where they have no ids."""
-    found: dict[Any, Track] = {}
+    found: dict[Any, tuple[str, list[Any]]] = {}  # label, masks
     for t, frame in enumerate(frames):
         for ignored in (False, True):
             instances = frame.ignored_instances if ignored else frame.gt_instances
@@ -80,9 +80,9 @@ def _tracks(frames: Sequence[Any], classes: Sequence[str], size: tuple[int, int]
                 label = classes[int(instances.labels[n])] + (' (ignored)' if ignored else '')
                 key = (number, ignored)
                 if key not in found:
-                    found[key] = Track(0, label, [None] * len(frames))
-                found[key].segmentations[t] = mask
-    return [Track(place, track.label, track.segmentations) for place, track in enumerate(found.values(), 1)]
+                    found[key] = (label, [None] * len(frames))
+                found[key][1][t] = mask
+    return [Track(place, label, masks) for place, (label, masks) in enumerate(found.values(), 1)]
 
 
 def _masks(instances: Any, size: tuple[int, int]) -> list[np.ndarray]:

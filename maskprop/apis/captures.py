@@ -24,8 +24,9 @@ def camera_index(source: object) -> int | None:
     """The index of the camera that is meant: a whole number, or its digits where no file has that name."""
     if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
         return int(source)
-    is_number = isinstance(source, str) and source.isascii() and source.isdecimal()
-    return int(source) if is_number and not Path(source).exists() else None
+    if not isinstance(source, str) or not (source.isascii() and source.isdecimal()):
+        return None
+    return None if Path(source).exists() else int(source)
 
 
 def is_address(source: object) -> bool:

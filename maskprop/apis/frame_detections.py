@@ -35,6 +35,7 @@ def detect_frames(
         images = dataset.get_data_info(video)['images']
         for index, view in load_views(model, dataset, video, range(len(images))):
             place = listed.find(images[index]['video_id'], images[index]['file_name'])
+            assert place is not None  # it is from this file
             found = frame_detections(model, view, refined)
             for record in found:
                 record['category_id'] = int(category_ids[record['category_id']])

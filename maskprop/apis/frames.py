@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -71,9 +72,9 @@ def open_frames(
         return replace(source, read_image=read_image or source.read_image)
     index = camera_index(source)
     if index is not None or is_address(source):
-        return _from_capture(source if index is None else index, frame_stride)
+        return _from_capture(cast('str | Path', source) if index is None else index, frame_stride)
     if not isinstance(source, (str, Path)):
-        return _from_arrays(source, frame_stride)
+        return _from_arrays(cast('Iterable[np.ndarray]', source), frame_stride)
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(f'{path}: no such video file or folder of images')

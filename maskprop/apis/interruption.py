@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar('T')
 
@@ -18,7 +18,7 @@ class StopOnInterrupt:
 
     def __init__(self) -> None:
         self.stopped = False
-        self._before: dict[signal.Signals, object] = {}
+        self._before: dict[signal.Signals, Any] = {}
 
     def until_stopped(self, items: Iterable[T]) -> Iterator[T]:
         """Yields the items until then."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import torch
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
@@ -72,7 +73,7 @@ class LiveMemory(TorchDispatchMode):
         self.live = self.peak = 0
         self._known = {tensor.untyped_storage()._cdata for tensor in known}
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
@@ -97,12 +98,12 @@ class _ShapeOfDeformConv(torch.autograd.Function):
     """A deformable convolution's result by shape, keeping what its backward pass would need."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, offset, weight)
         return x.new_empty(len(x), len(weight), *offset.shape[2:])
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> NoReturn:
         raise RuntimeError('costs are counted by the forward pass alone: shapes have no gradients')
 
 
@@ -121,14 +122,16 @@ class _Counter:
     def _roi_features(extractor: BaseRoIExtractor) -> Callable:
         size = extractor.roi_layers[0].output_size
 
-        def forward(feats, rois, roi_scale_factor=None):
+        def forward(feats: Any, rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
             return feats[0].new_empty(len(rois), extractor.out_channels, *size)
 
         return forward
 
     def _deform_conv(self, module: nn.Module) -> Callable:
-        def forward(x, offset=None, mask=None):
-            offset = module.conv_offset(x) if hasattr(module, 'conv_offset') else offset
+        def forward(x: Tensor, offset: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+            if hasattr(module, 'conv_offset'):
+                offset = module.conv_offset(x)
+            assert offset is not None
             result = _ShapeOfDeformConv.apply(x, offset, module.weight)
             taps, places = module.weight[0, 0].numel(), len(x) * offset.shape[-2:].numel()
             sums = 2 * module.weight.numel() * places
@@ -137,7 +140,7 @@ class _Counter:
 
         return forward
 
-    def count(self, function: Callable, *args, **kwargs) -> tuple:
+    def count(self, function: Callable, *args: Any, **kwargs: Any) -> tuple:
         """The result of ``function(*args, **kwargs)`` and its FLOPs."""
         before = self.deform_flops
         with FlopCounterMode(display=False) as counter:
@@ -195,7 +198,7 @@ def _count_frame(model: VideoMaskRCNN, image: Tensor, instances: int, counter: _
     detector = model.detector
     flops: dict[str, int] = {}
 
-    def run(part: str, function: Callable, *args, **kwargs):
+    def run(part: str, function: Callable, *args: Any, **kwargs: Any) -> Any:
         result, count = counter.count(function, *args, **kwargs)
         flops[part] = flops.get(part, 0) + count
         return result
@@ -213,7 +216,7 @@ def _count_frame(model: VideoMaskRCNN, image: Tensor, instances: int, counter: _
         run('mask heads', predict_roi_masks, detector, feats, [boxes], [labels], semantic)
     else:  # one stage
         run('dense head', detector.bbox_head, feats)
-    heads = model.heads
+    heads: dict[str, Any] = model.heads
     if 'propagation_head' in heads:
         if hasattr(model.propagation_head, 'frame_products'):
             run('propagation', model.propagation_head.frame_products, image, feats, instances)

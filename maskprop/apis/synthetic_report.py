@@ -11,13 +11,15 @@ fields `blur` and `visibility` that the generator adds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
+from typing import Any, cast
 
 import numpy as np
 from pycocotools import mask as mask_api
 
 from maskprop.datasets.synthetic import oracles
-from maskprop.datasets.ytvis_json import subsample_frames
+from maskprop.datasets.ytvis_json import GroundTruth, subsample_frames
 from maskprop.evaluation import evaluate_video_ap
 
 CROSSING_OVERLAP = 0.1
@@ -27,7 +29,7 @@ COPY_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3)
 GAPS = ((1, 3), (4, 6), (7, 10))
 
 
-def describe_set(gt: dict, strides: tuple[int, ...] = (1, 3), motion_videos: int = 40) -> dict:
+def describe_set(gt: dict, strides: Sequence[int] = (1, 3), motion_videos: int = 40) -> dict:
     """Everything the report prints.
 
     Args:
@@ -99,7 +101,7 @@ def _blurred_frame_share(gt: dict) -> float | None:
 
 def oracle_ap(gt: dict, stride: int) -> dict[str, float]:
     """Video AP (0 to 100) of ground-truth masks under each linker, every `stride`-th frame."""
-    gt = subsample_frames(gt, stride)
+    gt = dict(subsample_frames(cast(GroundTruth, gt), stride))
     box_iou = oracles.oracle_results(gt, oracles.link_by_box_iou)
     copies = [oracles.oracle_results(gt, oracles.link_by_copying, threshold=value) for value in COPY_THRESHOLDS]
     return {'box_iou': _ap(gt, box_iou), 'copy': max(_ap(gt, results) for results in copies)}
@@ -114,13 +116,15 @@ def motion_figures(gt: dict, videos: int) -> dict:
     is (`copy_iou`) and moved so that the centroids meet (`shift_iou`)."""
     chosen = {video['id'] for video in gt['videos'][:videos]}
     steps, areas = [], []
-    copy = {gap: [] for gap in GAPS}
-    shift = {gap: [] for gap in GAPS}
+    copy: dict[tuple[int, int], list[float]] = {gap: [] for gap in GAPS}
+    shift: dict[tuple[int, int], list[float]] = {gap: [] for gap in GAPS}
     for annotation in gt['annotations']:
         if annotation['video_id'] not in chosen:
             continue
-        masks = [None if s is None else mask_api.decode(s).astype(bool) for s in annotation['segmentations']]
-        centres = [None if mask is None else np.argwhere(mask).mean(axis=0) for mask in masks]
+        masks: list[Any] = [
+            None if s is None else mask_api.decode(s).astype(bool) for s in annotation['segmentations']
+        ]
+        centres: list[Any] = [None if mask is None else np.argwhere(mask).mean(axis=0) for mask in masks]
         areas += [int(mask.sum()) for mask in masks if mask is not None]
         for t, later, gap in _pairs(masks):
             if later == t + 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from numbers import Real
 from typing import Any
@@ -15,7 +15,7 @@ from maskprop.apis.session import VideoSession
 KEYS = ('score_thr', 'obj_score_thr')  # below these a detection is dropped: the detector's, a tracker's
 
 
-def score_thresholds(model: Mapping[str, Any]) -> dict[str, float]:
+def score_thresholds(model: MutableMapping[str, Any]) -> dict[str, float]:
     """The score thresholds of a model's config, as ``--cfg-options`` names them: dotted key -> value."""
     return {
         '.'.join(['model', *path]): settings[path[-1]]
@@ -53,8 +53,7 @@ def explain_empty(model: nn.Module, frame: np.ndarray, index: int) -> str:
     """
     thresholds, highest = score_thresholds(model.cfg.get('model') or {}), highest_score(model, frame)
     seen = f'the highest score in frame {index} is {highest or 0:.2g}'
-    deciding = {key: value for key, value in thresholds.items() if highest is not None and value > highest}
-    if deciding:
+    if highest is not None and (deciding := {key: value for key, value in thresholds.items() if value > highest}):
         key, value = max(deciding.items(), key=lambda item: item[1])
         lower = f'. Lower it: --cfg-options {key}={0.8 * highest:.1g}'
         return f'no detection reached {key}={value:g}; {seen}{lower if highest > 0 else ""}'
@@ -80,7 +79,7 @@ def _without_thresholds(model: nn.Module) -> Iterator[None]:
             settings['score_thr'] = value
 
 
-def _thresholds(settings: Mapping[str, Any]) -> Iterator[tuple[list[str], MutableMapping]]:
+def _thresholds(settings: MutableMapping[str, Any]) -> Iterator[tuple[list[str], MutableMapping]]:
     """Every threshold in nested settings: its path, and the dict that holds it.
 
     A detector's heads get copies of its ``test_cfg`` when it is built, which are passed over.
@@ -90,6 +89,6 @@ def _thresholds(settings: Mapping[str, Any]) -> Iterator[tuple[list[str], Mutabl
             continue
         if key in KEYS and isinstance(value, Real):
             yield [key], settings
-        elif isinstance(value, Mapping):
+        elif isinstance(value, MutableMapping):
             for path, inner in _thresholds(value):
                 yield [str(key), *path], inner

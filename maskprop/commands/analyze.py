@@ -70,7 +70,7 @@ def run_results(args: argparse.Namespace) -> None:
 
     path, found = report_results(args.set, args.results, args.out, options_of(args))
     summary = found.summary
-    ap = percent(found.scores.video_ap['AP'])
+    ap = percent(found.video_ap['AP'])
     print(f'AP {ap}, AP50 {percent(summary.ap50)}. Without the errors of a kind:')
     for kind, gain in sorted(summary.gains.items(), key=lambda item: -item[1]):
         print(f'  {kind:<13} {summary.counts[kind]:>6}   AP50 {percent(gain, sign=True)}')

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maskprop.engine import cli
 
@@ -49,6 +49,7 @@ def parse_args() -> argparse.Namespace:
 def score(truths: dict[int, GroundTruth], results: dict, names: list[str], bootstraps: int) -> list[dict]:
     """Print the table; its rows. ``truths`` are those of each frame stride."""
     from maskprop.evaluation import paired_bootstrap, score_results
+    from maskprop.evaluation.scoring import video_ap_of
 
     width = max(map(len, names))
     rows = []
@@ -56,10 +57,12 @@ def score(truths: dict[int, GroundTruth], results: dict, names: list[str], boots
     print(f'\n{"row":{width}s} stride {headings}   {names[0]} is better by')
     for stride, truth in truths.items():
         scores = {name: score_results(truth, results[name, stride], allow_empty=True) for name in names}
-        scored = {name: found.video_ap for name, found in scores.items()}
+        scored = {name: video_ap_of(found) for name, found in scores.items()}
         for name in names:
-            stability = scores[name].stability.to_dict()
-            row = dict(name=name, frame_stride=stride, **{m: scored[name][m] for m in METRICS})
+            measured = scores[name].stability
+            assert measured is not None  # of the default metrics
+            stability = measured.to_dict()
+            row: dict[str, Any] = dict(name=name, frame_stride=stride, **{m: scored[name][m] for m in METRICS})
             row['stability'] = {key: stability[key] for key in STABILITY}
             note = ''
             if name != names[0] and bootstraps:

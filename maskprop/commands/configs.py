@@ -106,9 +106,10 @@ def with_installed_bases(source: Path) -> str:
     text = re.sub(r'\{\{\s*fileDirname\s*\}\}', lambda _: source.parent.resolve().as_posix(), text)
     lines = text.splitlines(keepends=True)
     for base in sorted(_bases(text), key=lambda node: (node.lineno, node.col_offset), reverse=True):
-        if '::' in base.value:
+        file = str(base.value)
+        if '::' in file:
             continue
-        path = (source.parent / base.value).resolve()
+        path = (source.parent / file).resolve()
         name = f'maskprop::{path.relative_to(root).as_posix()}' if path.is_relative_to(root) else str(path)
         # offsets of nodes are in bytes; a base's string is on one line
         line = lines[base.lineno - 1].encode()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from maskprop.datasets.formats import WRITERS
 from maskprop.datasets.formats.finding import WRITABLE
 from maskprop.datasets.formats.sets import categories_of, drop_scores_below, frames_of_set
 from maskprop.datasets.ytvis_json import load_ytvis, subsample_frames
@@ -49,7 +50,7 @@ def convert(args: argparse.Namespace) -> None:
     videos = frames_of_set(gt, results)
     if args.score_thr > 0:
         videos = drop_scores_below(videos, args.score_thr)
-    for path in form.write(args.out, videos, categories_of(gt)):
+    for path in WRITERS[args.to](args.out, videos, categories_of(gt)):
         print(f'{path}: written')
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from maskprop.datasets.formats.finding import READABLE, find_format
 from maskprop.datasets.formats.importing import UNANNOTATED, import_source
@@ -64,7 +65,7 @@ def convert(args: argparse.Namespace) -> None:
     with Source(args.source) as source:
         form = find_format(source, args.form)
         print(f'{args.source}: {form.title}', flush=True)
-        content = _results(args, source, form, options) if form.detect else _set(args, source, form, options)
+        content: Any = _results(args, source, form, options) if form.detect else _set(args, source, form, options)
     with replace_when_done(args.out) as temporary:
         temporary.write_text(json.dumps(content), encoding='utf-8')
     if form.detect:
@@ -89,6 +90,7 @@ def _set(args: argparse.Namespace, source: Source, form: Format, options: ReadOp
 def _results(args: argparse.Namespace, source: Source, form: Format, options: ReadOptions) -> list[dict]:
     if args.set is None:
         raise ConfigError(f'{args.source} is {form.title}: give the annotation file of the videos by --set')
+    assert form.detect is not None
     return form.detect(source, options, ListedSet(load_ytvis(args.set), args.set))
 
 

@@ -124,10 +124,8 @@ def print_reports(folder: Path, strides: list[int]) -> None:
     if not paths:
         sys.exit(f'{boundary.tool()}: {folder}/annotations: no annotation file there, so no set')
     for path in paths:
-        print(
-            f'\n{path}\n{format_report(describe_set(load_ytvis(path, require_annotations=True), strides))}',
-            flush=True,
-        )
+        report = describe_set(dict(load_ytvis(path, require_annotations=True)), strides)
+        print(f'\n{path}\n{format_report(report)}', flush=True)
 
 
 def main() -> int:

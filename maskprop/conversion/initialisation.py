@@ -105,7 +105,7 @@ def main(
     )
 
     def convert_and_report(args: argparse.Namespace) -> None:
-        if args.config is None:
+        if args.config is None and convert_whole is not None:
             print(convert_whole(args.source, args.out))
             return
         fit = write_initialisation(args.source, args.out, convert, args.config, args.cfg_options, args.num_classes)

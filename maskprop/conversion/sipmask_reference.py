@@ -52,8 +52,8 @@ def convert_state_dict(
         CheckpointError: it is in another layout, has a layer that is not known, or lacks one.
     """
     tensors = as_tensors(state, name)
-    names = {key: _converted_name(key) for key in tensors}
-    unknown = [key for key, converted in names.items() if converted is None]
+    names = {key: converted for key in tensors if (converted := _converted_name(key)) is not None}
+    unknown = [key for key in tensors if key not in names]
     if unknown:
         raise CheckpointError(f'{name}: {_EXPECTED}. Found {describe_layout({key: 0 for key in unknown})}')
     wanted = [f'bbox_head.{layer}.weight' for layer in REQUIRED]

@@ -48,8 +48,9 @@ def convert_state_dict(
         CheckpointError: it is in another layout, or incomplete.
     """
     tensors = {key: value for key, value in as_tensors(state, name).items() if key not in _BUFFERS}
-    converted = {_rename(key): value for key, value in tensors.items()}
-    unknown = [key for key in tensors if _rename(key) is None]
+    names = {key: renamed for key in tensors if (renamed := _rename(key)) is not None}
+    unknown = [key for key in tensors if key not in names]
+    converted = {renamed: tensors[key] for key, renamed in names.items()}
     if unknown:
         raise CheckpointError(
             f'{name}: expected a checkpoint of STEm-Seg (backbone.body, backbone.fpn, embedding_head, '

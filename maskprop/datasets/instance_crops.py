@@ -59,7 +59,7 @@ class InstanceCropDataset(ReIDDataset):
             raise ValueError("background=True is a category more: set label='category'")
         self.label = label
         self.background = background
-        self.frame_options = dict(frame_stride=frame_stride, frame_range=frame_range)
+        self.frame_options: dict[str, Any] = dict(frame_stride=frame_stride, frame_range=frame_range)
         self.min_side = min_side
         super().__init__(*args, **kwargs)
 

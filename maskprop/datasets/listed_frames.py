@@ -16,7 +16,7 @@ class FramePlace(NamedTuple):
     """A listed frame: ``index`` counts all frames that the file lists of the video, from 0."""
 
     video_id: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
 
 
 class ListedFrames:

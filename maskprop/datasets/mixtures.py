@@ -115,7 +115,7 @@ class MixedFrameSampler(SeededFrameSampler):
     def __init__(
         self,
         dataset: MixedFrames,
-        parts: Sequence[Mapping[str, float | None]] = ({},),
+        parts: Sequence[Mapping[str, Any]] = ({},),
         seed: int | None = 0,
         shuffle: bool = True,
         samples_per_epoch: int | None = None,

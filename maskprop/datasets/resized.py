@@ -49,5 +49,5 @@ def _flat(transforms: Sequence[Any]) -> Iterator[Any]:
         inner = getattr(transform, 'transforms', None)
         if isinstance(inner, list | tuple):
             yield from _flat(inner)
-        elif hasattr(inner, 'transforms'):  # a Compose
+        elif inner is not None and hasattr(inner, 'transforms'):  # a Compose
             yield from _flat(inner.transforms)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -224,7 +223,7 @@ def _polygon_fault(frame: int, polygons: Sequence[Any], height: int, width: int)
     return None
 
 
-def _wrong_total(total: Integral, height: int, width: int) -> str:
+def _wrong_total(total: int, height: int, width: int) -> str:
     return f'runs that sum to {total} in a picture of {height} x {width} = {height * width} pixels'
 
 

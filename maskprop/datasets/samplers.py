@@ -99,7 +99,7 @@ class SeededFrameSampler(Sampler):
         passes, within = np.divmod(places, len(self.frames))
         chosen = np.empty_like(within)
         for number in np.unique(passes):
-            order = np.arange(len(self.frames))
+            order: np.ndarray = np.arange(len(self.frames))
             if self.shuffle:
                 order = np.random.default_rng([self.seed, int(number)]).permutation(len(self.frames))
             here = passes == number

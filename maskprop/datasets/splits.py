@@ -105,14 +105,16 @@ def category_table(gt: GroundTruth, train: GroundTruth, val: GroundTruth) -> str
     """Videos and instances of each category in all, train and val, and val's share of the videos."""
     if gt['annotations'] is None:
         raise AnnotationError('a table of categories needs annotations')
-    rows = [('category', 'videos', 'train', 'val', 'share of val', 'instances', 'train', 'val')]
+    rows: list[tuple[str, ...]] = [
+        ('category', 'videos', 'train', 'val', 'share of val', 'instances', 'train', 'val')
+    ]
     counts = [_count(part) for part in (gt, train, val)]
     for category in sorted(gt['categories'], key=lambda c: c['id']):
         videos, instances = zip(*(part.get(category['id'], (0, 0)) for part in counts), strict=True)
         share = f'{videos[2] / videos[0]:.1%}' if videos[0] else '-'
         rows.append((category['name'], *map(str, videos), share, *map(str, instances)))
     totals = [len(part['videos']) for part in (gt, train, val)]
-    objects = [len(part['annotations']) for part in (gt, train, val)]
+    objects = [len(part['annotations'] or ()) for part in (gt, train, val)]
     rows.append(('all', *map(str, totals), f'{totals[2] / totals[0]:.1%}', *map(str, objects)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     formats = [f'{{:<{widths[0]}}}', *(f'{{:>{width}}}' for width in widths[1:])]

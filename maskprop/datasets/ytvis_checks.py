@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import reprlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -67,7 +67,7 @@ class _Checker:
         self.listed_categories: set[int] = set()  # known before the videos are checked, which come first
 
     def add(self, rule: str, record: str, field: str, found: str, fix: str, warn: bool = False) -> None:
-        severity = 'warning' if warn else 'error'
+        severity: Literal['error', 'warning'] = 'warning' if warn else 'error'
         self.problems.append(Problem(self.file, record, field, found, fix, rule, severity))
 
     def run(self, data: Any) -> None:
@@ -91,7 +91,7 @@ class _Checker:
         self._check_category_names(data)
         self._check_sparse()
 
-    def _records(self, data: dict, key: str, kind: str, check) -> set[int]:
+    def _records(self, data: dict, key: str, kind: str, check: Callable[[dict, str], None]) -> set[int]:
         """Checks every record of a list and its id; the ids seen."""
         records = data.get(key)
         seen: set[int] = set()
@@ -99,7 +99,7 @@ class _Checker:
             if not isinstance(record, dict):
                 self.add('record', f'{kind} at place {place}', '', _show(record), 'expected an object')
                 continue
-            number = record.get('id')
+            number: Any = record.get('id')
             if not _is_id(number):
                 name = f'{kind} at place {place}'
                 found = _show(number) if 'id' in record else 'missing'
@@ -118,7 +118,7 @@ class _Checker:
             if not _is_int(video.get(side)) or video[side] < 1:
                 self.add('video-size', name, side, _show(video.get(side)), 'expected its size in pixels')
                 sound = False
-        names = video.get('file_names')
+        names: Any = video.get('file_names')
         if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
             self.add('file-names', name, 'file_names', _show(names), 'expected a list of the names of its frames')
             sound = False

@@ -7,7 +7,7 @@ rules are in ``docs/data.md``.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
@@ -217,7 +217,7 @@ def select_frames(gt: GroundTruth, stride: int = 1, frame_range: tuple[float, fl
         return gt
     kept = {v['id']: frame_indices(len(v['file_names']), stride, frame_range) for v in gt['videos']}
     lengths = {v['id']: len(v['file_names']) for v in gt['videos']}
-    videos = []
+    videos: list[Video] = []
     for video in gt['videos']:
         names = [video['file_names'][i] for i in kept[video['id']]]
         videos.append({**video, 'file_names': names, 'length': len(names)})
@@ -260,7 +260,7 @@ def summarize(gt: GroundTruth) -> dict[str, Any]:
 
 def _keep_frames(annotation: Annotation, frames: range, length: int) -> Annotation:
     """Some frames of every list with one entry a frame, also of a set's own lists (OVIS: occlusion)."""
-    chosen = dict(annotation)
+    chosen: dict[str, Any] = dict(annotation)
     for key, value in annotation.items():
         if not isinstance(value, list):
             continue
@@ -271,7 +271,7 @@ def _keep_frames(annotation: Annotation, frames: range, length: int) -> Annotati
                 f'annotation {annotation["id"]}, {key}: {len(value)} entries; expected one for each of the '
                 f'{length} frames of its video'
             )
-    return chosen
+    return cast(Annotation, chosen)
 
 
 def _fill_in(data: dict[str, Any]) -> GroundTruth:
@@ -283,4 +283,4 @@ def _fill_in(data: dict[str, Any]) -> GroundTruth:
         for field in ('segmentations', 'bboxes'):
             if annotation.get(field):
                 annotation[field] = [None if is_absent(x) else x for x in annotation[field]]
-    return data
+    return cast(GroundTruth, data)

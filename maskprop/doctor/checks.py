@@ -81,9 +81,10 @@ def check_rivals() -> list[Finding]:
 
 def check_torch_pair() -> list[Finding]:
     """torchvision's kernels work with exactly the torch it was built for."""
-    if not (installed_version('torch') and installed_version('torchvision')):
+    torch = installed_version('torch')
+    if torch is None or installed_version('torchvision') is None:
         return []
-    found = installed_version('torch').split('+')[0]
+    found = torch.split('+')[0]
     for requirement in importlib.metadata.requires('torchvision') or []:
         wanted = re.match(r'torch\s*\(?(==|>=)\s*([\d.]+)', requirement)
         if wanted and not _fits(found, *wanted.groups()):

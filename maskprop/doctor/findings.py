@@ -10,7 +10,7 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 OK, WARNING, PROBLEM = 'ok', 'warning', 'problem'
 # Import name, and the distribution that brings it.
@@ -82,7 +82,7 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
-def try_import(name: str) -> tuple[ModuleType | None, Exception | None]:
+def try_import(name: str) -> tuple[Any, Exception | None]:
     """The module, or the error that its import raised."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')

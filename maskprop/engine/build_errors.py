@@ -73,7 +73,7 @@ def explain_run(cfg: Config) -> Iterator[None]:
         if message is not None:
             raise ConfigError(f'config {cfg.filename}: {message}') from error
         if found := part_at_work(error, _own(cfg)):
-            error.place = f'{found[0]} of {cfg.filename}'  # for the tool's one line
+            setattr(error, 'place', f'{found[0]} of {cfg.filename}')  # noqa: B010  for the tool's one line
         raise
 
 

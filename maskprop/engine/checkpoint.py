@@ -13,19 +13,20 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
+from maskprop.engine.deprecation import with_current_names
 from maskprop.engine.errors import CheckpointError
 from maskprop.engine.model_files import is_published, local_checkpoint
 from maskprop.engine.published import read_published
 from maskprop.zoo import download
 
-MapLocation = str | torch.device | Callable | None
+MapLocation: TypeAlias = 'str | torch.device | Callable | None'
 
 _DTYPES = 'bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64'.split()
 
@@ -75,7 +76,7 @@ def load_checkpoint_file(file: str | os.PathLike | BinaryIO, map_location: MapLo
             return _load_published(file, map_location)
     try:
         with torch.serialization.safe_globals(allowed_classes()):
-            return torch.load(file, map_location=map_location, weights_only=True)
+            return with_current_names(torch.load(file, map_location=map_location, weights_only=True))
     except UnpicklingError as error:
         raise CheckpointError(_explain(name, str(error))) from None
     except Exception as error:  # what a damaged file raises is anything: RuntimeError, EOFError, KeyError, ...
@@ -84,7 +85,7 @@ def load_checkpoint_file(file: str | os.PathLike | BinaryIO, map_location: MapLo
 
 def _load_published(file: Path, map_location: MapLocation) -> dict[str, Any]:
     try:
-        return read_published(file, map_location)
+        return with_current_names(read_published(file, map_location))
     except ValueError as error:
         raise CheckpointError(_damaged(str(file), str(error))) from error
 

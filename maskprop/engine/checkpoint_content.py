@@ -30,7 +30,7 @@ def check_content(content: Any, name: str, resume: bool = False) -> None:
         return
     for key in ('epoch', 'iter'):
         value = meta.get(key)
-        if not _is_count(value) or value >= _MOST:
+        if value is None or not _is_count(value) or value >= _MOST:
             _fail(name, f'meta.{key}', value, f'a whole number from 0 to {_MOST - 1}, to go on from')
     seed = meta.get('seed')
     if seed is not None and not (_is_count(seed) and seed < 2**32):

@@ -25,7 +25,7 @@ class ModelParser(argparse.ArgumentParser):
     It sees that both are there, before torch is imported: :func:`maskprop.engine.model_files.check_model_files`.
     """
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         args = list(sys.argv[1:] if args is None else args)
         place = self._first_positional(args)
         if place is not None and is_whole_model(args[place]) and not _is_checkpoint(args[place + 1 : place + 2]):
@@ -47,7 +47,7 @@ class ModelParser(argparse.ArgumentParser):
                 while place < len(args) and not args[place].startswith('-'):
                     place += 1
             else:
-                place += 1 if action.nargs is None else action.nargs
+                place += 1 if action.nargs is None else int(action.nargs)
         return None
 
 
@@ -59,7 +59,7 @@ def _is_checkpoint(following: Sequence[str]) -> bool:
     )
 
 
-def add_model_arguments(parser: ModelParser) -> None:
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """CONFIG and CHECKPOINT."""
     parser.add_argument(
         'config',

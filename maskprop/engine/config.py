@@ -17,6 +17,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
 from maskprop.engine.cfg_options import explain_list
+from maskprop.engine.deprecation import telling_of_old_configs
 from maskprop.engine.errors import CheckpointError, ConfigError
 from maskprop.engine.foreign_config import check_foreign_config
 from maskprop.engine.model_files import find_config_file, is_whole_model, local_checkpoint
@@ -91,7 +92,8 @@ def read_config_file(config: str | Path) -> Config:
 def _read_config(config: str) -> Config:
     """Of a config file, of a model of the index, or of published weights."""
     if find_model(config) or not is_whole_model(config):
-        cfg = Config.fromfile(str(find_config_file(config)))
+        with telling_of_old_configs():
+            cfg = Config.fromfile(str(find_config_file(config)))
         _drop_own_scope(cfg._cfg_dict)
         return cfg
     file = local_checkpoint(config)
@@ -126,8 +128,9 @@ def merge_options(cfg: Config, options: dict | None) -> None:
         ConfigError: a key's first part is neither in the config nor known otherwise, so that it would change
             nothing; or the option doesn't fit what the config has there.
     """
+    options = options or {}
     known = OPTIONAL_KEYS | set(cfg)
-    for key in options or {}:
+    for key in options:
         first = str(key).split('.')[0]
         if first not in known:
             close = get_close_matches(first, known, 1)
@@ -141,14 +144,14 @@ def merge_options(cfg: Config, options: dict | None) -> None:
                 file=sys.stderr,
             )
     try:
-        for key, value in (options or {}).items():
+        for key, value in options.items():
             if isinstance(_value_at(cfg, key), str) and (how := explain_list(options, key, value)):
                 raise ConfigError(f'--cfg-options {key}: {how}')
-        cfg.merge_from_dict(options or {})
+        cfg.merge_from_dict(options)
     except ConfigError:
         raise
     except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        keys = [key for key in options if not _merges(cfg, key, options[key])] or options
+        keys = [key for key in options if not _merges(cfg, key, options[key])] or list(options)
         raise ConfigError(f'--cfg-options {" ".join(keys)}: does not fit the config: {error}') from error
 
 
@@ -331,7 +334,7 @@ def _resume(cfg: Config, resume: bool | str | Path) -> None:
             print(f'--resume: no checkpoint in {cfg.work_dir} yet, training starts from scratch')
             return
         resume = str(found)
-    elif not Path(resume).is_file():
+    elif not Path(str(resume)).is_file():
         raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
     cfg.load_from, cfg.resume = str(resume), True
 

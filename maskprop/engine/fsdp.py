@@ -137,7 +137,7 @@ class FSDP2Strategy(DDPStrategy):
                 name = re.sub(pattern, replacement, name)
             sharded[name] = _shard_like(value, own.get(name))
         if metadata is not None:
-            sharded._metadata = metadata
+            setattr(sharded, '_metadata', metadata)  # noqa: B010  of an OrderedDict
         super().load_model_state_dict(sharded, strict=strict, revise_keys=[])
 
     def load_optim_state_dict(self, state_dict: dict) -> None:

@@ -95,6 +95,8 @@ class SafeCheckpointHook(CheckpointHook):
     So one is there whenever the training is killed, with ``max_keep_ckpts=1`` and of the best ones too.
     """
 
+    file_backend: Any
+
     def _save_checkpoint_with_step(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         with self._removing_late():
             super()._save_checkpoint_with_step(runner, *args, **kwargs)
@@ -105,8 +107,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     @contextmanager
     def _removing_late(self) -> Iterator[None]:
-        backend = self.file_backend
-        self.file_backend = late = _LateRemovals(backend)
+        backend, late = self.file_backend, _LateRemovals(self.file_backend)
+        self.file_backend = late
         try:
             yield
         finally:

@@ -182,6 +182,9 @@ class VideoTrainLoop(EpochBasedTrainLoop):
             )
         return super().run()
 
+    _iter: int  # of mmengine's loop
+    _epoch: int
+
     def _adapt_progress(self, kept_length: int | None, length: int) -> None:
         """Convert the resumed iteration where epochs have another length now (processes, batch size)."""
         old_length = kept_length or length  # the checkpoint of another training loop does not say it
@@ -256,6 +259,11 @@ class _VideoLoop:
     """
 
     mode: str  # 'val' or 'test'
+    # of mmengine's loop, which stands beside this class
+    runner: Any
+    dataloader: Any
+    evaluator: Any
+    fp16: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

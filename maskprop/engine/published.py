@@ -10,7 +10,7 @@ import ast
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmengine.config import Config
 from safetensors import SafetensorError, safe_open
@@ -89,12 +89,16 @@ def read_config_text(text: str) -> dict[str, Any]:
     """
     try:
         assignments = ast.parse(text).body
-        return {statement.targets[0].id: _plain(statement.value) for statement in assignments}
+        return dict(map(_assigned, assignments))
     except (SyntaxError, AttributeError, RecursionError) as error:
         raise ValueError(f'a config of plain values was expected, NAME = VALUE ({error})') from None
 
 
-def _plain(node: ast.expr) -> Any:
+def _assigned(statement: Any) -> tuple[str, Any]:
+    return statement.targets[0].id, _plain(statement.value)
+
+
+def _plain(node: ast.expr | None) -> Any:
     """The value of a literal, of ``dict(...)``, of ``inf`` and ``nan``."""
     match node:
         case ast.Call(func=ast.Name(id='dict'), args=[], keywords=keywords) if all(k.arg for k in keywords):
@@ -111,4 +115,4 @@ def _plain(node: ast.expr) -> Any:
             return float(name)
         case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id='inf')):
             return -float('inf')
-    return ast.literal_eval(node)
+    return ast.literal_eval(cast(ast.expr, node))

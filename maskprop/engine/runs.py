@@ -145,7 +145,7 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
         return runner
 
 
-def _from_cfg(kind: type, cfg: Config) -> Any:
+def _from_cfg(kind: Any, cfg: Config) -> Any:
     try:
         return kind.from_cfg(cfg)
     except ImportError as error:  # a back end of the visualizer is no dependency of ours
@@ -186,7 +186,7 @@ def _start(
 def _sole_training(work_dir: str) -> Iterator[None]:
     """Two trainings in one folder would replace and remove each other's checkpoints: the second is refused."""
     with ExitStack() as stack:
-        refused = [None]
+        refused: list[str | None] = [None]
         if is_main_process():
             try:
                 stack.enter_context(hold_folder(Path(work_dir), _say_nothing, name='training.lock', wait=False))

@@ -265,7 +265,7 @@ def _check_fit(fit: Fit, weights: Mapping[str, Tensor], shapes: Shapes, name: st
     meant = 'If only a part is meant to be taken: --cfg-options load_partial=True'
     if not fit.kept:
         layout = find_layout(weights)
-        advice = _CONVERTERS.get(layout, "take one whose backbone is the config's, or set load_from=None")
+        advice = _CONVERTERS.get(layout or '', "take one whose backbone is the config's, or set load_from=None")
         raise CheckpointError(
             f'load_from={name}: no weight of it fits the model of this config, so the training would begin at '
             f'random: found {describe_layout(weights)}, expected {list_some(shapes)}; {advice}. {meant}'

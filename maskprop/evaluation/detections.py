@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
@@ -110,8 +110,8 @@ def read_detections(
         )
     detections = []
     with progress_bar(len(records), 'decoding results', 'video') as bar:
-        for video, found in zip(truth.videos, records, strict=True):
-            detections.append(_decode_video(video, found, source, class_agnostic, truth.use_numba, keep_all))
+        for truth_video, found in zip(truth.videos, records, strict=True):
+            detections.append(_decode_video(truth_video, found, source, class_agnostic, truth.use_numba, keep_all))
             bar.update()
     return detections
 
@@ -170,7 +170,7 @@ def read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tup
         )
     category = require_id(result, 'category_id', source, name)
     score = require_number(result, 'score', source, name)
-    track = result.get('track_id')
+    track: Any = result.get('track_id')
     if track is not None and not isinstance(track, (Real, str)):
         fail(source, name, 'track_id', f'found {shown(track)}', 'It must be a number or a string, or absent')
     length = truth.videos[video].length
@@ -184,7 +184,7 @@ def read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tup
             counts.append(mask['counts'])
         else:
             counts.append(_unusual_counts(mask, size, source, f'{name} frame {frame}'))
-    return video, Record(name, category, score, track, counts)
+    return video, Record(name, category, score, cast('float | str | None', track), counts)
 
 
 def _unusual_counts(mask: Any, size: list[int], source: str, name: str) -> str | bytes:

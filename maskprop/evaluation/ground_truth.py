@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -97,7 +97,7 @@ def load_frames(
     use_numba = uses_numba('auto')
     found = []
     for number, (size, length) in sorted(videos.items()):
-        length = len(frame_indices(length, frame_stride, tuple(frame_range)))
+        length = len(frame_indices(length, frame_stride, frame_range))
         found.append(_decode_video(number, size, length, [], str(path), use_numba))
     return GroundTruth(found, categories, str(path), use_numba, list(videos))
 
@@ -151,11 +151,12 @@ def load_annotations(path: str | Path) -> Any:
 
 def keep_frames(data: dict, source: str, frame_stride: int, frame_range: tuple[float, float]) -> dict:
     """The annotation file with only some frames of every video."""
+    from maskprop.datasets.ytvis_json import GroundTruth as YouTubeVIS
     from maskprop.datasets.ytvis_json import select_frames
 
     for index, record in enumerate(data['videos']):
         require(record, 'file_names', source, f'videos[{index}]', 'the list of frames, to choose some of them')
-    return select_frames(data, frame_stride, tuple(frame_range))
+    return dict(select_frames(cast('YouTubeVIS', data), frame_stride, frame_range))
 
 
 def _decode_video(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ _CHUNK = 2_000_000
 class _Group(NamedTuple):
     """Detections and ground truths of one video and category: rows of the video's tracks."""
 
-    index: int  # of the video
+    index: int  # type: ignore[assignment]  # of the video; hides tuple.index
     dets: np.ndarray
     gts: np.ndarray
 
@@ -50,7 +50,7 @@ class CategoryMatches:
 
 
 def video_ious(
-    truth: TruthVideo, detections: VideoDetections, dets: np.ndarray, gts: np.ndarray, bar=None
+    truth: TruthVideo, detections: VideoDetections, dets: np.ndarray, gts: np.ndarray, bar: Any = None
 ) -> np.ndarray:
     """IoU over the whole video of each detection and ground truth: float64 (D, G).
 
@@ -91,7 +91,7 @@ def _outside(areas: np.ndarray) -> np.ndarray:
 
 
 def match_category(
-    truth: GroundTruth, detections: list[VideoDetections], groups: list[_Group], bar=None
+    truth: GroundTruth, detections: list[VideoDetections], groups: list[_Group], bar: Any = None
 ) -> CategoryMatches:
     """Match the detections of one category in every video."""
     num_areas, num_thresholds = len(AREA_RANGES), IOU_THRESHOLDS.size
@@ -110,14 +110,14 @@ def match_category(
     empty = np.zeros(0)
     scores = np.concatenate([empty, *(detections[group.index].scores[group.dets] for group in groups)])
     sizes = np.array([group.dets.size for group in groups], dtype=np.int64)
-    video = np.repeat(np.array([group.index for group in groups], dtype=np.int64), sizes)
+    videos = np.repeat(np.array([group.index for group in groups], dtype=np.int64), sizes)
     rank = np.concatenate([empty, *(np.arange(size) for size in sizes)]).astype(np.int64)
     order = np.argsort(-scores, kind='stable')
-    state = np.ascontiguousarray(np.concatenate(states, axis=2)[:, :, order])
-    scores, video, rank = scores[order], video[order], rank[order]
-    new_block = (np.diff(scores) != 0) | (np.diff(video) != 0)
+    all_states = np.ascontiguousarray(np.concatenate(states, axis=2)[:, :, order])
+    scores, videos, rank = scores[order], videos[order], rank[order]
+    new_block = (np.diff(scores) != 0) | (np.diff(videos) != 0)
     blocks = np.concatenate([[0], np.flatnonzero(new_block) + 1, [scores.size]]) if scores.size else np.zeros(1)
-    return CategoryMatches(scores, video, rank, state, blocks.astype(np.int64), num_gts)
+    return CategoryMatches(scores, videos, rank, all_states, blocks.astype(np.int64), num_gts)
 
 
 def match_all(

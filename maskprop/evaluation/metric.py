@@ -49,6 +49,8 @@ class YTVISMetric(BaseMetric):
             ``min_score`` is not finite, or a key is of an earlier version.
     """
 
+    results: list[tuple[int, list[dict]]]  # of mmengine's metric
+
     def __init__(
         self,
         ann_file: str,
@@ -158,6 +160,7 @@ class YTVISMetric(BaseMetric):
             return {}
         if not records:
             _warn('no object was found in any video')
+        assert self._truth is not None, 'read where there is something to score'
         result = score_results(
             self._truth,
             records,

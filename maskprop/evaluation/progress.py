@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 #: Seconds before anything is shown.
 DELAY = 5.0
@@ -28,7 +29,7 @@ class _Silent:
         pass
 
 
-def progress_bar(total: int, title: str, unit: str = 'it'):
+def progress_bar(total: int, title: str, unit: str = 'it') -> Any:
     """A tqdm bar on stderr that stays hidden for the first ``DELAY`` seconds; has ``update`` and ``close``."""
     try:
         from tqdm import tqdm

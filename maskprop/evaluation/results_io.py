@@ -89,6 +89,7 @@ def write_submission(path: str | Path, results: str | Path | Iterable[dict]) -> 
         path: Of the zip. results: Path of a results file, or the results themselves.
     """
     with replace_when_done(path) as temporary:
+        source: contextlib.AbstractContextManager[Path]
         if isinstance(results, (str, Path)):
             source = contextlib.nullcontext(Path(results))
         else:

@@ -95,12 +95,15 @@ class VideoMasks:
         Intervals [start, end) in column-major pixel order, sorted by frame and start.
         """
         num_frames = self.areas.shape[1]
-        if self.offsets is not None:
+        if self.offsets is not None and self.starts is not None and self.ends is not None:
             bounds = self.offsets[row * num_frames : (row + 1) * num_frames + 1]
-            frames = np.repeat(np.arange(num_frames), np.diff(bounds))
+            frame_of = np.repeat(np.arange(num_frames), np.diff(bounds))
             kept = slice(bounds[0], bounds[-1])
-            return frames, self.starts[kept].astype(np.int64), self.ends[kept].astype(np.int64)
-        frames, starts, ends = [], [], []
+            return frame_of, self.starts[kept].astype(np.int64), self.ends[kept].astype(np.int64)
+        assert self.counts is not None
+        frames: list[np.ndarray] = []
+        starts: list[np.ndarray] = []
+        ends: list[np.ndarray] = []
         for frame in np.flatnonzero(self.areas[row]).tolist():
             borders = np.cumsum(decode_counts(self.counts[row][frame]))
             end = borders[1::2]
@@ -110,7 +113,8 @@ class VideoMasks:
             starts.append(start[keep])
             ends.append(end[keep])
         nothing = np.zeros(0, dtype=np.int64)
-        return tuple(np.concatenate([nothing, *parts]) for parts in (frames, starts, ends))
+        frame_of, first, last = (np.concatenate([nothing, *parts]) for parts in (frames, starts, ends))
+        return frame_of, first, last
 
 
 def decode_masks(
@@ -166,7 +170,9 @@ def _without_empty_runs(runs: np.ndarray, size: tuple[int, int]) -> bytes:
     return mask_api.frPyObjects({'size': list(size), 'counts': merged}, *size)['counts']
 
 
-def _decode_numba(counts, num_frames: int, size: tuple[int, int], keep: np.ndarray) -> VideoMasks:
+def _decode_numba(
+    counts: Sequence[Sequence[str | bytes | None]], num_frames: int, size: tuple[int, int], keep: np.ndarray
+) -> VideoMasks:
     strings = [text for track in counts for text in track]
     present = np.array([text is not None for text in strings], dtype=np.bool_)
     encoded = [
@@ -249,4 +255,5 @@ def frame_intersections(ones: VideoMasks, others: VideoMasks, rows: np.ndarray, 
 
 
 def _rles(masks: VideoMasks, rows: np.ndarray, frame: int) -> list[dict]:
+    assert masks.counts is not None
     return [{'size': list(masks.size), 'counts': masks.counts[row][frame]} for row in rows]

@@ -60,6 +60,12 @@ def check_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in METRICS if name in metrics)
 
 
+def video_ap_of(scores: Scores) -> VideoAPResult:
+    """The video AP of scores that were asked for it."""
+    assert scores.video_ap is not None
+    return scores.video_ap
+
+
 def score_results(
     truth: GroundTruth,
     results: list[dict],

@@ -9,6 +9,7 @@ docs/stability.md has the definitions. A track is visible in the frames in which
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def _measure_group(
     for g, row in enumerate(gts.tolist()):
         visible = video.masks.areas[row] > 0
         switches, covered = count_switches(frame_ious[:, :, g], found.identities[dets])
-        counts = dict(matched=0, spanned=0, missed=0, pairs=0, moved_iou=0.0, truth_moved_iou=0.0)
+        counts: dict[str, Any] = dict(matched=0, spanned=0, missed=0, pairs=0, moved_iou=0.0, truth_moved_iou=0.0)
         if g in matches:
             det = matches[g]
             present = found.masks.areas[dets[det]] > 0

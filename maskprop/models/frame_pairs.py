@@ -75,7 +75,7 @@ class FramePairs:
         proposals: list[Tensor] | None = None,
     ) -> None:
         self.feats = feats
-        self.samples = [with_masks(sample) for sample in samples]
+        self.samples: Sequence[DetDataSample] = [with_masks(sample) for sample in samples]
         self.inputs = inputs
         self.images = inputs[:, 0]
         self._detector = detector

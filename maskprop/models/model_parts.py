@@ -37,7 +37,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, dict], StreamOp
         ConfigError: the key has another place now, or a head is no config.
         TypeError: there is no such key.
     """
-    heads: dict[str, dict] = {}
+    heads: dict[str, Any] = {}
     known = {field.name for field in fields(StreamOptions)}
     for key, value in options.items():
         if key in MOVED:
@@ -134,8 +134,8 @@ def start_stream(
     for part in (linker, propagator if linker.needs_clips else None):
         if missing := sorted(set(getattr(part, 'needs', ())) - {'image', *heads}):
             raise ValueError(f'{type(part).__name__} needs a {missing[0]}, and the model has none')
-        if hasattr(part, 'use_heads'):
-            part.use_heads(heads)
+        if use_heads := getattr(part, 'use_heads', None):
+            use_heads(heads)
     return VideoStream(
         model=model,
         linker=linker,
@@ -164,4 +164,5 @@ def history_filler(heads: Mapping[str, VideoHead], options: dict | None) -> Fram
         return None
     if 'attention_head' not in heads:
         raise ValueError('history_fill needs an attention_head, and the model has none')
-    return heads['attention_head'].history_filler(**options)
+    head: Any = heads['attention_head']
+    return head.history_filler(**options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -137,6 +137,6 @@ class OneStageFrameDetector:
         corner = prototypes[..., :1, :1]
         return self.head.predict_by_feat(*others, corner, batch_img_metas=list(metas), rescale=False)
 
-    def _masks(self, prototypes: Tensor, found: object) -> LogitMaps:
+    def _masks(self, prototypes: Tensor, found: Any) -> LogitMaps:
         logits = self.head._mask_predict_by_feat_single(prototypes, found.kernels, found.priors).float()
         return LogitMaps(logits, self.head.prior_generator.strides[0][0], self.mask_threshold)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmdet.models.task_modules.samplers import SamplingResult
@@ -67,7 +68,7 @@ def _masked_loss(loss_and_target: Callable[..., dict]) -> Callable[..., dict]:
         mask_preds: Tensor,
         sampling_results: list[SamplingResult],
         batch_gt_instances: list[InstanceData],
-        **kwargs,
+        **kwargs: Any,
     ) -> dict:
         keep = [_rows(*pair) for pair in zip(sampling_results, batch_gt_instances, strict=True)]
         return loss_and_target(
@@ -103,7 +104,7 @@ def _unknown_labels(sample: DetDataSample) -> list[int]:
 def _known_loss(loss_and_target: Callable[..., dict], unknown: list[list[int]]) -> Callable[..., dict]:
     """A box head's loss without the logits of each image's unknown classes."""
 
-    def loss(cls_score: Tensor, rois: Tensor, **kwargs) -> dict:
+    def loss(cls_score: Tensor, rois: Tensor, **kwargs: Any) -> dict:
         hidden = torch.zeros(len(unknown), cls_score.shape[1], dtype=torch.bool, device=cls_score.device)
         for image, labels in enumerate(unknown):
             hidden[image, labels] = True

@@ -112,7 +112,8 @@ class VideoMaskRCNN(BaseMOTModel):
     @property
     def propagator(self) -> Propagator | None:
         """What propagates masks at test: the one given, else the propagation head; None without either."""
-        return self.heads.get('propagation_head') if self._propagator is None else self._propagator
+        head: Any = self.heads.get('propagation_head')
+        return head if self._propagator is None else self._propagator
 
     @property
     def reads_detections(self) -> bool:
@@ -141,13 +142,15 @@ class VideoMaskRCNN(BaseMOTModel):
         Raises:
             ValueError: samples have other numbers of frames than the heads or the aggregator train on.
         """
-        feats, frames = (), inputs.shape[1]
+        feats: tuple[Tensor, ...] = ()
+        frames = inputs.shape[1]
         if model_parts.read_features(self.heads, self.frozen):
             feats, frames = pair_features(self.detector, self.aggregator, inputs)
         model_parts.check_frames(self.heads, frames)
         # frames of a sample are neighbours: index b * frames + f
         samples = [sample for track in data_samples for sample in track.video_data_samples[:frames]]
-        losses, proposals = {}, None
+        losses: dict[str, Tensor] = {}
+        proposals = None
         if 'detector' not in self.frozen:
             step = 1 if self.detect_on == 'both' else frames
             losses, found = self.frame_detector.loss(tuple(level[::step] for level in feats), samples[::step])
@@ -181,7 +184,7 @@ class VideoMaskRCNN(BaseMOTModel):
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raise ValueError if detections are read from a file and are of other classes than a data set's."""
-        if self.reads_detections:
+        if self._detections is not None:
             self._detections.check_classes(classes)
 
     def start_features(self) -> FeatureStream:
@@ -202,7 +205,7 @@ class VideoMaskRCNN(BaseMOTModel):
         encoder = self.frame_encoder
         if instances is not None:
             frame = encoder.from_instances(view, instances, needs=needs)
-        elif self.reads_detections:
+        elif self._detections is not None:
             frame = encoder.from_instances(view, self._detections.instances(view.meta), self.merge_iou, needs)
         else:
             found = self.frame_detector.detect(view.feats, [view.meta])[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pycocotools.mask as mask_utils
 import torch
@@ -120,7 +121,7 @@ class FrameEncoder:
         height, width = view.shape
         return height // self.stride, width // self.stride
 
-    def _sizes(self, view: View) -> dict[str, tuple]:
+    def _sizes(self, view: View) -> dict[str, Any]:
         scale = view.meta['scale_factor'][::-1]  # (h, w)
         return dict(
             size=tuple(view.meta['ori_shape'][:2]),

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
@@ -81,7 +81,7 @@ def _make_extension() -> _TorchvisionExtension:
 
 def _register(extension: ModuleType) -> None:
     sys.modules[EXTENSION] = extension
-    importlib.import_module('mmcv')._ext = extension
+    setattr(importlib.import_module('mmcv'), '_ext', extension)  # noqa: B010
 
 
 def _import_compiled() -> None:
@@ -96,7 +96,7 @@ def _import_compiled() -> None:
 
 
 def _missing_kernel(name: str) -> Callable:
-    def raise_missing(*args, **kwargs):
+    def raise_missing(*args: Any, **kwargs: Any) -> NoReturn:
         raise NotImplementedError(
             f'the mmcv op {name!r} needs a compiled mmcv, and the installed one is not. maskprop has kernels for '
             'nms, RoIAlign (average), deformable convolution and multi-scale deformable attention only. '
@@ -341,7 +341,9 @@ def ms_deform_attn_backward(
     """Gradients of :func:`ms_deform_attn_forward`, which is computed again for them."""
     inputs = [tensor.detach().requires_grad_() for tensor in (value, sampling_locations, attention_weights)]
     with torch.enable_grad():
-        output = ms_deform_attn_forward(inputs[0], spatial_shapes, level_start_index, *inputs[1:], im2col_step)
+        output = ms_deform_attn_forward(
+            inputs[0], spatial_shapes, level_start_index, inputs[1], inputs[2], im2col_step
+        )
     gradients = torch.autograd.grad(output, inputs, grad_output)
     for target, gradient in zip((grad_value, grad_sampling_loc, grad_attn_weight), gradients, strict=True):
         target.copy_(gradient)

@@ -62,7 +62,7 @@ class Frame:
     @property
     def labels(self) -> list[int]:
         """N class indices, the best-scored one of each instance."""
-        return [max(scores, key=scores.get) for scores in self.class_scores]
+        return [max(scores, key=scores.__getitem__) for scores in self.class_scores]
 
     def select(self, rows: Sequence[int]) -> Frame:
         """The same frame with these of its instances."""

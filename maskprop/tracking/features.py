@@ -77,6 +77,7 @@ class FeatureStream:
         return views
 
     def _next(self) -> View:
+        assert self._aggregator is not None  # else nothing waits
         levels, image, meta = self._waiting.popleft()
         frame = self._seen - len(self._waiting) - 1
         oldest = self._seen - len(self._support)

@@ -146,7 +146,8 @@ class FileDetections:
         ]
 
     def _find(self, meta: dict) -> FramePlace:
-        frames, path, video_id = self._frames, meta.get('img_path'), meta.get('video_id')
+        frames, path = self._frames, meta.get('img_path')
+        video_id: Any = meta.get('video_id')
         if path is None:
             fix = 'Use a data set: frames that come as arrays or from a video file have no detections in a file'
             fail(self.file, '', '', 'a frame without img_path', fix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -35,8 +36,5 @@ def assign_ids(scores: Tensor, known: list[int], threshold: float, unique: bool,
         if ids[row] is None and not (unique and column in taken):
             ids[row] = known[column]
             taken.add(column)
-    for row, track_id in enumerate(ids):
-        if track_id is None:
-            ids[row] = next_id
-            next_id += 1
-    return ids
+    new = itertools.count(next_id)
+    return [next(new) if track_id is None else track_id for track_id in ids]

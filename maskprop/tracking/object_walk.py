@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +64,7 @@ class HeadPropagator:
     def __init__(self, head: str) -> None:
         self.needs = (head,)
         self._key = head
-        self._head: ObjectHead | None = None
+        self._head: Any = None  # an ObjectHead
 
     def use_heads(self, heads: Mapping[str, VideoHead]) -> None:
         """Take the model's head."""

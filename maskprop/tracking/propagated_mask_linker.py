@@ -88,7 +88,7 @@ class PropagatedMaskLinker:
         self.max_age = max_age
         self.min_area = min_area
         self._key = head
-        self._tracker: ObjectTracker | None = None
+        self._tracker: ObjectTracker  # from :meth:`use_heads`
         self._objects: dict[int, _Object] = {}
         self._carried: dict[int, dict] = {}  # id -> RLE of its propagated mask in the latest frame
         self._next_id = 1
@@ -123,10 +123,10 @@ class PropagatedMaskLinker:
         known = [row for row in by_score(frame) if ids[row] in self._carried]
         new = [row for row in by_score(frame) if ids[row] is not None and row not in known]
         if self.refresh and known:
-            self._tracker.refresh(code, network_masks(frame, known, code.size), [ids[row] for row in known])
+            self._tracker.refresh(code, network_masks(frame, known, code.size), _ids_of(ids, known))
         self._forget(ids)
         if new:
-            self._tracker.begin(code, network_masks(frame, new, code.size), [ids[row] for row in new])
+            self._tracker.begin(code, network_masks(frame, new, code.size), _ids_of(ids, new))
         for row, track_id in enumerate(ids):
             if track_id is not None:
                 self._remember(track_id, frame.labels[row], max(frame.class_scores[row].values()))
@@ -163,7 +163,7 @@ class PropagatedMaskLinker:
         if self.same_category:
             scores = forbid_other_categories(scores, frame.labels, [self._objects[i].label for i in known])
         best = [max(scores.values()) for scores in frame.class_scores]
-        ids: list[int | None] = assign_ids(scores, known, self.threshold, True, self._next_id)
+        ids: list[int | None] = [*assign_ids(scores, known, self.threshold, True, self._next_id)]
         for row, track_id in enumerate(ids):
             if track_id in self._carried:
                 continue
@@ -190,6 +190,10 @@ class PropagatedMaskLinker:
             self._tracker.forget(old)
             for track_id in old:
                 del self._objects[track_id]
+
+
+def _ids_of(ids: list[int | None], rows: list[int]) -> list[int]:
+    return [track_id for row in rows if (track_id := ids[row]) is not None]
 
 
 def network_masks(frame: Frame, rows: list[int], size: tuple[int, int]) -> Tensor:

@@ -74,8 +74,9 @@ class VideoInstances:
         """
         groups: dict[int, list[_Track]] = defaultdict(list)
         for track_id, track in self._tracks.items():
-            groups[final_ids.get(track_id, track_id)].append(track)
-        groups.pop(None, None)
+            final_id = final_ids.get(track_id, track_id)
+            if final_id is not None:
+                groups[final_id].append(track)
         sums: dict[int, dict[int, list]] = defaultdict(dict)
         clips: dict[int, int] = defaultdict(int)
         for track_id, by_label in self._sums.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -203,7 +203,7 @@ class VideoStream:
         while self._pending:
             results.append(self._finalize())
         if self._provisional and not self._finished:
-            self.instances.rename(self.linker.finish())
+            self.instances.rename(cast(Any, self.linker).finish())
         self._finished = True
         return results
 
@@ -229,7 +229,7 @@ class VideoStream:
         propagator = self.propagator if self.linker.needs_clips else None
         parts = [part for part in (self.linker, propagator, self.history_filler) if part is not None]
         wanted = {name for part in parts for name in getattr(part, 'needs', ())}
-        return wanted | ({self.refined, self.classified} - {None})
+        return wanted | {key for key in (self.refined, self.classified) if key is not None}
 
     def _process_clip(self) -> list[FrameResult]:
         """Propagate, link and score the clip centred at the next frame."""
@@ -238,8 +238,9 @@ class VideoStream:
         clip = [self._ring[i - start] for i in range(first, min(self._centre + self.radius + 1, self._seen))]
         frame = self._ring[self._centre - start]
         if self.linker.needs_clips:
+            assert self.propagator is not None  # looked at when the stream was made
             masks = self.propagator.propagate(frame, clip)  # [S, N, H, W]
-            ids = self.linker.link(ClipTracks.from_masks(first, masks, frame.labels))
+            ids = cast(list[int], self.linker.link(ClipTracks.from_masks(first, masks, frame.labels)))
         else:
             masks = None
             frame, ids = _drop_losers(frame, self.linker.link(frame))
@@ -251,7 +252,7 @@ class VideoStream:
             result.add(track_id, label, scores[label], rle)
             self.instances.add_scores(track_id, scores)
         if self._revises:
-            self.linker.revise(frame, result)
+            cast(Any, self.linker).revise(frame, result)
         if self.history_filler is not None:
             self.history_filler.step(frame, result)
         if self.filler is not None:
@@ -272,7 +273,6 @@ class VideoStream:
 
 def _drop_losers(frame: Frame, ids: list[int | None]) -> tuple[Frame, list[int]]:
     """Without the detections to which the linker gave no id: they are not in the result."""
-    if None not in ids:
-        return frame, ids
-    rows = [row for row, track_id in enumerate(ids) if track_id is not None]
-    return frame.select(rows), [ids[row] for row in rows]
+    given = [(row, track_id) for row, track_id in enumerate(ids) if track_id is not None]
+    kept = [track_id for _, track_id in given]
+    return (frame if len(given) == len(ids) else frame.select([row for row, _ in given])), kept

@@ -25,7 +25,7 @@ def get_random_state() -> RandomState:
         has_gauss, cached gaussian), ``torch`` ((5056,) uint8 tensor) and ``cuda`` (uint8 tensor of the
         current device, or None where CUDA was not initialised).
     """
-    name, keys, position, has_gauss, cached = np.random.get_state()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return dict(
         python=random.getstate(),
         numpy=[name, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)],

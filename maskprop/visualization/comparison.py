@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from maskprop.datasets.rle import inspect_masks
 from maskprop.datasets.ytvis_json import GroundTruth, load_ytvis, select_frames
@@ -85,7 +86,7 @@ def compare_videos(
         yield path
 
 
-def _check_images(videos: Sequence[dict], image_folder: str | Path, ann_file: str | Path) -> None:
+def _check_images(videos: Sequence[Mapping[str, Any]], image_folder: str | Path, ann_file: str | Path) -> None:
     """Raise EvalInputError if a video's first frame is not in the folder."""
     for video in videos:
         first = Path(image_folder, video['file_names'][0])
@@ -106,7 +107,7 @@ def _rows(
     names = {c['id']: c['name'] for c in data['categories']}
     rows: dict[str, list[Track]] = {}
     if show_truth:
-        annotations = [a for a in data['annotations'] if a['video_id'] == video_id]
+        annotations = [a for a in data['annotations'] or () if a['video_id'] == video_id]
         rows[TRUTH] = tracks_from_annotations(annotations, names)
     for title, found in records.items():
         rows[title] = tracks_from_results(found, names, min_score)

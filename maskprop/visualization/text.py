@@ -7,6 +7,7 @@ import unicodedata
 import warnings
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,7 +19,9 @@ from maskprop.utils.text import one_line
 
 FONT_VARIABLE = 'MASKPROP_FONT'  # of the environment: a font file to draw with, before all others
 ELLIPSIS = '…'
-_LAYOUT = dict(direction='ltr') if features.check('raqm') else {}  # else Pillow lays out no bidirectional text
+_LAYOUT: dict[str, Any] = (
+    dict(direction='ltr') if features.check('raqm') else {}
+)  # else Pillow lays out no bidirectional text
 _LEFT_TO_RIGHT = '\u200e'  # a mark that is not drawn
 
 

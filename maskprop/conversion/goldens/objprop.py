@@ -151,7 +151,7 @@ def _losses(
     samples = _current_samples(case, size), _reference_samples(case)
     losses = head.pair_losses(current, reference, *samples, size)
     found = find_objects(*samples, size, 'cpu')
-    targets = object_maps(found.boxes, *size, stride=1)
+    targets = object_maps(found.boxes, size[0], size[1], stride=1)
     first_rows = F.pad(case['num_gt'].cumsum(0), (1, 0))[found.images]
     present = found.rows >= 0
     return dict(
@@ -200,7 +200,7 @@ def recompute_prediction(case: Arrays, state: Mapping[str, Any]) -> dict[str, Te
             head.propagate_objects(current[b], reference[b : b + 1], boxes[b : b + 1], labels[b : b + 1])
             for b in range(len(boxes))
         ]
-        found[f'spatial_weight_{name}'] = spatial_weight(*current.shape[-2:], SIGMA, row)
+        found[f'spatial_weight_{name}'] = spatial_weight(current.shape[-2], current.shape[-1], SIGMA, row)
         found[f'predict_bgfg_s8_{name}'] = torch.stack([background, objects], 1)
         found[f'predict_prob_{name}'] = head.probabilities(torch.cat(logits))
     return found
@@ -211,7 +211,9 @@ def recompute_fills(case: Arrays, state: Mapping[str, Any]) -> dict[str, Tensor]
     feats = levels(case, 'seq')
     head = build_attention_head(state)
     filler = HistoryFiller(head)
-    found = {name: [] for name in ('out', 'fill_prob', 'fill_prob_index', 'fill_mask', 'fill_mask_index')}
+    found: dict[str, list] = {
+        name: [] for name in ('out', 'fill_prob', 'fill_prob_index', 'fill_mask', 'fill_mask_index')
+    }
     for index in range(len(feats[0])):
         frame, result = _sequence_frame(case, head, feats, index)
         missed = filler.missed(result)

@@ -67,9 +67,15 @@ def _last(maps: Tensor) -> Tensor:
     return maps.permute(1, 2, 0)
 
 
+def _fitted(mask: Tensor) -> Blob:
+    blob = fit_blob(mask)
+    assert blob is not None, 'the golden masks are not empty'
+    return blob
+
+
 def _guides(head: OSMNHead, case: Arrays) -> dict[str, Tensor]:
     """Boxes, visual guides, and a perturbed Gaussian."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, image, mask in (
         ('guide', _image(case, 0), case['mask0']),
         ('guide2', case['guide2_frame'].permute(2, 0, 1), case['guide2_mask']),
@@ -83,7 +89,7 @@ def _guides(head: OSMNHead, case: Arrays) -> dict[str, Tensor]:
     # of the reference's own picture: a level of rounding is more than the tolerance
     given = head.guide_input(case['guide_rgb'].permute(2, 0, 1), case['guide_label'] > 0)
     found['guide_input'] = _last(given).flip(-1)
-    blob = perturb_blob(fit_blob(case['mask0']), case['gb_draw_centre'], case['gb_draw_std'])
+    blob = perturb_blob(_fitted(case['mask0']), case['gb_draw_centre'], case['gb_draw_std'])
     found['gb_perturbed'] = spatial_guide(blob, case['mask0'].shape)
     return found
 
@@ -116,7 +122,7 @@ def _propagate(head: OSMNHead, case: Arrays) -> dict[str, Tensor]:
     blobs: list[Blob] = []
     carried = []
     for code in codes[1:]:
-        blobs.append(fit_blob(tracker._masks[0]))
+        blobs.append(_fitted(tracker.masks[0]))
         carried.append(tracker.step(code))
     for hook in hooks:
         hook.remove()
@@ -136,7 +142,7 @@ def _first_frame(head: OSMNHead, case: Arrays) -> dict[str, Tensor]:
     hooks = []
     for index, conv in enumerate(net.side_convs, 2):
 
-        def keep(_, args, out, index=index) -> None:
+        def keep(_: Any, args: Any, out: Any, index: int = index) -> None:
             seen[f'block_conv{index}'], seen[f'side_conv{index}'] = args[0][0], out[0]
 
         hooks.append(conv.register_forward_hook(keep))

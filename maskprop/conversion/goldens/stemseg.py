@@ -213,6 +213,7 @@ def recompute_short_video(case: Arrays, weights: Arrays, groups: int) -> dict[st
         queue.push(tuple(level[None] for level in feats))
     queue.finish()
     clip = queue.pop()
+    assert clip is not None  # the queue is finished
     scale = int(case['short_resize_scale'])
     logits = torch.stack([enlarge(queue.logits(frame), scale) for frame in clip.frames])
     embeddings, widths, seediness = clip.maps.split((DIMS, PLACE_DIMS, 1))

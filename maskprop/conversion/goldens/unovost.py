@@ -72,10 +72,10 @@ def _warp(case: Arrays, inputs: dict[str, np.ndarray]) -> list[dict]:
     """Every mask in its next frame; those of the last frame are empty."""
     warped = []
     for mask, t in zip(case['prop_mask'].numpy(), inputs['prop_frame'], strict=True):
-        last = t == len(inputs['flow'])
-        flow = None if last else inputs['flow'][t]
-        rle = encode_mask(mask)
-        warped += [encode_mask(np.zeros_like(mask))] if last else warp_masks([rle], flow, 'forward_negated')
+        if t == len(inputs['flow']):  # the last frame
+            warped.append(encode_mask(np.zeros_like(mask)))
+        else:
+            warped += warp_masks([encode_mask(mask)], inputs['flow'][t], 'forward_negated')
     return warped
 
 
@@ -85,7 +85,7 @@ def _thinned(inputs: dict[str, np.ndarray], warped: list[dict], length: int) -> 
         rows = np.flatnonzero(inputs['prop_frame'] == t)
         masks = [encode_mask(mask) for mask in inputs['prop_mask'][rows]]
         ious = mask_utils.iou(masks, masks, [0] * len(masks)) if masks else np.zeros((0, 0))
-        kept = thin(inputs['prop_score'][rows], ious, THINNING_IOU)
+        kept = thin(inputs['prop_score'][rows].tolist(), ious, THINNING_IOU)
         frames.append(_Frame(rows[kept], [masks[k] for k in kept], [warped[row] for row in rows[kept]]))
     return frames
 
@@ -140,13 +140,13 @@ class _Video:
             traj=np.concatenate(tracks),
             traj_score=scores,
             final_tracks=final,
-            final_first_tracklet=np.array([tracks[k][0] for k in rank(scores, MOST_TRACKS)]),
+            final_first_tracklet=np.array([tracks[k][0] for k in rank(scores.tolist(), MOST_TRACKS)]),
         )
 
     def final(self, tracks: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
         """The best tracks, proposals by frame, and the scores of all."""
         scores = np.array([track_score([self.tracklets[k] for k in track]) for track in tracks])
-        return np.stack([self.table[tracks[k]].max(0) for k in rank(scores, MOST_TRACKS)]), scores
+        return np.stack([self.table[tracks[k]].max(0) for k in rank(scores.tolist(), MOST_TRACKS)]), scores
 
 
 def _paint(tracks: np.ndarray, inputs: dict[str, np.ndarray]) -> np.ndarray:

@@ -14,7 +14,7 @@ from maskprop.datasets.formats.sets import (
 from maskprop.datasets.formats.tracks import Category, FrameObject, VideoFrames, VideoInfo
 
 #: By name: functions (out, videos, categories) -> files written.
-WRITERS = {name: form.write for name, form in WRITABLE.items()}
+WRITERS = {name: form.write for name, form in WRITABLE.items() if form.write is not None}
 
 __all__ = [
     'Category',

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from pycocotools import mask as coco_mask
 
@@ -116,7 +116,7 @@ def _categories(contents: list, source: Source) -> list[Category]:
         for record in data.get('categories') or []:
             if not isinstance(record, dict) or not isinstance(record.get('name'), str):
                 raise AnnotationError(f'{source.given}: categories: {record!r:.60}; expected "id" and "name"')
-            found.setdefault(record['name'], Category(record.get('id'), record['name']))
+            found.setdefault(record['name'], Category(cast(int, record.get('id')), record['name']))
     listed = list(found.values())
     ids = [category.id for category in listed]
     if not all(isinstance(i, int) for i in ids) or len(set(ids)) < len(

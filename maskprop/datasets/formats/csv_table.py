@@ -12,6 +12,7 @@ from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.source import Source
 from maskprop.datasets.formats.tracks import (
     Category,
+    FrameObject,
     Reading,
     ReadOptions,
     ReadVideo,
@@ -48,7 +49,7 @@ def write_csv(out: Path, videos: Iterable[VideoFrames], categories: Sequence[Cat
     return [out]
 
 
-def _cells(found) -> list:
+def _cells(found: FrameObject) -> list:
     rle = plain(found.mask)
     box, area = coco_mask.toBbox(rle).tolist(), int(coco_mask.area(rle))
     score = '' if found.score is None else repr(float(found.score))

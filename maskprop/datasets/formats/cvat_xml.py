@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 from xml.sax.saxutils import XMLGenerator
+from xml.sax.xmlreader import AttributesImpl
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -53,29 +54,29 @@ def write_cvat(out: Path, videos: Iterable[VideoFrames], categories: Sequence[Ca
 def _write_video(xml: XMLGenerator, info: VideoInfo, frames: Iterable, categories: Sequence[Category]) -> None:
     length = len(info.file_names)
     xml.startDocument()
-    xml.startElement('annotations', {})
+    _open(xml, 'annotations')
     _leaf(xml, 'version', '1.1')
-    xml.startElement('meta', {})
-    xml.startElement('task', {})
+    _open(xml, 'meta')
+    _open(xml, 'task')
     for tag, text in dict(name=info.name, size=length, mode='interpolation', start_frame=0).items():
         _leaf(xml, tag, text)
     _leaf(xml, 'stop_frame', length - 1)
-    xml.startElement('labels', {})
+    _open(xml, 'labels')
     for category in categories:
-        xml.startElement('label', {})
+        _open(xml, 'label')
         _leaf(xml, 'name', category.name)
         _leaf(xml, 'type', 'mask')
-        xml.startElement('attributes', {})
+        _open(xml, 'attributes')
         xml.endElement('attributes')
         xml.endElement('label')
     xml.endElement('labels')
-    xml.startElement('original_size', {})
+    _open(xml, 'original_size')
     _leaf(xml, 'width', info.width)
     _leaf(xml, 'height', info.height)
     for tag in ('original_size', 'task', 'meta'):
         xml.endElement(tag)
     for number, track in enumerate(tracks_of_frames(frames).values()):
-        xml.startElement('track', dict(id=str(number), label=track['category'], source='manual'))
+        _open(xml, 'track', dict(id=str(number), label=track['category'], source='manual'))
         _write_shapes(xml, track['masks'], length)
         xml.endElement('track')
     xml.endElement('annotations')
@@ -90,7 +91,7 @@ def _write_shapes(xml: XMLGenerator, masks: dict[int, dict], length: int) -> Non
             continue
         last = _attributes(masks[frame]) if visible else last
         state = dict(frame=str(frame), keyframe='1', outside=str(int(not visible)), occluded='0')
-        xml.startElement('mask', {**state, **last, 'z_order': '0'})
+        _open(xml, 'mask', {**state, **last, 'z_order': '0'})
         xml.endElement('mask')
 
 
@@ -104,8 +105,12 @@ def _attributes(rle: dict) -> dict[str, str]:
     return dict(rle=', '.join(map(str, runs.tolist())), **{key: str(value) for key, value in box.items()})
 
 
+def _open(xml: XMLGenerator, tag: str, attributes: Mapping[str, str] | None = None) -> None:
+    xml.startElement(tag, AttributesImpl(attributes or {}))
+
+
 def _leaf(xml: XMLGenerator, tag: str, text: object) -> None:
-    xml.startElement(tag, {})
+    _open(xml, tag)
     xml.characters(str(text))
     xml.endElement(tag)
 

@@ -75,7 +75,7 @@ def _videos(source: Source, images: ImageFolder | None, jobs: list) -> Iterator[
 
 
 def _sorted(items: list[dict]) -> list[dict]:
-    frames = [(item.get('attr') or {}).get('frame') for item in items]
+    frames: list[Any] = [(item.get('attr') or {}).get('frame') for item in items]
     if all(isinstance(frame, int) for frame in frames) and len(set(frames)) == len(frames):
         return [item for _, item in sorted(zip(frames, items, strict=True), key=lambda pair: pair[0])]
     place = {name: index for index, name in enumerate(in_natural_order([str(item.get('id')) for item in items]))}

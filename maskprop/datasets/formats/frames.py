@@ -146,9 +146,10 @@ def place_by_name(info: VideoInfo, names: Sequence[str], where: str, root: str) 
         by_number, given = frame_numbers(info.file_names) or [], frame_numbers(names) or []
         if 0 in by_number and given and set(given) <= set(by_number):
             return [by_number.index(number) for number in given]
-    if None in found:
+    known = [index for index in found if index is not None]
+    if len(known) < len(found):
         raise AnnotationError(f'{where}: {names[found.index(None)]}: {root} has no frame of that name')
-    return found
+    return known
 
 
 def place_by_number(

@@ -36,6 +36,8 @@ def import_source(
         AnnotationError: as the format's reader; or there are frames without annotation, no annotated frame at all,
             or a class that ``categories`` lacks.
     """
+    if form.read is None:
+        raise AnnotationError(f'{source.given}: {form.title}: {form.instead or "it is only written"}')
     reading = form.read(source, options)
     listed = categories or reading.categories
     videos: list[dict] = []
@@ -59,7 +61,7 @@ def import_source(
         raise AnnotationError(
             f'{source.given}: no class in it; give an annotation file that lists them: --categories'
         )
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for number, track, length in found:
         if track.category not in ids:
             raise AnnotationError(

@@ -110,7 +110,8 @@ class ListedSet:
         lengths = {video_id: len(info.file_names) for video_id, info in self.videos.values()}
         tracks: dict[tuple[int, int], list[Detection]] = {}
         for found in detections:
-            tracks.setdefault((found.video_id, found.track), []).append(found)
+            if found.track is not None:
+                tracks.setdefault((found.video_id, found.track), []).append(found)
         records = []
         for (video_id, _), parts in sorted(tracks.items()):
             masks: list[dict | None] = [None] * lengths[video_id]

@@ -99,7 +99,7 @@ def read(source: Source, options: ReadOptions) -> Reading:
     folders = _png_folders(source)
     labels = {root: read_labels(source.path / root) for root, _ in folders}
     known = [names for names in labels.values() if names]
-    categories = listed_categories([name for names in known or [KITTI] for name in names])
+    categories = listed_categories([name for names in known or [list(KITTI)] for name in names])
     return Reading(_videos(source, options, folders, labels), len(folders), categories)
 
 

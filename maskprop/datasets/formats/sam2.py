@@ -13,7 +13,7 @@ from maskprop.datasets.formats.masks import CLASSES, class_of
 from maskprop.datasets.formats.pictures import INDEXED, check_same_size, open_picture, picture_mode
 from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.source import Source, walk_json
-from maskprop.datasets.formats.tracks import Reading, ReadOptions, ReadVideo, TrackBuilder, encode
+from maskprop.datasets.formats.tracks import Reading, ReadOptions, ReadVideo, TrackBuilder, VideoInfo, encode
 from maskprop.datasets.json_files import AnnotationError, read_json
 from maskprop.datasets.rle import compress, inspect_masks
 
@@ -105,14 +105,14 @@ def _json_videos(source: Source, options: ReadOptions, videos: dict) -> Iterator
 
 
 def _add_masklets(
-    builder: TrackBuilder, data: dict, info, where: str, part: int, options: ReadOptions
+    builder: TrackBuilder, data: dict, info: VideoInfo, where: str, part: int, options: ReadOptions
 ) -> set[int]:
     """Adds a file's objects; the frames that it is of."""
     frames, numbers = data['masklet'], data.get('masklet_id')
     height, width = int(data.get('video_height', info.height)), int(data.get('video_width', info.width))
     check_size(info, height, width, where)
     if len(frames) == len(info.file_names):
-        places = range(len(frames))
+        places = list(range(len(frames)))
     else:
         by_number = place_by_number(info, [ANNOTATED_RATE * index for index in range(len(frames))], where)
         places = [by_number[ANNOTATED_RATE * index] for index in range(len(frames))]

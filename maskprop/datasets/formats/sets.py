@@ -96,6 +96,6 @@ def tracks_of_frames(frames: Iterable[Sequence[FrameObject]]) -> dict[int, dict[
     tracks: dict[int, dict[str, Any]] = {}
     for index, objects in enumerate(frames):
         for found in objects:
-            new = dict(category=found.category, score=found.score, crowd=found.crowd, masks={})
+            new: dict[str, Any] = dict(category=found.category, score=found.score, crowd=found.crowd, masks={})
             tracks.setdefault(found.id, new)['masks'][index] = found.mask
     return dict(sorted(tracks.items()))

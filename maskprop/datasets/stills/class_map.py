@@ -33,6 +33,12 @@ class SourceClass:
     use: str = 'take'
     maybe: tuple[str, ...] = ()
 
+    @property
+    def target(self) -> str:
+        """``to`` of a class that is not left out."""
+        assert self.to is not None, self
+        return self.to
+
 
 @dataclass(frozen=True)
 class ClassMap:

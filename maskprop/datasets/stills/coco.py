@@ -42,7 +42,7 @@ def convert_coco(
     entries = _match(data['categories'], class_map, path, report)
     records = _by_image(data, path, entries)
     ids = class_map.category_ids
-    usable = [{ids[entry.to] for a, entry in found if _is_usable(a, entry)} for found in records]
+    usable = [{ids[entry.target] for a, entry in found if _is_usable(a, entry)} for found in records]
     chosen = choose_images(usable, options.max_images_per_class, options.seed)
     always = _without_source(class_map) if options.unmapped == 'unknown' else set()
     info = dict(description='still images as videos of one frame', source=str(Path(path).name))
@@ -76,7 +76,7 @@ def _match(
     categories: list[dict], class_map: ClassMap, path: str | Path, report: Report
 ) -> dict[int, SourceClass]:
     """The map's entry of each of the file's category ids."""
-    by_name: dict[Any, list[int]] = defaultdict(list)
+    by_name: dict[Any, list[Any]] = defaultdict(list)
     for category in categories:
         by_name[category.get('name')].append(category.get('id'))
         by_name[str(category.get('id'))].append(category.get('id'))  # of an entry without a name
@@ -128,7 +128,7 @@ def _convert(
     for annotation, entry in found:
         if entry.use != 'leave_out':
             crowd = not _is_usable(annotation, entry)
-            _add(still, annotation, ids[entry.to], crowd, path)
+            _add(still, annotation, ids[entry.target], crowd, path)
     shown = {record['category_id'] for record in still.objects}
     maybe = always.union(*(entry.maybe for _, entry in found))
     still.unknown = sorted(ids[name] for name in maybe if ids[name] not in shown)

@@ -116,7 +116,7 @@ def _choose(table: BoxTable, class_map: ClassMap, options: Options, report: Repo
     """Places of the images that are used."""
     ids = class_map.category_ids
     entries = [class_map.classes[key] for key in table.keys]
-    category = [ids[entry.to] if entry.use == 'take' else 0 for entry in entries]
+    category = [ids[entry.target] if entry.use == 'take' else 0 for entry in entries]
     skip = sum(1 << bit for bit, flag in enumerate(FLAGS) if _use_of(flag, options) != 'take')
     classes: list[set[int]] = []
     seen: list[bool] = []

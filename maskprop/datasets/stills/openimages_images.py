@@ -68,7 +68,7 @@ class StillBuilder:
         self.options, self.images, self.masks = options, images, masks
         ids = class_map.category_ids
         self._use = {str(key): entry.use for key, entry in class_map.classes.items()}
-        self._category = {str(key): ids[e.to] for key, e in class_map.classes.items() if e.use != 'leave_out'}
+        self._category = {str(key): ids[e.target] for key, e in class_map.classes.items() if e.use != 'leave_out'}
         flag_uses = (options.groups, options.depictions, options.insides, options.machine_boxes)
         self._flag_use = dict(zip(FLAGS, flag_uses, strict=True))
 
@@ -79,8 +79,8 @@ class StillBuilder:
             AnnotationError: a mask can't be read.
         """
         still = Still(f'{image.id}.jpg', unknown=image.unknown)
-        still.dropped = self._open(still, image)
-        if still.dropped:
+        if fault := self._open(still, image):
+            still.dropped = fault
             return still
         match = match_masks(image)
         for box in range(len(image.keys)):
@@ -131,8 +131,8 @@ class StillBuilder:
 
     def _read_mask(self, still: Still, mask: Mask) -> dict | None:
         """RLE at the picture's size; None where there is no usable mask. May set ``still.dropped``."""
-        name = self.masks.find(mask[2])
-        if name is None:
+        name = self.masks.find(mask[2]) if self.masks is not None else None
+        if self.masks is None or name is None:
             still.counts['masks without a PNG, boxes only'] += 1
             return None
         with open_picture(self.masks.root / name) as picture:

@@ -173,11 +173,11 @@ class StillWriter:
 def open_writer(out: str | Path, report: Report, info: dict[str, Any]) -> Iterator[StillWriter]:
     """A writer of a YouTube-VIS file, which appears whole at the end or, after an error, not at all."""
     out = Path(out)
-    beside = dict(mode='w+', encoding='utf-8', dir=out.parent)  # the annotations, until all videos are written
     with (
         replace_when_done(out) as temporary,
         open(temporary, 'w', encoding='utf-8') as videos,
-        tempfile.TemporaryFile(**beside) as annotations,
+        # the annotations, until all videos are written
+        tempfile.TemporaryFile(mode='w+', encoding='utf-8', dir=out.parent) as annotations,
     ):
         categories = json.dumps(list(report.class_map.categories))
         videos.write(f'{{"info": {json.dumps(info)},\n"categories": {categories},\n"videos": [')

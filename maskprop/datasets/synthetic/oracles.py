@@ -7,8 +7,8 @@ than the same linking of detections.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as mask_api
@@ -25,7 +25,7 @@ class Observation(NamedTuple):
     box: list[float]
 
 
-def observations_by_video(gt: dict) -> Iterator[tuple[dict, list[Observation]]]:
+def observations_by_video(gt: Mapping[str, Any]) -> Iterator[tuple[dict, list[Observation]]]:
     """Each video with what is visible in it, in frame order."""
     tracks = defaultdict(list)
     for annotation in gt['annotations']:
@@ -105,14 +105,14 @@ def _assign(
     return [taken[index] for index in current]
 
 
-def oracle_results(gt: dict, linker, **keys) -> list[dict]:
+def oracle_results(gt: Mapping[str, Any], linker: Callable[..., list[int]], **keys: Any) -> list[dict]:
     """A result list (YouTube-VIS submission form, score 1) of the ground-truth masks under a linker's ids.
 
     Args:
         gt: a YouTube-VIS dict, as `load_ytvis` gives.
         linker: `link_by_box_iou` or `link_by_copying`; `keys` are passed to it.
     """
-    results = []
+    results: list[dict] = []
     for video, seen in observations_by_video(gt):
         tracks: dict[int, dict] = {}
         for item, identity in zip(seen, linker(seen, **keys), strict=True):

@@ -144,7 +144,7 @@ def render_clip(rng: np.random.Generator, scene: Scene, settings: SceneSettings,
         picture = np.mean([_draw_moment(scene, order, moment, settings) for moment in moments], axis=0)
         top, left = rng.integers(0, NOISE_SLACK + 1, 2)
         picture = picture + scene.noise * noise[top : top + settings.height, left : left + settings.width, None]
-        clip.frames.append(np.clip(np.round(picture), 0, 255).astype(np.uint8))
+        clip.frames.append(np.asarray(np.clip(np.round(picture), 0, 255), dtype=np.uint8))
         clip.blur.append(round(travel, 2))
     return clip
 

@@ -92,10 +92,10 @@ def load_source_set(annotation_file: str) -> SourceSet:
         sizes=tuple((v['height'], v['width']) for v in content['videos']),
         tracks=tuple(
             SourceTrack(position[a['video_id']], a['category_id'], tuple(a['segmentations']))
-            for a in content['annotations']
+            for a in content['annotations'] or ()
             if not a.get('iscrowd', 0)
         ),
-        categories=tuple(content['categories']),
+        categories=tuple(dict(category) for category in content['categories']),
     )
 
 

@@ -204,7 +204,8 @@ def encode_track(masks: list[np.ndarray | None]) -> dict:
 
 
 def _assemble(info: dict, categories: list[dict], records: list[dict]) -> dict:
-    videos, annotations = [], []
+    videos: list[dict] = []
+    annotations: list[dict] = []
     for video_id, record in enumerate(records, start=1):
         videos.append({'id': video_id, **record['video']})
         for annotation in record['annotations']:

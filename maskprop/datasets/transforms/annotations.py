@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadTrackAnnotations
@@ -25,7 +27,7 @@ class LoadVideoAnnotations(LoadTrackAnnotations):
         AnnotationError: The frame has another size than its video.
     """
 
-    def __init__(self, with_mask: bool = True, **kwargs) -> None:
+    def __init__(self, with_mask: bool = True, **kwargs: Any) -> None:
         super().__init__(with_mask=with_mask, **kwargs)
 
     def transform(self, results: dict) -> dict:

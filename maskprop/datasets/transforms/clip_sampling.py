@@ -43,7 +43,7 @@ class SampleClip(BaseFrameSample):
         self.with_objects = with_objects
 
     def transform(self, video: dict) -> dict[str, list]:
-        frames = range(len(video['images']))
+        frames: Sequence[int] = range(len(video['images']))
         if self.with_objects:
             # in a data set for training every video has one
             frames = [frame for frame in frames if has_objects(video['images'][frame])] or frames

@@ -104,7 +104,7 @@ class SampleFramePair(BaseFrameSample):
                 continue
             near = np.flatnonzero(distances <= self.max_support_gap)
             if not len(near):
-                near = distances.argmin(keepdims=True)
+                near = np.array([distances.argmin()])
             drawn = np.random.choice(near, len(places), replace=len(near) < len(places))
             for place, index in zip(places, drawn.tolist(), strict=True):
                 chosen[place] = index

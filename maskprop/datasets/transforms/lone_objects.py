@@ -43,7 +43,8 @@ class PasteLoneObject(BaseTransform):
                 raise ValueError(f'{name}={pair}: expected (least, most), 0 or more')
         if limit <= 0 or not 0 <= flip_prob <= 1:
             raise ValueError(f'limit={limit}, flip_prob={flip_prob}: expected above 0, and a probability')
-        self.shift, self.lift, self.limit, self.flip_prob = tuple(shift), tuple(lift), limit, flip_prob
+        self.shift, self.lift = (shift[0], shift[1]), (lift[0], lift[1])
+        self.limit, self.flip_prob = limit, flip_prob
 
     def transform(self, results: dict) -> dict:
         """Every key of ``results`` is a list with one entry a frame."""

@@ -46,10 +46,10 @@ class SampleReferenceAndPair(BaseFrameSample):
         if key is None:
             key = np.random.randint(length)
         step = min(int(np.random.choice(self.steps)), length - 1)
-        starts = np.arange(length - step)
+        starts: np.ndarray = np.arange(length - step)
         if self.max_gap is not None:
             near = starts[np.abs(starts - key) <= self.max_gap]
-            starts = near if len(near) else starts[np.abs(starts - key).argmin(keepdims=True)]
+            starts = near if len(near) else starts[[np.abs(starts - key).argmin()]]
         first = int(np.random.choice(starts))
         pair = [first, first + step]
         if self.both_ways and np.random.rand() < 0.5:

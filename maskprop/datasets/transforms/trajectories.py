@@ -53,7 +53,7 @@ class FrameTrajectory(BaseTransform):
         if len(window_sides) != 2 or not 1 <= window_sides[0] <= window_sides[1]:
             raise ValueError(f'window_sides={window_sides}: expected (shortest, longest) in pixels')
         self.max_angle = max_angle
-        self.centre_range = tuple(centre_range)
+        self.centre_range = centre_range[0], centre_range[1]
         self.window_prob = window_prob
         self.short_sides = tuple(short_sides)
         self.window_sides = tuple(window_sides)

@@ -99,7 +99,7 @@ class RandomPerspectiveAffine(BaseTransform):
         self.perspective = perspective
         self.max_angle = max_angle
         self.max_shift = max_shift
-        self.scale_range = tuple(scale_range)
+        self.scale_range = scale_range[0], scale_range[1]
 
     @cache_randomness
     def _draw(self) -> Warp | None:

@@ -34,7 +34,7 @@ def count(overlaps: TrackOverlaps) -> dict[str, np.ndarray]:
         ML=hardly,
         IoU=overlaps.ious[frames[place], matches[place, gts], gts].sum(),
     )
-    return {name: np.float64(value) for name, value in counts.items()}
+    return {name: np.asarray(value, dtype=np.float64) for name, value in counts.items()}
 
 
 def _match(overlaps: TrackOverlaps, frames: np.ndarray) -> np.ndarray:

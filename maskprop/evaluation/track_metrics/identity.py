@@ -19,7 +19,7 @@ def count(overlaps: TrackOverlaps) -> dict[str, np.ndarray]:
     together = np.count_nonzero(overlaps.ious >= MATCH_IOU, axis=0)
     true = together[linear_sum_assignment(together, maximize=True)].sum()
     counts = dict(IDTP=true, IDFP=overlaps.found.sum() - true, IDFN=overlaps.truths.sum() - true)
-    return {name: np.float64(value) for name, value in counts.items()}
+    return {name: np.asarray(value, dtype=np.float64) for name, value in counts.items()}
 
 
 def numbers(sums: dict[str, np.ndarray]) -> dict[str, float]:

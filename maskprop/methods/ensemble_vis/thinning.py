@@ -24,7 +24,7 @@ def thin(scores: Sequence[float], ious: np.ndarray, threshold: float) -> list[in
     while clash:
         given, kept, clash = kept, [], False
         for row in given:
-            best = max(kept, key=lambda other, row=row: ious[row, other], default=None)
+            best = max(kept, key=ious[row].__getitem__, default=None)
             if best is None or ious[row, best] < threshold:
                 kept.append(row)
                 continue

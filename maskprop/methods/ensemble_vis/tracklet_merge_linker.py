@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pycocotools.mask as mask_utils
 import torch
@@ -140,10 +142,10 @@ class TrackletMergeLinker:
 
     def _similarity(self, frame: Frame, rles: list[dict]) -> np.ndarray:
         """(M, N) IoU of the previous frame's M masks, warped, with these."""
-        before = [] if self._latest is None else self._latest[1]
-        if not before or not rles:
+        latest, before = (None, []) if self._latest is None else self._latest
+        if latest is None or not before or not rles:
             return np.zeros((len(before), len(rles)))
-        pair = (frame, self._latest[0])
+        pair = (frame, latest)
         flow = video_flow(self._estimator, *(pair if self.flow_direction == 'backward' else pair[::-1]))
         return mask_utils.iou(warp_masks(before, flow, self.flow_direction), rles, [0] * len(rles))
 
@@ -162,7 +164,7 @@ class TrackletMergeLinker:
         return Forest(predecessors, own, distances, self._length).cut()
 
 
-def video_flow(estimator, first: Frame, second: Frame) -> np.ndarray:
+def video_flow(estimator: Any, first: Frame, second: Frame) -> np.ndarray:
     """The flow from one frame to another in pixels of the video, at its size: (H, W, 2) float32, x before y."""
     images = [shown_image(frame) for frame in (first, second)]
     flow = estimator.estimate(images[0][None], images[1][None]).float().cpu()
@@ -175,6 +177,7 @@ def video_flow(estimator, first: Frame, second: Frame) -> np.ndarray:
 
 def shown_image(frame: Frame) -> Tensor:
     """A frame's image without its padding, (3, h, w) uint8."""
+    assert frame.image is not None  # in the linker's needs
     sides = zip(frame.image.shape[-2:], frame.size, frame.map_size, strict=True)
     height, width = (min(round(side * video / padded), side) for side, video, padded in sides)
     return frame.image[:, :height, :width]

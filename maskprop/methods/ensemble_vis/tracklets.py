@@ -37,6 +37,7 @@ class Tracklet:
     @property
     def mean_embedding(self) -> np.ndarray:
         """(E,) float64."""
+        assert self.embedding is not None
         return self.embedding / self.length
 
     @property
@@ -147,13 +148,13 @@ class TrackletBuilder:
         self._frame += 1
         pairs = match(similarity, self.threshold, self.matching)
         count = len(proposals.scores)
-        ids: list[int | None] = [None] * count
+        ids = [0] * count  # 0: a new one
         for row, column in pairs:
             ids[column] = self._latest[row]
             proposals.extend(self.known[ids[column]], column)
         self._number([self._latest[row] for row, _ in pairs], count)
         for row in range(count):
-            if ids[row] is None:
+            if not ids[row]:
                 ids[row] = len(self.known) + 1
                 self.known[ids[row]] = proposals.tracklet(row, self._frame)
                 self._open.add(ids[row])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -256,7 +257,7 @@ class FEELVOSHead(BaseModule):
         return self.object_head(self._inputs(features, *distances, previous, objects)), objects
 
 
-def label_map(sample, pairs: FramePairs) -> Tensor:
+def label_map(sample: DetDataSample, pairs: FramePairs) -> Tensor:
     """(H, W) long: each pixel's instance id plus 1, 0 for the background; smaller objects lie on top."""
     found = sample.gt_instances
     masks = found.masks.to_tensor(torch.bool, pairs.inputs.device)

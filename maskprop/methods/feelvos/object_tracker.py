@@ -63,6 +63,7 @@ class FEELVOSTracker:
     @property
     def labels(self) -> Tensor:
         """(H, W) long, the latest frame's label map."""
+        assert self._labels is not None, 'no object has begun'
         return self._labels
 
     @torch.no_grad()
@@ -90,19 +91,19 @@ class FEELVOSTracker:
     @torch.no_grad()
     def refresh(self, code: FrameFeatures, masks: Tensor, ids: Sequence[int]) -> None:
         """Put other masks in place of the latest ones of some objects."""
-        gone = torch.isin(self._labels, torch.tensor(ids, device=self._labels.device))
-        self._labels = self._labels.masked_fill(gone, BACKGROUND)
+        gone = torch.isin(self._labels, torch.tensor(ids, device=self.labels.device))
+        self._labels = self.labels.masked_fill(gone, BACKGROUND)
         self._paint(masks, ids)
 
     def forget(self, ids: Sequence[int]) -> None:
         """End some objects; their pixels are the background's."""
-        gone = torch.tensor(ids, device=self._labels.device)
-        self._labels = self._labels.masked_fill(torch.isin(self._labels, gone), BACKGROUND)
+        gone = torch.tensor(ids, device=self.labels.device)
+        self._labels = self.labels.masked_fill(torch.isin(self._labels, gone), BACKGROUND)
         self.ids = [i for i in self.ids if i not in ids]
         self._references = [reference.without(ids) for reference in self._references]
 
     def _paint(self, masks: Tensor, ids: Sequence[int]) -> None:
-        labels = self._labels.clone()
+        labels = self.labels.clone()
         for track_id, mask in zip(ids, resize_masks(masks, labels.shape), strict=True):
             labels[mask.to(labels.device)] = track_id
         self._labels = labels
@@ -110,11 +111,11 @@ class FEELVOSTracker:
     def _cells(self, code: FrameFeatures) -> Tensor:
         """The labels at the code's cells; an object between the cells has the one nearest to its middle."""
         labels = subsample_labels(self._labels, code.embedding.shape[-2:])
-        present = set(self._labels.unique().tolist()) - set(labels.unique().tolist())
+        present = set(self.labels.unique().tolist()) - set(labels.unique().tolist())
         for track_id in sorted(present - {BACKGROUND}):
             place = (self._labels == track_id).nonzero().float().mean(0)
             scale = [
-                (n - 1) / max(pixels - 1, 1) for n, pixels in zip(labels.shape, self._labels.shape, strict=True)
+                (n - 1) / max(pixels - 1, 1) for n, pixels in zip(labels.shape, self.labels.shape, strict=True)
             ]
             row, column = (place.cpu() * torch.tensor(scale)).round().long().tolist()
             labels[row, column] = track_id

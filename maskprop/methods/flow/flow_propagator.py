@@ -142,6 +142,7 @@ class FlowPropagator:
 
     def _picture(self, frame: Frame, shown: tuple[int, int]) -> Tensor:
         """The image without padding, at the flow's resolution: (3, h, w) uint8."""
+        assert frame.image is not None  # in ``needs``
         picture = frame.image[:, : shown[0], : shown[1]]
         if self.short_side is None or min(shown) == self.short_side:
             return picture
@@ -156,6 +157,7 @@ def _are_tolerances(values: Any) -> bool:
 
 def _shown(frame: Frame) -> tuple[tuple[int, int], int]:
     """(height, width) of a frame's image without padding, and the stride of its masks, in the image's pixels."""
+    assert frame.image is not None  # in ``needs``
     sides, cells = frame.image.shape[-2:], frame.masks.shape[-2:]
     stride = sides[0] // cells[0]
     shares = [video / padded for video, padded in zip(frame.size, frame.map_size, strict=True)]

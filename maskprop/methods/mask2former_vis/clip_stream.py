@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -44,17 +44,20 @@ class Mask2FormerStreamOptions:
     min_frames: int = 1
 
     def __post_init__(self) -> None:
-        if self.clip_stride is None:
-            object.__setattr__(self, 'clip_stride', self.clip_radius + 1)
-        if self.clip_radius < 1 or not 1 <= self.clip_stride < self.clip_length:
+        if self.clip_radius < 1 or not 1 <= self.stride < self.clip_length:
             raise ValueError(
-                f'clip_radius={self.clip_radius}, clip_stride={self.clip_stride}: expected a radius of 1 or more '
+                f'clip_radius={self.clip_radius}, clip_stride={self.stride}: expected a radius of 1 or more '
                 'and a stride below the 2 clip_radius + 1 frames of a clip, so that clips share frames'
             )
         if self.max_per_clip < 1:
             raise ValueError(f'max_per_clip={self.max_per_clip}: expected 1 or more')
         if self.score_rule not in SCORE_RULES:
             raise ValueError(f'score_rule={self.score_rule!r} is unknown; choose one of {SCORE_RULES}')
+
+    @property
+    def stride(self) -> int:
+        """Frames from the start of a clip to that of the next."""
+        return self.clip_radius + 1 if self.clip_stride is None else self.clip_stride
 
     @property
     def clip_length(self) -> int:
@@ -177,8 +180,8 @@ class Mask2FormerStream:
         frames = list(self._decoded)[first - self._seen :]
         tracks = self._predict(DecodedFrames.join(frames))
         soft = tracks.logits.sigmoid().transpose(0, 1)  # [T, N, h, w]
-        labels = [max(scores, key=scores.get) for scores in tracks.scores]
-        ids = self.linker.link(ClipTracks.from_masks(first, soft, labels))
+        labels = [max(scores, key=scores.__getitem__) for scores in tracks.scores]
+        ids = cast(list[int], self.linker.link(ClipTracks.from_masks(first, soft, labels)))
         for track_id, scores in zip(ids, tracks.scores, strict=True):
             self.instances.add_scores(track_id, scores)
         for frame in self._open:
@@ -187,7 +190,7 @@ class Mask2FormerStream:
                     total, clips = frame.sums.get(track_id, (0, 0))
                     frame.sums[track_id] = (total + logits, clips + 1)
         self._covered = self._seen
-        self._next = first + self.options.clip_stride
+        self._next = first + self.options.stride
         return self._finalize(self._next)
 
     def _predict(self, clip: DecodedFrames) -> _Tracks:

@@ -38,7 +38,8 @@ def _in_full_vectors(maps: Iterable[Tensor], convs: Sequence[nn.Conv2d], count: 
     wide = channels - channels % LANES
     kernels = [(conv.weight[:wide], conv.bias[:wide], conv.padding, conv.dilation) for conv in convs]
     taps = torch.cat([conv.weight[wide:].permute(2, 3, 0, 1).flatten(0, 2) for conv in convs])  # [D k k E, C]
-    out, products, done = None, [], 0
+    out: Tensor | None = None
+    products, done = [], 0
     for batch in maps:
         for index, (weight, bias, padding, dilation) in enumerate(kernels):
             part = F.conv2d(batch, weight, bias, 1, padding, dilation)
@@ -47,6 +48,7 @@ def _in_full_vectors(maps: Iterable[Tensor], convs: Sequence[nn.Conv2d], count: 
             out[done : done + len(batch), index, :wide] = part
         products.append(taps @ batch.flatten(2))
         done += len(batch)
+    assert out is not None  # there is a map
     out[:, :, wide:] = torch.stack([conv.bias[wide:] for conv in convs])[..., None, None]
     _add_moved(out[:, :, wide:], torch.cat(products), convs)
     return out.flatten(1, 2)

@@ -152,7 +152,7 @@ class MaskPropagationHead(BaseModule):
     @torch.no_grad()
     def _init_copy(self) -> None:
         """Solve for central taps of the mask channel that make the logits copy_gain * (mask - 1/2)."""
-        if self.project is None:
+        if self.project is None or self.match is None:
             projection = self.mask_conv.weight[:, :, 0, 0]  # [1, C_out]
             response = projection.new_tensor([self.copy_gain])
         else:

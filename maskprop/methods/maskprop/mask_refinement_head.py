@@ -123,8 +123,8 @@ class MaskRefinementHead(BaseModule):
             return None
         masks, windows = self.refine(view.image, instances.boxes, instances.roi_masks)
         scale = windows.new_tensor(view.meta['scale_factor']).repeat(2)  # (w, h, w, h)
-        size = view.meta['ori_shape'][:2]
-        return PerInstance(paste_binary_masks(masks, windows / scale, *size, instances.mask_threshold))
+        height, width = view.meta['ori_shape'][:2]
+        return PerInstance(paste_binary_masks(masks, windows / scale, height, width, instances.mask_threshold))
 
     @torch.no_grad()
     def refine(self, image: Tensor, boxes: Tensor, roi_masks: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ A frame's features are made of those of its neighbours too, sampled where they s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -72,7 +73,8 @@ class LevelSampler(nn.Module):
             return sampled, embedding.to(torch.promote_types(embedding.dtype, torch.float32))
 
         itself = sample(reference)
-        total, norm = 0.0, 0.0
+        total: Any = 0.0
+        norm: Any = 0.0
         # one after the other: the columns of many deformable convolutions at once would take gigabytes
         for index, support in enumerate(supports.unbind(1)):
             sampled, embedding = itself if index == own else sample(support)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmdet.models.vis import MaskTrackRCNN
 from mmdet.registry import MODELS, TASK_UTILS
@@ -20,7 +22,7 @@ class MendedMaskTrackRCNN(MaskTrackRCNN):
     are then trained as background. Everything else, tracker and test included, is mmdet's.
     """
 
-    def loss(self, inputs: Tensor, data_samples: list[TrackDataSample], **kwargs) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, data_samples: list[TrackDataSample], **kwargs: Any) -> dict[str, Tensor]:
         """Losses of RPN, RoI heads and track head.
 
         Args:

@@ -90,7 +90,7 @@ def propagate_maps(
     current = current.expand(len(reference), -1, -1, -1)
     parts = zip(*(x.split(FRAMES_PER_CALL) for x in (current, reference, maps)), strict=True)
     with torch.autocast(reference.device.type, enabled=False):
-        carried = torch.cat([_propagate(*part, sigma, row) for part in parts])
+        carried = torch.cat([_propagate(now, before, of, sigma, row) for now, before, of in parts])
     objects, everything = carried[:, :-1], carried[:, -1:]
     return objects, everything - objects
 

@@ -141,7 +141,8 @@ class InterFrameAttentionHead(BaseModule):
         Returns:
             two (N, h, w) float32.
         """
-        maps = [object_maps(b, *reference.shape[-2:], self.stride) for b in boxes]
+        height, width = reference.shape[-2:]
+        maps = [object_maps(b, height, width, self.stride) for b in boxes]
         # frames hold different numbers of objects: empty maps fill up the batch
         padded = pad_sequence(maps, batch_first=True)  # [B, most, h, w]
         sigma = self.spatial_sigma if weighted else None

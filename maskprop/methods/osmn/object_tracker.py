@@ -58,11 +58,18 @@ class OSMNTracker:
         self._factors: Tensor | None = None  # (N, P)
         self._masks: Tensor | None = None  # (N, H, W) bool, of the latest frame
 
+    @property
+    def masks(self) -> Tensor:
+        """(N, H, W) bool, of the latest frame."""
+        assert self._masks is not None, 'no object has begun'
+        return self._masks
+
     @torch.no_grad()
     def step(self, code: FrameMaps) -> CarriedMasks:
         """Carry the objects, one at least, into the next frame."""
+        assert self._factors is not None, 'no object has begun'
         device = self._factors.device
-        guides = torch.stack([spatial_guide(fit_blob(mask), code.size, device).float() for mask in self._masks])
+        guides = torch.stack([spatial_guide(fit_blob(mask), code.size, device).float() for mask in self.masks])
         logits = self.head.segment(code, self._factors, guides)
         self._masks = logits > 0
         soft = logits.float().sigmoid()
@@ -80,15 +87,17 @@ class OSMNTracker:
     @torch.no_grad()
     def refresh(self, code: FrameMaps, masks: Tensor, ids: Sequence[int]) -> None:
         """Put other masks in place of the latest ones of some objects."""
-        self._masks = self._masks.clone()
+        changed = self.masks.clone()
         for track_id, mask in zip(ids, resize_masks(masks, code.size), strict=True):
-            self._masks[self.ids.index(track_id)] = mask.to(self._masks.device)
+            changed[self.ids.index(track_id)] = mask.to(changed.device)
+        self._masks = changed
 
     def forget(self, ids: Sequence[int]) -> None:
         """End some objects."""
         kept = [row for row, track_id in enumerate(self.ids) if track_id not in ids]
         self.ids = [self.ids[row] for row in kept]
-        self._factors, self._masks = self._factors[kept], self._masks[kept]
+        assert self._factors is not None, 'no object has begun'
+        self._factors, self._masks = self._factors[kept], self.masks[kept]
 
 
 def exclusive(soft: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ STEm-Seg, Section 3.3 ("TSE decoder").
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -115,7 +116,7 @@ class ClipEmbeddingDecoder(ClipDecoder):
         in_channels: int,
         channels: Sequence[int] = (256, 256, 128, 128),
         with_seediness: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(in_channels, channels, **kwargs)
         self.conv_embedding = nn.Conv3d(self.out_channels, self.dims, 1, bias=False)
@@ -151,7 +152,7 @@ class ClipClassDecoder(ClipDecoder):
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, channels: Sequence[int] = (256, 256, 256, 256), **kwargs
+        self, in_channels: int, num_classes: int, channels: Sequence[int] = (256, 256, 256, 256), **kwargs: Any
     ) -> None:
         super().__init__(in_channels, channels, **kwargs)
         self.num_classes = num_classes
@@ -166,7 +167,7 @@ class ClipClassDecoder(ClipDecoder):
 class ClipSeedinessDecoder(ClipDecoder):
     """Seediness by a decoder of its own, as the published code has it for DAVIS; YouTube-VIS does without."""
 
-    def __init__(self, in_channels: int, channels: Sequence[int] = (256, 256, 128, 128), **kwargs) -> None:
+    def __init__(self, in_channels: int, channels: Sequence[int] = (256, 256, 128, 128), **kwargs: Any) -> None:
         super().__init__(in_channels, channels, **kwargs)
         self.conv_out = nn.Conv3d(self.out_channels, 1, 1, bias=False)
 

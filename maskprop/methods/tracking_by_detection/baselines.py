@@ -99,7 +99,7 @@ class MaskIoULinker(GreedyLinker):
     def _shapes(self, frame: Frame) -> list[dict]:
         return frame.rles
 
-    def _iou(self, shapes: list[dict], last: list[dict]) -> Tensor:
+    def _iou(self, shapes: Sequence[dict], last: list[dict]) -> Tensor:
         if not shapes or not last:
             return torch.zeros(len(shapes), len(last))
         return torch.from_numpy(mask_utils.iou(shapes, last, [0] * len(last)))

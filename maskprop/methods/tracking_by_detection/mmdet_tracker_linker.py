@@ -122,6 +122,7 @@ class MMDetTrackerLinker:
             sample.set_metainfo(dict(img_shape=(1, 1)))  # nobody looks at the crops
             reid = _Embedder(lambda crops: embeds, embeds.shape[1])
             return self.tracker.track(SimpleNamespace(reid=reid), torch.zeros(1, 3, 1, 1), sample)
+        assert isinstance(self.reid, dict)
         if frame.image is None:
             raise ValueError("linker.reid needs the image of the frame: encode it with needs={'image'}")
         net = load_reid(self.reid, frame.masks.device)

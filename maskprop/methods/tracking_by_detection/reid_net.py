@@ -126,6 +126,7 @@ class ReIDNet(BaseModel):
                 each crop, with ``pred_feature``.
         """
         feats = self.neck(self.backbone(inputs))
+        data_samples = data_samples or []
         if mode == 'loss':
             labels = torch.cat([sample.gt_label.label for sample in data_samples]).to(inputs.device)
             return self.head.loss(feats, labels)

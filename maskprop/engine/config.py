@@ -6,7 +6,6 @@ import inspect
 import sys
 import zipfile
 from copy import deepcopy
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,8 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
-from maskprop.engine.cfg_options import explain_list
+from maskprop.engine.cfg_options import refuse_list
+from maskprop.engine.config_variables import set_variables
 from maskprop.engine.errors import CheckpointError, ConfigError
 from maskprop.engine.foreign_config import check_foreign_config
 from maskprop.engine.model_files import find_config_file, is_whole_model, local_checkpoint
@@ -63,9 +63,11 @@ def load_config(
         ConfigError: no such file, or it is no config; an option's key is none of the config's.
     """
     if isinstance(config, Config):
-        cfg = deepcopy(config)
+        cfg, file = deepcopy(config), None
     else:
         cfg = read_config_file(config)
+        file = Path(cfg.filename) if find_model(config) or not is_whole_model(str(config)) else None
+    cfg = set_variables(cfg, options or {}, OPTIONAL_KEYS, file)
     merge_options(cfg, options)
     name = Path(cfg.filename).stem if cfg.filename else 'config'
     own = None if cfg.get('work_dir') == RUNNER_WORK_DIR else cfg.get('work_dir')
@@ -120,35 +122,21 @@ def _drop_own_scope(node: Any) -> None:
 
 
 def merge_options(cfg: Config, options: dict | None) -> None:
-    """Merge ``--cfg-options`` into a config.
+    """Merge ``--cfg-options`` into a config, in place; those of variables are left to ``set_variables``.
 
     Raises:
-        ConfigError: a key's first part is neither in the config nor known otherwise, so that it would change
-            nothing; or the option doesn't fit what the config has there.
+        ConfigError: an option doesn't fit what the config has there.
     """
-    known = OPTIONAL_KEYS | set(cfg)
-    for key in options or {}:
-        first = str(key).split('.')[0]
-        if first not in known:
-            close = get_close_matches(first, known, 1)
-            hint = f'did you mean {close[0]!r}?' if close else f'it has {", ".join(sorted(cfg))}'
-            raise ConfigError(f'--cfg-options {key}: the config has no {first!r}; {hint}')
-        if first not in OPTIONAL_KEYS:
-            print(
-                f'warning: --cfg-options {key} changes nothing: {first} is a variable of the config file, used '
-                'when that was read. Name the key that it went into, as in train_cfg.max_epochs=3 or '
-                'test_dataloader.dataset.data_root=PATH',
-                file=sys.stderr,
-            )
+    options = options or {}
+    given = {key: value for key, value in options.items() if str(key).split('.')[0] in OPTIONAL_KEYS}
     try:
-        for key, value in (options or {}).items():
-            if isinstance(_value_at(cfg, key), str) and (how := explain_list(options, key, value)):
-                raise ConfigError(f'--cfg-options {key}: {how}')
-        cfg.merge_from_dict(options or {})
+        for key in given:
+            refuse_list(cfg, options, key)
+        cfg.merge_from_dict(given)
     except ConfigError:
         raise
     except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        keys = [key for key in options if not _merges(cfg, key, options[key])] or options
+        keys = [key for key in given if not _merges(cfg, key, given[key])] or given
         raise ConfigError(f'--cfg-options {" ".join(keys)}: does not fit the config: {error}') from error
 
 
@@ -158,17 +146,6 @@ def _merges(cfg: Config, key: str, value: Any) -> bool:
     except Exception:  # whatever: it is asked for after a failure
         return False
     return True
-
-
-def _value_at(cfg: Config, key: str) -> Any:
-    """What a config has at a key of ``--cfg-options``; None if nothing."""
-    value: Any = cfg
-    for name in key.split('.'):
-        if isinstance(value, list | tuple) and name.isdigit() and int(name) < len(value):
-            value = value[int(name)]
-        else:
-            value = value.get(name) if hasattr(value, 'get') else None
-    return value
 
 
 def use_variant(cfg: Config, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import zipfile
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,7 +50,10 @@ class Outputs(NamedTuple):
 
 
 def load_config(
-    config: str | Path | Config, options: dict | None = None, work_dir: str | Path | None = None
+    config: str | Path | Config,
+    options: dict | None = None,
+    work_dir: str | Path | None = None,
+    change: Callable[[Config], None] | None = None,
 ) -> Config:
     """Read a config file, or copy a config.
 
@@ -58,6 +62,7 @@ def load_config(
         options: ``--cfg-options``, merged into it.
         work_dir: default: the config's ``work_dir``, if it has one of its own, else
             ``work_dirs/<name of the config>``.
+        change: what changes the config in place before the options do, which so have the last word.
 
     Raises:
         ConfigError: no such file, or it is no config; an option's key is none of the config's.
@@ -67,7 +72,9 @@ def load_config(
     else:
         cfg = read_config_file(config)
         file = Path(cfg.filename) if find_model(config) or not is_whole_model(str(config)) else None
-    cfg = set_variables(cfg, options or {}, OPTIONAL_KEYS, file)
+    cfg, options = set_variables(cfg, options or {}, OPTIONAL_KEYS, file)
+    if change is not None:
+        change(cfg)
     merge_options(cfg, options)
     name = Path(cfg.filename).stem if cfg.filename else 'config'
     own = None if cfg.get('work_dir') == RUNNER_WORK_DIR else cfg.get('work_dir')
@@ -122,21 +129,22 @@ def _drop_own_scope(node: Any) -> None:
 
 
 def merge_options(cfg: Config, options: dict | None) -> None:
-    """Merge ``--cfg-options`` into a config, in place; those of variables are left to ``set_variables``.
+    """Merge ``--cfg-options`` into a config, in place.
 
     Raises:
-        ConfigError: an option doesn't fit what the config has there.
+        ConfigError: an option doesn't fit what the config has there, or would change nothing, as it is neither a
+            key that something reads nor one of such a key.
     """
     options = options or {}
-    given = {key: value for key, value in options.items() if str(key).split('.')[0] in OPTIONAL_KEYS}
+    set_variables(cfg, options, OPTIONAL_KEYS, None)  # refuses them
     try:
-        for key in given:
+        for key in options:
             refuse_list(cfg, options, key)
-        cfg.merge_from_dict(given)
+        cfg.merge_from_dict(options)
     except ConfigError:
         raise
     except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        keys = [key for key in given if not _merges(cfg, key, given[key])] or given
+        keys = [key for key in options if not _merges(cfg, key, options[key])] or options
         raise ConfigError(f'--cfg-options {" ".join(keys)}: does not fit the config: {error}') from error
 
 
@@ -307,8 +315,9 @@ def _resume(cfg: Config, resume: bool | str | Path) -> None:
 
 
 def _checkpoints(work_dir: str | Path) -> list[Path]:
-    """Those of a work folder, the oldest first."""
-    return sorted(Path(work_dir).glob('*.pth'), key=lambda path: path.stat().st_mtime)
+    """Those of a work folder that a training can go on from, the oldest first; the best one is weights alone."""
+    found = (path for path in Path(work_dir).glob('*.pth') if not path.name.startswith('best_'))
+    return sorted(found, key=lambda path: path.stat().st_mtime)
 
 
 def find_last_checkpoint(work_dir: str | Path) -> Path | None:

@@ -19,21 +19,26 @@ from mmengine import hub
 from mmengine.config import Config
 from mmengine.config import config as reader
 
-from maskprop.engine.cfg_options import refuse_list, value_at
+from maskprop.engine.cfg_options import Options, refuse_list, value_at
 from maskprop.engine.errors import ConfigError
+from maskprop.utils.processes import say
 
 _SHOWN = 4  # keys that an option has changed, or should have named
 
 
-def set_variables(cfg: Config, options: Mapping[str, Any], keys: set[str], file: Path | None) -> Config:
-    """A config with those of the options that are variables of its file, and which keys that sets, on the screen.
+def set_variables(
+    cfg: Config, options: Mapping[str, Any], keys: set[str], file: Path | None
+) -> tuple[Config, Mapping[str, Any]]:
+    """A config with those of the options that are variables of its file; prints which keys that sets.
 
     Args:
         cfg: without options.
-        options: ``--cfg-options``: values by a variable's name or a place in it, as ``train_pipeline.0.max_gap``;
-            those of other keys are passed over.
+        options: ``--cfg-options``: values by a variable's name or a place in it, as ``train_pipeline.0.max_gap``.
         keys: the names that runners and tools read; all others are variables.
         file: of the config; None: there is none in which its variables are used.
+
+    Returns:
+        the config, and the options that are no variables and are still to be merged.
 
     Raises:
         ConfigError: there is no such variable; the file cannot be read with its value, changes it once more, or
@@ -44,7 +49,11 @@ def set_variables(cfg: Config, options: Mapping[str, Any], keys: set[str], file:
         refuse_list(cfg, options, key)
         if file is None:
             raise ConfigError(_not_a_variable(cfg, key, keys) or _used_up(cfg, key, keys))
-    return _read_with(file, cfg, variables, keys) if variables else cfg
+    if not variables:
+        return cfg, options
+    rest = Options({key: value for key, value in options.items() if key not in variables})
+    rest.texts.update(getattr(options, 'texts', {}))
+    return _read_with(file, cfg, variables, keys), rest
 
 
 def _not_a_variable(cfg: Config, key: str, keys: set[str]) -> str | None:
@@ -87,7 +96,7 @@ def _read_with(file: Path, plain: Config, variables: Mapping[str, Any], keys: se
     places = dict.fromkeys([*_leaves(plain, keys), *_leaves(cfg, keys)])
     changed = [place for place in places if value_at(plain, place) != value_at(cfg, place)]
     if changed:
-        print(f'{named} sets {_listed(changed)}', flush=True)
+        say(f'{named} sets {_listed(changed)}')
     elif any(value_at(plain, name) != value for name, value in values.items()):
         raise ConfigError(f'{named}: would change nothing, because no key of the config is made of it')
     return cfg

@@ -156,6 +156,10 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
     Raises:
         ConfigError: a value of the config is refused by what it is for.
     """
+    for key in ('val_evaluator', 'test_evaluator'):
+        # mmengine takes a dict that has ``metrics``, as one metric of ours may, for an evaluator
+        if isinstance(cfg.get(key), dict) and cfg[key].get('type') == 'YTVISMetric':
+            cfg[key] = [cfg[key]]
     with explain_build_errors(cfg, values=True):
         if not cfg.get('strategy'):
             return _from_cfg(Runner, cfg)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,19 @@ maskprop.register_all()
 
 from mmdet.registry import MODELS, TRANSFORMS  # noqa: E402
 
+from maskprop.datasets.layouts import find_sets  # noqa: E402
+from maskprop.engine.config_types import check_types  # noqa: E402
+from maskprop.engine.data_option import use_data  # noqa: E402
+from maskprop.engine.errors import ConfigError  # noqa: E402
 from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
+from maskprop.engine.schedule_option import use_epochs  # noqa: E402
+from maskprop.engine.size_option import Size, use_size  # noqa: E402
+from tests.helpers import write_tiny_ytvis  # noqa: E402
 from tests.models.builders import CLASSES, make_batch  # noqa: E402
 
 ALL = sorted(p for p in Path('configs').rglob('*.py') if '_base_' not in p.parts)
-MODELS_OF = {path: Config.fromfile(path).model for path in ALL}
+CFGS = {path: Config.fromfile(path) for path in ALL}
+MODELS_OF = {path: cfg.model for path, cfg in CFGS.items()}
 CONFIGS = [path for path in ALL if MODELS_OF[path].type == 'VideoMaskRCNN']
 # configs that differ in data and schedule only make the same step
 STEPS = sorted({repr(MODELS_OF[path]): path for path in reversed(CONFIGS)}.values())
@@ -124,3 +134,58 @@ def test_other_models_build(path, monkeypatch):
     for split in ('train', 'val', 'test'):
         for transform in cfg[f'{split}_dataloader'].dataset.pipeline:
             TRANSFORMS.build(transform)
+
+
+def changed(change) -> tuple[dict[Path, Config], set[str]]:
+    """All configs that an option of train and test has changed, of which none is wrong, and why others are not."""
+    done, refused = {}, set()
+    for path, cfg in CFGS.items():
+        cfg = deepcopy(cfg)
+        try:
+            change(cfg)
+        except ConfigError as error:
+            refused.add(f'{path.stem}: {error}')
+            continue
+        check_types(cfg)
+        done[path] = cfg
+    return done, refused
+
+
+def test_data_goes_into_every_config(tmp_path):
+    sets = find_sets(write_tiny_ytvis(tmp_path, videos=1), 'train')
+    done, refused = changed(lambda cfg: use_data(cfg, sets))
+    assert all('is a mixture of 2 sets (ConcatVideoDataset)' in why for why in refused) and len(refused) == 2
+    for path, cfg in done.items():
+        keys = [f'{split}_{part}' for split in ('train', 'val', 'test') for part in ('dataloader', 'evaluator')]
+        places = [cfg[key] for key in keys if cfg.get(key)]
+        texts = re.findall(r"'((?:data|\.\.)/[^']*)'", repr(places))
+        assert not texts, f'{path}: {texts} are still those of the config'
+        strides = [cfg[key].get('frame_stride', 1) for key in ('val_evaluator', 'test_evaluator') if cfg.get(key)]
+        assert set(strides) == {1}
+        if path in CONFIGS and cfg.train_dataloader.dataset.type != 'OtherClassesDataset':
+            fit_num_classes(cfg.model, 3)  # refuses a head of another number
+            for part in ('classification_head', 'attention_head'):
+                assert (cfg.model.get(part) or {}).get('num_classes', 3) == 3
+
+
+def test_size_and_epochs_change_every_config():
+    done, refused = changed(lambda cfg: use_size(cfg, Size(640, 360)))
+    assert {why.split(':')[0] for why in refused} == {
+        *(path.stem for path in ALL if 'CropInstance' in repr(CFGS[path].train_dataloader)),
+        *('maskprop_htc_r50_fpn_s2_trajectory', 'tiny_stage_s2_trajectory'),
+    }
+    for cfg in done.values():
+        assert set(re.findall(r"'Resize', 'scale': (\(\d+, \d+\))", repr(cfg.test_dataloader))) == {'(640, 360)'}
+    done, refused = changed(lambda cfg: use_epochs(cfg, 3))
+    assert all('--cfg-options max_iters=N' in why for why in refused)
+    assert all('IterBasedTrainLoop' in repr(CFGS[path].train_cfg) for path in set(ALL) - set(done))
+    assert all(cfg.train_cfg.max_epochs == 3 for cfg in done.values())
+
+
+def test_types_and_the_best_checkpoint():
+    """What validates by video AP keeps the best, and nothing else asks for it."""
+    for path, cfg in CFGS.items():
+        check_types(cfg)
+        validates = cfg.val_evaluator is None or 'YTVISMetric' in repr(cfg.val_evaluator)
+        hook = cfg.default_hooks.checkpoint
+        assert (hook.save_best, hook.rule) == (('AP', 'greater') if validates else (None, None)), path

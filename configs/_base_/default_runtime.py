@@ -7,7 +7,10 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='SafeCheckpointHook', by_epoch=True, interval=1, max_keep_ckpts=2),
+    # the last two, and the best by video AP: best_AP_epoch_N.pth
+    checkpoint=dict(
+        type='SafeCheckpointHook', by_epoch=True, interval=1, max_keep_ckpts=2, save_best='AP', rule='greater'
+    ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     random_state=dict(type='RandomStateHook'),
     sync_buffers=dict(type='SyncBuffersHook'),  # statistics of batch norm: the mean of all processes'

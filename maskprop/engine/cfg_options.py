@@ -7,6 +7,8 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from maskprop.engine.errors import ConfigError
+
 # keys whose values are names of files, folders and runs: never lists or numbers
 _TEXTS = ('ann_file', 'checkpoint', 'data_root', 'experiment_name', 'img_path', 'load_from', 'outfile_prefix')
 _TEXT_ENDINGS = ('_dir', '_file', '_folder', '_path', '_root')
@@ -69,12 +71,30 @@ def is_text(key: str) -> bool:
     return last in _TEXTS or last.endswith(_TEXT_ENDINGS)
 
 
-def explain_list(options: dict, key: str, value: Any) -> str | None:
-    """How to write an option that was read as a list, where the config has a text; None: it is fine."""
+def value_at(value: Any, key: str) -> Any:
+    """What a config has at a dotted key; None if nothing."""
+    for name in key.split('.'):
+        if isinstance(value, list | tuple):
+            value = value[int(name)] if name.isdigit() and int(name) < len(value) else None
+        else:
+            value = value.get(name) if hasattr(value, 'get') else None
+    return value
+
+
+def refuse_list(cfg: Any, options: dict, key: str) -> None:
+    """See that an option was not read as a list where the config has a text.
+
+    Raises:
+        ConfigError: it was; how to write it.
+    """
     text = getattr(options, 'texts', {}).get(key)
-    if text is None or not isinstance(value, list | tuple) or _is_bracketed(text.strip('\'" ')):
-        return None
-    return f'{text!r} was read as the list {value}, but the config has a text there. {_HOW}'
+    if text is None or not isinstance(options[key], list | tuple) or _is_bracketed(text.strip('\'" ')):
+        return
+    if isinstance(value_at(cfg, key), str):
+        raise ConfigError(
+            f'--cfg-options {key}: {text!r} was read as the list {options[key]}, but the config has a text there. '
+            f'{_HOW}'
+        )
 
 
 def _is_bracketed(text: str) -> bool:

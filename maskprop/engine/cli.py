@@ -10,8 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from maskprop.datasets.layouts import find_sets
 from maskprop.engine.cfg_options import ConfigOptions
 from maskprop.engine.model_files import check_model_files, find_config_file, is_whole_model
+from maskprop.engine.size_option import frame_size
 from maskprop.utils import boundary
 from maskprop.utils.processes import LAUNCHERS
 
@@ -84,6 +86,21 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
+def add_data_arguments(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """--data and --size, which training and test share."""
+    parser.add_argument(
+        '--data',
+        metavar='FOLDER|FILE',
+        help=f"in place of the config's data sets: a folder with annotations and frames (docs/data.md), {meaning}",
+    )
+    parser.add_argument(
+        '--size',
+        type=frame_size,
+        metavar='640x360|360p',
+        help='size of frames in validation and test; sizes in training change in proportion',
+    )
+
+
 def positive(text: str) -> int:
     """An argument's ``type``: an integer of 1 or more."""
     value = int(text)
@@ -97,6 +114,13 @@ def train_parser(description: str | None = None) -> argparse.ArgumentParser:
     parser = _parser(description)
     parser.add_argument('config', help='config file, e.g. configs/maskprop/....py')
     add_common_arguments(parser)
+    add_data_arguments(parser, 'or an annotation file, to train without validation')
+    parser.add_argument(
+        '--epochs',
+        type=positive,
+        metavar='N',
+        help='length of the training; the schedule changes in proportion, the warm-up stays',
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -119,6 +143,8 @@ def test_parser(description: str | None = None) -> argparse.ArgumentParser:
     parser = _parser(description, ModelParser)
     add_common_arguments(parser)
     add_model_arguments(parser)
+    add_data_arguments(parser, 'or an annotation file')
+    parser.add_argument('--split', choices=('val', 'test'), default='test', help='which set (default: test)')
     parser.add_argument('--out', metavar='RESULTS.json', help='write the results in the YouTube-VIS format')
     parser.add_argument(
         '--submission', metavar='RESULTS.zip', help='write the zip that the YouTube-VIS server takes'
@@ -138,17 +164,23 @@ def _parser(description: str | None, kind: type = argparse.ArgumentParser) -> ar
 
 def train(args: argparse.Namespace) -> Runner | FlexibleRunner:
     """:func:`~maskprop.engine.runs.train` as ``args`` (of :func:`train_parser`) say."""
+    keywords = _keywords(args)
     find_config_file(args.config)  # before the seconds that torch takes
+    if args.data is not None:
+        keywords['data'] = find_sets(args.data, 'train')
     from maskprop.engine import runs
 
-    return runs.train(**_keywords(args))
+    return runs.train(**keywords)
 
 
 def test(args: argparse.Namespace) -> dict[str, Any]:
     """:func:`~maskprop.engine.runs.test` as ``args`` (of :func:`test_parser`) say."""
+    keywords = _keywords(args)
+    if args.data is not None:
+        keywords['data'] = find_sets(args.data, args.split)
     from maskprop.engine import runs
 
-    return runs.test(**_keywords(args))
+    return runs.test(**keywords)
 
 
 def _keywords(args: argparse.Namespace) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import sys
 import zipfile
+from collections.abc import Callable
 from copy import deepcopy
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,8 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
-from maskprop.engine.cfg_options import explain_list
+from maskprop.engine.cfg_options import refuse_list
+from maskprop.engine.config_variables import set_variables
 from maskprop.engine.deprecation import telling_of_old_configs
 from maskprop.engine.errors import CheckpointError, ConfigError
 from maskprop.engine.foreign_config import check_foreign_config
@@ -50,7 +51,10 @@ class Outputs(NamedTuple):
 
 
 def load_config(
-    config: str | Path | Config, options: dict | None = None, work_dir: str | Path | None = None
+    config: str | Path | Config,
+    options: dict | None = None,
+    work_dir: str | Path | None = None,
+    change: Callable[[Config], None] | None = None,
 ) -> Config:
     """Read a config file, or copy a config.
 
@@ -59,14 +63,19 @@ def load_config(
         options: ``--cfg-options``, merged into it.
         work_dir: default: the config's ``work_dir``, if it has one of its own, else
             ``work_dirs/<name of the config>``.
+        change: what changes the config in place before the options do, which so have the last word.
 
     Raises:
         ConfigError: no such file, or it is no config; an option's key is none of the config's.
     """
     if isinstance(config, Config):
-        cfg = deepcopy(config)
+        cfg, file = deepcopy(config), None
     else:
         cfg = read_config_file(config)
+        file = Path(cfg.filename) if find_model(config) or not is_whole_model(str(config)) else None
+    cfg, options = set_variables(cfg, options or {}, OPTIONAL_KEYS, file)
+    if change is not None:
+        change(cfg)
     merge_options(cfg, options)
     name = Path(cfg.filename).stem if cfg.filename else 'config'
     own = None if cfg.get('work_dir') == RUNNER_WORK_DIR else cfg.get('work_dir')
@@ -122,31 +131,17 @@ def _drop_own_scope(node: Any) -> None:
 
 
 def merge_options(cfg: Config, options: dict | None) -> None:
-    """Merge ``--cfg-options`` into a config.
+    """Merge ``--cfg-options`` into a config, in place.
 
     Raises:
-        ConfigError: a key's first part is neither in the config nor known otherwise, so that it would change
-            nothing; or the option doesn't fit what the config has there.
+        ConfigError: an option doesn't fit what the config has there, or would change nothing, as it is neither a
+            key that something reads nor one of such a key.
     """
     options = options or {}
-    known = OPTIONAL_KEYS | set(cfg)
-    for key in options:
-        first = str(key).split('.')[0]
-        if first not in known:
-            close = get_close_matches(first, known, 1)
-            hint = f'did you mean {close[0]!r}?' if close else f'it has {", ".join(sorted(cfg))}'
-            raise ConfigError(f'--cfg-options {key}: the config has no {first!r}; {hint}')
-        if first not in OPTIONAL_KEYS:
-            print(
-                f'warning: --cfg-options {key} changes nothing: {first} is a variable of the config file, used '
-                'when that was read. Name the key that it went into, as in train_cfg.max_epochs=3 or '
-                'test_dataloader.dataset.data_root=PATH',
-                file=sys.stderr,
-            )
+    set_variables(cfg, options, OPTIONAL_KEYS, None)  # refuses them
     try:
-        for key, value in options.items():
-            if isinstance(_value_at(cfg, key), str) and (how := explain_list(options, key, value)):
-                raise ConfigError(f'--cfg-options {key}: {how}')
+        for key in options:
+            refuse_list(cfg, options, key)
         cfg.merge_from_dict(options)
     except ConfigError:
         raise
@@ -161,17 +156,6 @@ def _merges(cfg: Config, key: str, value: Any) -> bool:
     except Exception:  # whatever: it is asked for after a failure
         return False
     return True
-
-
-def _value_at(cfg: Config, key: str) -> Any:
-    """What a config has at a key of ``--cfg-options``; None if nothing."""
-    value: Any = cfg
-    for name in key.split('.'):
-        if isinstance(value, list | tuple) and name.isdigit() and int(name) < len(value):
-            value = value[int(name)]
-        else:
-            value = value.get(name) if hasattr(value, 'get') else None
-    return value
 
 
 def use_variant(cfg: Config, name: str) -> None:
@@ -340,8 +324,9 @@ def _resume(cfg: Config, resume: bool | str | Path) -> None:
 
 
 def _checkpoints(work_dir: str | Path) -> list[Path]:
-    """Those of a work folder, the oldest first."""
-    return sorted(Path(work_dir).glob('*.pth'), key=lambda path: path.stat().st_mtime)
+    """Those of a work folder that a training can go on from, the oldest first; the best one is weights alone."""
+    found = (path for path in Path(work_dir).glob('*.pth') if not path.name.startswith('best_'))
+    return sorted(found, key=lambda path: path.stat().st_mtime)
 
 
 def find_last_checkpoint(work_dir: str | Path) -> Path | None:

@@ -74,11 +74,20 @@ def check_types(cfg: Config, runs: bool = True) -> None:
 
 def wrong_arguments(kind: Any, part: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with arguments of a part whose class's annotations do not allow the values, by argument."""
+    becomes_iterations = part.get('convert_to_iter_based')  # of a schedule: then epochs may be fractions
     return {
         name: f'expected {_describe(hint)}, found {shown(part[name])}'
         for name, (hint, default) in _hints(kind).items()
-        if name in part and not _filled_in(name, part[name], default) and not _fits(part[name], hint)
+        if name in part
+        and not _filled_in(name, part[name], default)
+        and not _fits(_rounded(part[name]) if becomes_iterations else part[name], hint)
     }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_rounded(entry) for entry in value]
+    return round(value) if isinstance(value, float) and math.isfinite(value) else value
 
 
 def _filled_in(name: str, value: Any, default: Any) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from mmengine.dist import all_gather_object, get_dist_info
+from mmengine.dist import all_gather_object, get_dist_info, is_main_process
 from mmengine.fileio import BaseStorageBackend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
@@ -90,19 +92,33 @@ class RandomStateHook(Hook):
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """mmengine's, but the checkpoint that a new one replaces is removed when the new one is whole, not before.
+    """mmengine's, but a checkpoint has its name when it is whole, and the one that it replaces goes after that.
 
-    So one is there whenever the training is killed, with ``max_keep_ckpts=1`` and of the best ones too.
+    So one is there whenever the training is killed, with ``max_keep_ckpts=1`` and of the best ones too. Where a
+    validation does not give the metric of ``save_best``, the hook says so and keeps no best one.
     """
 
     file_backend: Any
 
+    def before_train(self, runner: Runner) -> None:
+        super().before_train(runner)
+        best = getattr(self, 'best_ckpt_path', None)
+        if best and not self.file_backend.isfile(best):  # resumed in a folder that was moved
+            self.best_ckpt_path = self.file_backend.join_path(self.out_dir, Path(best).name)
+
     def _save_checkpoint_with_step(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        with self._removing_late():
+        with self._removing_late(), _saving_whole(runner):
             super()._save_checkpoint_with_step(runner, *args, **kwargs)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        with self._removing_late():
+        lacking = [key for key in self.save_best or () if key != 'auto' and key not in metrics]
+        if lacking:
+            runner.logger.warning(
+                f'No best checkpoint is kept: default_hooks.checkpoint.save_best is {", ".join(lacking)}, and the '
+                f'validation gives {", ".join(metrics)}'
+            )
+            return
+        with self._removing_late(), _saving_whole(runner):
             super()._save_best_checkpoint(runner, metrics)
 
     @contextmanager
@@ -115,6 +131,27 @@ class SafeCheckpointHook(CheckpointHook):
             self.file_backend = backend
         for remove, path in late.pending:
             remove(path)
+
+
+@contextmanager
+def _saving_whole(runner: Runner) -> Iterator[None]:
+    """Checkpoints on this machine's disks are written under another name first, and then given their own."""
+    save = runner.save_checkpoint
+
+    def save_whole(out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        if '://' in str(out_dir):
+            save(out_dir, filename, *args, **kwargs)
+            return
+        unfinished = f'.{filename}.tmp'
+        save(out_dir, unfinished, *args, **kwargs)
+        if is_main_process():
+            os.replace(Path(out_dir, unfinished), Path(out_dir, filename))
+
+    runner.save_checkpoint = save_whole
+    try:
+        yield
+    finally:
+        runner.save_checkpoint = save
 
 
 class _LateRemovals:

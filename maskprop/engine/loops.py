@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,6 +15,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import ReduceOnPlateauParamScheduler, _ParamScheduler
+from mmengine.optim.scheduler import MultiStepParamScheduler, StepParamScheduler
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner, TestLoop, ValLoop
 from mmengine.runner.amp import autocast
@@ -136,6 +138,15 @@ def _step(schedulers: Iterable[_ParamScheduler]) -> None:
         scheduler.step()
 
 
+def _take_whole_steps(schedulers: Iterable[_ParamScheduler]) -> None:
+    """Round steps that fall between two iterations, as 4.75 epochs may: mmengine would never come to them."""
+    for scheduler in schedulers:
+        if isinstance(scheduler, MultiStepParamScheduler):
+            scheduler.milestones = Counter(round(step) for step in scheduler.milestones.elements())
+        elif isinstance(scheduler, StepParamScheduler):
+            scheduler.step_size = max(round(scheduler.step_size), 1)
+
+
 @LOOPS.register_module()
 class VideoTrainLoop(EpochBasedTrainLoop):
     """Epoch-based training that resumes inside an epoch.
@@ -163,6 +174,7 @@ class VideoTrainLoop(EpochBasedTrainLoop):
                 'with drop_last=True. Lower batch_size or set drop_last=False'
             )
         check_num_classes(_unwrapped(self.runner), self.dataloader.dataset, 'train_dataloader.dataset')
+        _take_whole_steps(_schedulers(self.runner))
         hub = self.runner.message_hub
         sampler = self.dataloader.sampler
         if self.runner.seed != self._first_seed == getattr(sampler, 'seed', None):
@@ -176,9 +188,8 @@ class VideoTrainLoop(EpochBasedTrainLoop):
         self._setup.keep(self.runner)
         if self._iter >= self._max_epochs * length:
             self.runner.logger.warning(
-                f'Nothing is left to train: the {self._max_epochs} epochs are done. To go further: --cfg-options '
-                'train_cfg.max_epochs=N, and the keys of param_scheduler that end with the training, such as '
-                'param_scheduler.1.T_max=N: rates are then those of a training of N epochs'
+                f'Nothing is left to train: the {self._max_epochs} epochs are done. To go further: --epochs N; '
+                'rates are then those of a training of N epochs'
             )
         return super().run()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 from torch import nn
 
 import maskprop
+from maskprop.datasets.layouts import DataSets, find_sets
 from maskprop.engine.build_errors import explain_build_errors, explain_downloads, explain_run, explain_work
 from maskprop.engine.config import (
     ConfigError,
@@ -25,12 +26,16 @@ from maskprop.engine.config import (
     prepare_training,
 )
 from maskprop.engine.config_types import check_types
+from maskprop.engine.data_option import use_data, use_split
 from maskprop.engine.launch import setup_distributed
 from maskprop.engine.model_files import is_published
 from maskprop.engine.rank_watch import DEFAULT, watch_ranks
+from maskprop.engine.schedule_option import use_epochs
+from maskprop.engine.size_option import Size, frame_size, use_size
 from maskprop.utils import boundary
 from maskprop.utils.files import check_writable, write_json
 from maskprop.utils.folder_lock import FolderInUse, hold_folder
+from maskprop.utils.processes import say
 from maskprop.utils.random_state import preserve_random_state
 
 
@@ -42,6 +47,9 @@ def train(
     auto_scale_lr: bool = False,
     seed: int | None = None,
     amp: bool = False,
+    data: str | Path | DataSets | None = None,
+    size: str | Size | None = None,
+    epochs: int | None = None,
     cfg_options: dict | None = None,
     launcher: str = 'none',
 ) -> Runner | FlexibleRunner:
@@ -54,7 +62,11 @@ def train(
         auto_scale_lr: scale the learning rate by the batch size over ``auto_scale_lr.base_batch_size``.
         seed: of weights, data order and augmentation; None: the config's.
         amp: mixed precision.
-        cfg_options: keys of the config to override, ``{'train_dataloader.batch_size': 2}``.
+        data: a folder with a training and a validation set, or an annotation file to train on without validation,
+            in place of the config's sets: :mod:`maskprop.datasets.layouts`, :mod:`maskprop.engine.data_option`.
+        size: of frames, ``'640x360'`` or ``'360p'``: :func:`maskprop.engine.size_option.use_size`.
+        epochs: of the training: :func:`maskprop.engine.schedule_option.use_epochs`.
+        cfg_options: keys of the config to override, ``{'train_dataloader.batch_size': 2}``, after all else.
         launcher: how the processes were started: ``'none'``, ``'pytorch'`` or ``'slurm'``.
 
     Returns:
@@ -65,7 +77,8 @@ def train(
         AnnotationError, EvalInputError: a data set or its ground truth has errors.
         CheckpointError, OSError: a checkpoint cannot be read or doesn't fit; a folder cannot be written.
     """
-    cfg = _start(config, 'train', work_dir, cfg_options, launcher)
+    change = _changes('train', data, size, epochs=epochs)
+    cfg = _start(config, 'train', work_dir, cfg_options, launcher, change)
     with _sole_training(cfg.work_dir), explain_build_errors(cfg):
         prepare_training(cfg, resume=resume, auto_scale_lr=auto_scale_lr, seed=seed, amp=amp)
         datasets = _check(cfg, ('train', 'val'))
@@ -94,13 +107,18 @@ def test(
     metrics: str | Path | None = None,
     show_dir: str | Path | None = None,
     amp: bool = False,
+    data: str | Path | DataSets | None = None,
+    size: str | Size | None = None,
+    split: str = 'test',
     cfg_options: dict | None = None,
     launcher: str = 'none',
 ) -> dict[str, Any]:
     """Test a model on the test set of its config, as ``maskprop test`` does.
 
     Args:
-        config, work_dir, amp, cfg_options, launcher: as of :func:`train`.
+        config, work_dir, amp, size, cfg_options, launcher: as of :func:`train`.
+        data: a folder, whose set ``split`` is tested on, or an annotation file, in place of the config's test set.
+        split: 'test', or 'val' for the validation set of the config or of ``data``.
         checkpoint: weights of a training, or their address.
         out: write the results to this file in the YouTube-VIS format (``.json``).
         submission: write the zip that the YouTube-VIS server takes.
@@ -113,7 +131,8 @@ def test(
     Raises:
         as :func:`train`.
     """
-    cfg = _start(config, 'test', work_dir, cfg_options, launcher)
+    change = _changes(split, data, size, split=split)
+    cfg = _start(config, 'test', work_dir, cfg_options, launcher, change)
     prepare_testing(cfg, checkpoint, Outputs(out, submission, metrics, show_dir), amp=amp)
     cfg.pop('strategy', None)  # each process tests whole videos, with a whole model
     with explain_build_errors(cfg):
@@ -137,6 +156,10 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
     Raises:
         ConfigError: a value of the config is refused by what it is for.
     """
+    for key in ('val_evaluator', 'test_evaluator'):
+        # mmengine takes a dict that has ``metrics``, as one metric of ours may, for an evaluator
+        if isinstance(cfg.get(key), dict) and cfg[key].get('type') == 'YTVISMetric':
+            cfg[key] = [cfg[key]]
     with explain_build_errors(cfg, values=True):
         if not cfg.get('strategy'):
             return _from_cfg(Runner, cfg)
@@ -166,12 +189,17 @@ def _per_category(runner: Runner) -> dict[str, Any]:
 
 
 def _start(
-    config: str | Path | Config, split: str, work_dir: str | Path | None, options: dict | None, launcher: str
+    config: str | Path | Config,
+    split: str,
+    work_dir: str | Path | None,
+    options: dict | None,
+    launcher: str,
+    change: Callable[[Config], None],
 ) -> Config:
     if not isinstance(config, Config) and not is_published(config) and not str(config).startswith('hf://'):
         find_config_file(config)  # before the seconds that the imports take
     maskprop.register_all()
-    cfg = load_config(config, options, work_dir)
+    cfg = load_config(config, options, work_dir, change)
     check_types(cfg)
     missing = [key for key in ('model', f'{split}_dataloader', f'{split}_cfg') if not cfg.get(key)]
     if missing:
@@ -180,6 +208,30 @@ def _start(
     boundary.log_to(cfg.work_dir)
     setup_distributed(launcher, cfg)
     return cfg
+
+
+def _changes(
+    task: str,
+    data: str | Path | DataSets | None,
+    size: str | Size | None,
+    *,
+    epochs: int | None = None,
+    split: str = 'test',
+) -> Callable[[Config], None]:
+    """What --split, --data, --size and --epochs change of a config; what is wrong with them is said now."""
+    sets = find_sets(data, task) if isinstance(data, str | Path) else data
+    size = frame_size(size) if isinstance(size, str) else size
+
+    def change(cfg: Config) -> None:
+        use_split(cfg, split)
+        if sets is not None:
+            say('\n'.join(use_data(cfg, sets)))
+        if size is not None:
+            use_size(cfg, size)
+        if epochs is not None:
+            use_epochs(cfg, epochs)
+
+    return change
 
 
 @contextmanager

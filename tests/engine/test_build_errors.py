@@ -12,7 +12,7 @@ from mmengine.config import Config
 import maskprop
 from maskprop.engine import cli
 from maskprop.engine.build_errors import explain_build_errors, explain_downloads
-from maskprop.engine.config import ConfigError, merge_options
+from maskprop.engine.config import ConfigError
 from maskprop.engine.runs import train
 from tests.engine.tiny_config import MASKPROP, tiny_config
 from tests.helpers import write_tiny_ytvis
@@ -163,13 +163,6 @@ def test_a_test_s_keys_too(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         cli.run(cli.test, cli.test_parser().parse_args(words))
     assert 'model.propagation_head.dilation: MaskPropagationHead has no' in capsys.readouterr().err
-
-
-def test_an_option_that_changes_nothing_is_told(cfg, capsys):
-    cfg.max_epochs = 12
-    merge_options(cfg, {'max_epochs': 3, 'train_cfg.max_epochs': 3})
-    warned = capsys.readouterr().err
-    assert 'warning: --cfg-options max_epochs changes nothing' in warned and warned.count('warning') == 1
 
 
 @pytest.mark.parametrize('key', ['model.detector.init_cfg', 'load_from'])

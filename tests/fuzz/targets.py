@@ -32,7 +32,7 @@ from maskprop.datasets.ytvis_json import AnnotationError, find_problems, load_yt
 from maskprop.engine.cfg_options import ConfigOptions, is_text  # noqa: E402
 from maskprop.engine.checkpoint import load_checkpoint_file, saved_classes  # noqa: E402
 from maskprop.engine.checkpoint_content import check_content  # noqa: E402
-from maskprop.engine.config import merge_options  # noqa: E402
+from maskprop.engine.config import load_config  # noqa: E402
 from maskprop.engine.config_types import check_types  # noqa: E402
 from maskprop.engine.state_dicts import find_weights  # noqa: E402
 from maskprop.evaluation import load_ground_truth, read_results, score_results  # noqa: E402
@@ -217,9 +217,7 @@ def options(draw: Callable, folder: Path) -> Verdict:
 
     def read() -> dict:
         found = parser.parse_args([f'--cfg-options={key}={value}']).cfg_options
-        cfg = Config.fromfile(STAND_IN)
-        merge_options(cfg, found)
-        check_types(cfg)
+        check_types(load_config(Config.fromfile(STAND_IN), found))
         return found
 
     def check(found: dict) -> None:

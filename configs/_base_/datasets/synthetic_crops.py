@@ -69,5 +69,6 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, T_max=max_iters)]
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=max_iters))
+# the metrics of crops are not video AP
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=max_iters, save_best=None, rule=None))
 log_processor = dict(by_epoch=False)

@@ -26,5 +26,6 @@ val_dataloader = dict(
         frame_stride=4,
     ),
 )
+default_hooks = dict(checkpoint=dict(save_best=None, rule=None))  # the metrics of crops are not video AP
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -8,7 +8,7 @@ PIP := $(PY) -m pip
 INSTALLED := $(VENV)/.maskprop-installed
 RUFF := $(shell sed -n "s/.*'\(ruff==[^']*\)'.*/\1/p" pyproject.toml)
 
-.PHONY: help setup demo test bench doctor lint format clean
+.PHONY: help setup demo test bench doctor docs docs-serve lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make demo     train and test on synthetic video, from nothing to a video AP table and an mp4'
 	@echo 'make test     run the tests; some of them with make test TESTS=tests/ops'
 	@echo 'make bench    measure speed and memory against named peers, and write the tables of docs/benchmarks.md and scaling.md'
+	@echo 'make docs     build the site of the documentation in work_dirs/site; make docs-serve shows it while you write'
 	@echo 'make doctor   print versions, devices and kernels, and how to mend what is wrong'
 	@echo 'make lint     check style (ruff), without changing files; make format changes them'
 	@echo 'make clean    delete caches and build files; leaves $(VENV), data and work_dirs'
@@ -93,6 +94,22 @@ bench: setup
 
 doctor:
 	@$(if $(wildcard $(PY)),$(PY),$(PYTHON)) tools/doctor.py
+
+# the pins are in the extra `docs`; the package itself is read, not imported
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs
+define get_docs
+@$(PIP) install --quiet $(shell sed -n "/^docs = \[/,/^\]/s/^ *'\([^']*\)'.*/'\1'/p" pyproject.toml)
+endef
+
+docs: | $(PY)
+	$(get_docs)
+	@echo 'Building the site; a link that leads nowhere or a page that the menu lacks is an error.'
+	$(MKDOCS) build --strict
+	@echo 'Open work_dirs/site/index.html'
+
+docs-serve: | $(PY)
+	$(get_docs)
+	$(MKDOCS) serve
 
 lint: | $(PY)
 	@$(PIP) install --quiet '$(RUFF)'

@@ -111,7 +111,7 @@ def test(
         the metrics by name; none for a test set without annotations.
 
     Raises:
-        as :func:`train`.
+        ConfigError, AnnotationError, EvalInputError, CheckpointError, OSError: as of :func:`train`.
     """
     cfg = _start(config, 'test', work_dir, cfg_options, launcher)
     prepare_testing(cfg, checkpoint, Outputs(out, submission, metrics, show_dir), amp=amp)

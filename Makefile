@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.maskprop-installed
 RUFF := $(shell sed -n "s/.*'\(ruff==[^']*\)'.*/\1/p" pyproject.toml)
 MYPY := $(shell sed -n "s/.*'\(mypy==[^']*\)'.*/\1/p" pyproject.toml)
 
-.PHONY: help setup demo test test-slow test-all bench doctor lint format types clean
+.PHONY: help setup demo test test-slow test-all bench doctor docs docs-serve lint format types clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo 'make test     run the fast tests, about 3 minutes on two cores; some of them with make test TESTS=tests/ops'
 	@echo 'make test-all run all tests, the fast ones first; make test-slow runs the others'
 	@echo 'make bench    measure speed and memory against named peers, and write the tables of docs/benchmarks.md and scaling.md'
+	@echo 'make docs     build the site of the documentation in work_dirs/site; make docs-serve shows it while you write'
 	@echo 'make doctor   print versions, devices and kernels, and how to fix what is wrong'
 	@echo 'make lint     check style (ruff), without changing files; make format changes them'
 	@echo 'make types    check types (mypy)'
@@ -114,6 +115,22 @@ bench: setup
 
 doctor:
 	@$(if $(wildcard $(PY)),$(PY),$(PYTHON)) tools/doctor.py
+
+# the pins are in the extra `docs`; the package itself is read, not imported
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs
+define get_docs
+@$(PIP) install --quiet $(shell sed -n "/^docs = \[/,/^\]/s/^ *'\([^']*\)'.*/'\1'/p" pyproject.toml)
+endef
+
+docs: | $(PY)
+	$(get_docs)
+	@echo 'Building the site; a link that leads nowhere or a page that the menu lacks is an error.'
+	$(MKDOCS) build --strict
+	@echo 'Open work_dirs/site/index.html'
+
+docs-serve: | $(PY)
+	$(get_docs)
+	$(MKDOCS) serve
 
 lint: | $(PY)
 	$(need_pip)

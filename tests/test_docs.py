@@ -13,17 +13,15 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import yaml
 
 from maskprop.commands import COMMANDS, main
 from maskprop.zoo import find_model, list_models
 
 ROOT = Path(__file__).parents[1]
-DOCS = [
-    'README.md',
-    'CONTRIBUTING.md',
-    'data/README.md',
-    *(str(p.relative_to(ROOT)) for p in sorted((ROOT / 'docs').rglob('*.md'))),
-]
+PAGES = [str(p.relative_to(ROOT)) for p in sorted((ROOT / 'docs').rglob('*.md'))]
+DOCS = ['README.md', 'CONTRIBUTING.md', 'data/README.md', *PAGES]
+OUTSIDE = ['contributing.md', 'changelog.md']  # pages of the site that docs/site/hooks.py takes from the root
 CONFIGS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / 'configs').rglob('*.py'))
 MAX_WORDS = 600
 EXAMPLE = 'my_method'  # of docs/adding_a_method.md: its own test makes the folder
@@ -63,6 +61,60 @@ def test_relative_links_lead_somewhere(name):
         assert path.exists(), f'{name} links to {link}, which does not exist'
         if anchor:
             assert anchor in anchors(path.read_text(encoding='utf-8')), f'{name} links to {link}: no such heading'
+
+
+class Settings(yaml.SafeLoader):
+    """Of mkdocs.yml: what only mkdocs can make is left out."""
+
+
+Settings.add_multi_constructor('tag:yaml.org,2002:python/', lambda *_: None)
+
+
+def entries(menu) -> list[str]:
+    """The pages of a menu of mkdocs.yml, in order."""
+    if isinstance(menu, str):
+        return [menu]
+    parts = menu.values() if isinstance(menu, dict) else menu
+    return [page for part in parts for page in entries(part)]
+
+
+def test_menu_of_the_site_has_every_page_once():
+    menu = entries(yaml.load(read('mkdocs.yml'), Settings)['nav'])
+    notebooks = [p.relative_to(ROOT / 'docs').with_suffix('.md') for p in (ROOT / 'docs').rglob('*.ipynb')]
+    pages = [*(name.removeprefix('docs/') for name in PAGES), *map(str, notebooks), *OUTSIDE]
+    assert sorted(menu) == sorted(pages), 'nav of mkdocs.yml and the pages of docs/ differ'
+
+
+@pytest.mark.parametrize('name', PAGES)
+def test_page_begins_with_one_title_and_a_sentence(name):
+    blocks = [block for block in FENCE.sub('|', read(name)).split('\n\n') if block.strip()]
+    titles = [block for block in blocks if re.match(r'# ', block)]
+    assert blocks[0].startswith('# ') and len(titles) == 1, f'{name}: its first line is not its only title'
+    assert re.match(r'[^|#*\s<>:-].*[.:)]', blocks[1], re.DOTALL), f'{name}: no sentence says what the page is for'
+
+
+@pytest.mark.parametrize('name', PAGES)
+def test_blocks_stand_apart(name):
+    """The site shows a list or a table that follows a line of text at once as more of that text."""
+    lines, fenced = read(name).splitlines(), False
+    for before, line in zip(lines, lines[1:], strict=False):
+        fenced ^= before.startswith('```')
+        starts = re.match(r'([*-]|\d+\.) |\|', line)
+        if starts and not fenced and before and not re.match(r'([*-]|\d+\.) |\||\s', before):
+            raise AssertionError(f'{name}: no empty line before: {line}')
+
+
+@pytest.mark.parametrize('name', PAGES)
+def test_links_stay_on_the_site(name):
+    """Of what lies outside of docs/, only the files that docs/site/hooks.py makes pages of are linked."""
+    allowed = {(ROOT / f).resolve() for f in ('CONTRIBUTING.md', 'CHANGELOG.md', 'README.md')}
+    for link in LINK.findall(FENCE.sub('', read(name))):
+        if re.match(r'\w+:|#', link):
+            continue
+        target = ((ROOT / name).parent / link.partition('#')[0]).resolve()
+        assert target in allowed or target.is_relative_to(ROOT / 'docs'), (
+            f'{name} links to {link}, outside of docs/'
+        )
 
 
 @pytest.mark.parametrize('name', DOCS)

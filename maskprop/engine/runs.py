@@ -129,7 +129,7 @@ def test(
         the metrics by name; none for a test set without annotations.
 
     Raises:
-        as :func:`train`.
+        ConfigError, AnnotationError, EvalInputError, CheckpointError, OSError: as of :func:`train`.
     """
     change = _changes(split, data, size, split=split)
     cfg = _start(config, 'test', work_dir, cfg_options, launcher, change)

@@ -131,7 +131,8 @@ def test_what_a_training_takes():
     assert len(fit.kept) == 6 and all(key.startswith('detector.') for key in fit.kept)
     assert fit.summary() == (
         '6 weights are taken; of another shape, started from scratch: '
-        'detector.roi_head.cls.weight (3x2 there, 40x2 here), detector.roi_head.cls.bias (3 there, 40 here); not there, started from scratch: propagation_head (2)'
+        'detector.roi_head.cls.weight (3x2 there, 40x2 here), detector.roi_head.cls.bias (3 there, 40 here); '
+        'not there, started from scratch: propagation_head (2)'
     )
     ours = {
         **{f'detector.{k}': v for k, v in STATE.items()},

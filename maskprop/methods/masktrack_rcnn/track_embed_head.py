@@ -99,8 +99,7 @@ class TrackEmbedHead(RoIEmbedHead):
         """Cross-entropy of B images, averaged over them.
 
         Args:
-            logits: B tensors (n, m + 1) float, see
-            :func:`~maskprop.ops.match_logits.match_logits`.
+            logits: B tensors (n, m + 1) float, see :func:`~maskprop.ops.match_logits.match_logits`.
             targets: B tensors (n,) long: 0 a new object, k the k-th one of the reference frame.
             weights: B tensors (n,) float: 1 for positive RoIs, 0 for the others.
 

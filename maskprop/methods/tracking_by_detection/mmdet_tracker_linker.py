@@ -69,7 +69,7 @@ class MMDetTrackerLinker:
 
         Args:
             frame: with (N, 4) ``boxes``, N ``class_scores``, and the track head's code or the ``image`` that
-            ``reid`` needs.
+                ``reid`` needs.
 
         Returns:
             N video-level ids, from 1; None for a detection that is left out of the result.

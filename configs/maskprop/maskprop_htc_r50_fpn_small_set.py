@@ -1,7 +1,7 @@
 """MaskProp for a small set of your own, some ten to some hundred videos, on one GPU or, slowly, on a CPU.
 
-Run:  python tools/train.py configs/maskprop/maskprop_htc_r50_fpn_small_set.py --data data/my_videos
-      python tools/test.py configs/maskprop/maskprop_htc_r50_fpn_small_set.py CHECKPOINT --data data/my_videos
+Run:  maskprop train configs/maskprop/maskprop_htc_r50_fpn_small_set.py --data data/my_videos
+      maskprop test configs/maskprop/maskprop_htc_r50_fpn_small_set.py CHECKPOINT --data data/my_videos
 Data: docs/data.md, "Your own videos". When to change what: docs/training.md, "Small sets"
 
 HTC with ResNet-50-FPN from COCO, of which the first three of four stages of the backbone stay as they are; the branch

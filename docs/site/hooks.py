@@ -1,4 +1,4 @@
-"""What mkdocs does beside mkdocs.yml: the version in the title, pages that lie outside of docs/, notebooks as pages."""
+"""What mkdocs does beside mkdocs.yml: the version in the title, pages outside of docs/, notebooks as pages."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def _notes(job: Job) -> list[str]:
         notes.append(f"The paper's numbers: {study.paper}.")
     if study.costs:
         notes.append(
-            'Frames per second: from image files to results, on the first videos of a seed; all rows take turns in '
+            'Frames per second: from image files to results, on the first videos of a seed; rows take turns in '
             'one process of one thread, median of the rounds.'
         )
     if study.note:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.engine.tiny_config import quick_runs
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / 'docs/tutorial.md').read_text(encoding='utf-8')
+COMMANDS = '\n'.join(re.findall(r'^```\n(.*?)^```$', PAGE, re.DOTALL | re.MULTILINE))
 SIZE = (48, 80)
 FRAMES = 6
 # what makes it small; epochs end the name of a checkpoint
@@ -49,11 +49,7 @@ def make_clip(name: str, left: int) -> None:
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch) -> Path:
-    """A folder as a checkout, with the user's files in it."""
-    for folder in ('tools', 'docs'):
-        (tmp_path / folder).symlink_to(ROOT / folder)
-    for folder in ('_base_', 'demo'):
-        shutil.copytree(ROOT / 'configs' / folder, tmp_path / 'configs' / folder)
+    """A folder with the user's files, and nothing of a checkout."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'my_export').mkdir()
     for name, left in (('a', 2), ('b', 20)):
@@ -61,20 +57,11 @@ def workplace(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def blocks(language: str) -> list[str]:
-    """The page's blocks of a language, '' for commands."""
-    found = re.findall(r'^```(\w*)\n(.*?)^```$', PAGE, re.DOTALL | re.MULTILINE)
-    return [text for name, text in found if name == language]
-
-
 @pytest.mark.xdist_group('processes')
 def test_the_page(workplace, monkeypatch, capsys):
-    (config,) = blocks('python')
-    (workplace / 'my_configs').mkdir()
-    (workplace / 'my_configs/my_videos.py').write_text(config)
     names = []
     with quick_runs():
-        for command in '\n'.join(blocks('')).replace('epoch_8', 'epoch_1').split('\n'):
+        for command in COMMANDS.replace('epoch_8', 'epoch_1').split('\n'):
             if not command:
                 continue
             program, name, *args = shlex.split(command)
@@ -102,16 +89,3 @@ def test_the_page(workplace, monkeypatch, capsys):
         assert Path(path).is_file(), path
     assert list(Path('shown').rglob('*.mp4')) and list(Path('to_correct').glob('*.xml'))
     assert isinstance(json.loads(Path('results.json').read_text()), list)
-
-
-def test_lines_of_the_config_are_those_of_custom_vis():
-    """Data files and evaluators are set as the example config does."""
-    from mmengine.config import Config
-
-    example = Config.fromfile(ROOT / 'configs/_base_/datasets/custom_vis.py')
-    (text,) = blocks('python')
-    for split in ('train', 'val', 'test'):
-        dataset = example[f'{split}_dataloader'].dataset
-        assert f"ann_file='{dataset.ann_file}'" in text and dataset.data_prefix.img_path == 'images'
-    assert example.test_evaluator.ann_file == 'data/my_videos/mini_val.json'
-    assert example.test_evaluator.format_only is False

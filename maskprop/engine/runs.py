@@ -157,9 +157,11 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
         ConfigError: a value of the config is refused by what it is for.
     """
     for key in ('val_evaluator', 'test_evaluator'):
-        # mmengine takes a dict that has ``metrics``, as one metric of ours may, for an evaluator
-        if isinstance(cfg.get(key), dict) and cfg[key].get('type') == 'YTVISMetric':
-            cfg[key] = [cfg[key]]
+        metric = cfg.get(key)
+        if isinstance(metric, dict) and metric.get('type') == 'YTVISMetric' and 'metrics' in metric:
+            cfg[key] = [
+                metric
+            ]  # mmengine takes a dict with ``metrics`` for an evaluator, not for a metric of ours
     with explain_build_errors(cfg, values=True):
         if not cfg.get('strategy'):
             return _from_cfg(Runner, cfg)

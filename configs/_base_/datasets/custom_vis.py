@@ -1,4 +1,4 @@
-"""Your own videos, in YouTube-VIS format: an example to copy (docs/data.md, "Your own videos").
+"""Your own videos, in YouTube-VIS format; `maskprop train CONFIG --data data/my_videos` needs no copy of it.
 
 Check first:  maskprop check data/my_videos/all.json --images data/my_videos/images
 Then split:   maskprop split data/my_videos/all.json --val-share 0.2 --seed 0

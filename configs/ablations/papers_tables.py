@@ -3,9 +3,9 @@
 Run:  maskprop ablate configs/ablations/papers_tables.py
 
 Methods that take detections learn on one frozen detector of a seed, each its own head, and have the same detections.
-SipMask and STEm-Seg, which have none, learn from scratch. All see as many frames: 10 epochs of 1,320 pairs, 8 of them
+SipMask and STEm-Seg, which have none, learn from scratch. All see as many frames: 10 epochs of 1,320 samples, 8 of them
 the detector's; STEm-Seg clips of eight frames. MaskTrack R-CNN is so the MaskTrack R-CNN* of MaskProp's table (36.9);
-its row has the paper's own number. No row fills missed frames, ObjProp's excepted, whose method that is.
+its row has the paper's own number. No row adds masks in missed frames, ObjProp's excepted, whose method that is.
 """
 
 _base_ = ['../tracking_by_detection/trackers_tiny_synthetic.py']

@@ -3,7 +3,7 @@
 Run, with the set of configs/davis16/maskprop_tiny_davis16_pasted.py in data/davis16_pasted:
       maskprop ablate configs/ablations/papers_tables_real.py
 
-Trainings are those of papers_tables.py, on these clips; EnsembleVIS and DeepSORT, whose nets of crops have configs for
+Trainings are those of papers_tables.py, on these clips; EnsembleVIS and DeepSORT, whose models of crops have configs for
 synthetic sets only, are left out. The detector learns from scratch on twelve videos and is weak,
 so methods that take detections link those of the annotations too: rows "true masks".
 """

@@ -2,7 +2,7 @@
 
 Run:  maskprop ablate configs/ablations/tracking_by_detection.py
 
-Only DeepSORT's appearance net is trained. No row fills missed frames. What the trackers do:
+Only DeepSORT's appearance model is trained. No row adds masks in missed frames. What the trackers do:
 docs/methods/tracking_by_detection.md.
 """
 

@@ -5,7 +5,7 @@ Run:  bash tools/dist_train.sh configs/davis16/maskprop_tiny_davis16.py 2
       maskprop test configs/davis16/maskprop_tiny_davis16.py CHECKPOINT.pth --show-dir work_dirs/davis16_show
 Data: ../shared/davis16_vis; for a copy elsewhere edit data_root, or override it in each data loader and evaluator.
 
-The rate is for 8 pairs, 4 on each of two processes; --auto-scale-lr fits it to one process.
+The learning rate is for 8 samples, 4 on each of two processes; --auto-scale-lr fits it to one process.
 Trains on the first 60 % of every video's frames, tests on the last 30 %; a quarter of an hour on two cores.
 """
 

@@ -7,7 +7,7 @@ Run:  maskprop synthetic data/davis16_pasted --videos 120 --val-videos 24 --seed
       maskprop train configs/davis16/maskprop_tiny_davis16_pasted.py --auto-scale-lr \
           --cfg-options load_from=work_dirs/maskprop_tiny_davis16/epoch_4.pth
 
-The rate is for 8 pairs, 4 on each of two processes; --auto-scale-lr fits it to one process.
+The learning rate is for 8 samples, 4 on each of two processes; --auto-scale-lr fits it to one process.
 """
 
 _base_ = ['./maskprop_tiny_davis16.py']

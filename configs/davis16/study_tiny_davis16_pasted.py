@@ -5,7 +5,7 @@ Run, after the trainings that configs/davis16/maskprop_tiny_davis16_pasted.py na
           --cfg-options load_from=work_dirs/maskprop_tiny_davis16_pasted/epoch_2.pth
       maskprop compare-variants configs/davis16/study_tiny_davis16_pasted.py CHECKPOINT
 
---auto-scale-lr fits the rate, which is for 8 pairs, to one process with 4. The training of docs/methods/objprop.md was
+--auto-scale-lr fits the learning rate, which is for 8 samples, to one process with 4. The training of docs/methods/objprop.md was
 one process without it.
 """
 

@@ -4,7 +4,7 @@ Run, with the set in data/synthetic (docs/synthetic.md):
       maskprop train configs/ensemble_vis/ensemble_vis_classifier_tiny_synthetic.py
       maskprop test configs/ensemble_vis/ensemble_vis_classifier_tiny_synthetic.py CHECKPOINT
 
-Crops as the ReID net's; one class more than the set has is that of false detections. docs/methods/ensemble_vis.md
+Crops as the ReID model's; one class more than the set has is that of false detections. docs/methods/ensemble_vis.md
 """
 
 _base_ = ['./ensemble_vis_reid_tiny_synthetic.py']

@@ -1,4 +1,4 @@
-"""EnsembleVIS on YouTube-VIS 2019 (44.8 mAP in MaskProp's Table 2): trains the crop segmenter, and tests all parts.
+"""EnsembleVIS on YouTube-VIS 2019 (44.8 mAP in MaskProp's Table 2): trains the crop segmentation model, and tests all parts.
 
 Run, after the three trainings before it (docs/methods/ensemble_vis.md):
       maskprop train configs/ensemble_vis/ensemble_vis_r101_ytvis2019.py --auto-scale-lr
@@ -6,7 +6,7 @@ Run, after the three trainings before it (docs/methods/ensemble_vis.md):
       maskprop test configs/ensemble_vis/ensemble_vis_r101_ytvis2019.py CHECKPOINT
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
-Detector, ReID net and classifier are loaded and frozen; the checkpoint has all four. Flow is RAFT's, whose weights
+Detector, ReID model and classifier are loaded and frozen; the checkpoint has all four. Flow is RAFT's, whose weights
 torchvision downloads, in place of PWC-Net. Adam at 1e-5, 40 crops of objects a step, as PReMVOS; 83 pixels of margin
 in 800 rows are its 50 in 480.
 """

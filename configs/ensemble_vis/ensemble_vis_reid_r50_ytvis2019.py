@@ -1,4 +1,4 @@
-"""EnsembleVIS's ReID net on the objects of YouTube-VIS 2019, with PReMVOS's crops, loss and rates.
+"""EnsembleVIS's ReID model on the objects of YouTube-VIS 2019, with PReMVOS's crops, loss and learning rates.
 
 Run:  maskprop train configs/ensemble_vis/ensemble_vis_reid_r50_ytvis2019.py
       maskprop test configs/ensemble_vis/ensemble_vis_reid_r50_ytvis2019.py CHECKPOINT \

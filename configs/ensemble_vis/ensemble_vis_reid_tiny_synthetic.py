@@ -1,4 +1,4 @@
-"""EnsembleVIS's ReID net for the synthetic set: a small ResNet-18 on crops, minutes on two CPU cores.
+"""EnsembleVIS's ReID model for the synthetic set: a small ResNet-18 on crops, minutes on two CPU cores.
 
 Run, with the set in data/synthetic (docs/synthetic.md):
       maskprop train configs/ensemble_vis/ensemble_vis_reid_tiny_synthetic.py

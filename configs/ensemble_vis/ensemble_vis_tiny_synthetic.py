@@ -1,4 +1,4 @@
-"""EnsembleVIS for the synthetic set: trains the crop segmenter, the last of its four parts, and tests them all.
+"""EnsembleVIS for the synthetic set: trains the crop segmentation model, the last of its four parts, and tests them all.
 
 Run, after the three trainings before it (docs/methods/ensemble_vis.md):
       maskprop train configs/ensemble_vis/ensemble_vis_tiny_synthetic.py --auto-scale-lr
@@ -6,7 +6,7 @@ Run, after the three trainings before it (docs/methods/ensemble_vis.md):
       maskprop compare-variants configs/ensemble_vis/ensemble_vis_tiny_synthetic.py CHECKPOINT \
           --frame-strides 1 4
 
-The segmenter alone is trained; detector, ReID net and classifier are loaded and frozen, and the checkpoint has all
+The segmentation model alone is trained; detector, ReID model and classifier are loaded and frozen, and the checkpoint has all
 four. Margins are those of the paper's frames, in shares of the height.
 """
 

@@ -69,7 +69,7 @@ train_pipeline = [
 ]
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 
-# the released code's rate, for its sum over the 6 samples of each GPU: here the mean is taken
+# the released code's learning rate, for its sum over the 6 samples of each GPU: here the mean is taken
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',

@@ -4,7 +4,7 @@ Run:  maskprop train configs/mask2former_vis/mask2former_vis_r50_ytvis2019.py --
       bash tools/dist_train.sh configs/mask2former_vis/mask2former_vis_r50_ytvis2019.py 8 --auto-scale-lr
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
-640x360, flips, pairs of frames at most 100 apart, AdamW at 1e-4 for 16 pairs, 6,000 iterations of 16 pairs as 8 epochs. How it is
+640x360, flips, frame pairs at most 100 apart, AdamW at 1e-4 for 16 samples, 6,000 iterations of 16 samples as 8 epochs. How it is
 implemented: docs/methods/mask2former_vis.md.
 """
 

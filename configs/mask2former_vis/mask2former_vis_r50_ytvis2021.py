@@ -1,4 +1,4 @@
-"""Mask2Former-VIS, ResNet-50, YouTube-VIS 2021 (published: 41.3 AP), 8,000 iterations of 16 pairs as 8 epochs.
+"""Mask2Former-VIS, ResNet-50, YouTube-VIS 2021 (published: 41.3 AP), 8,000 iterations of 16 samples as 8 epochs.
 
 Run:  maskprop infer mask2former_vis_r50_ytvis2021 my_video.mp4 --out out
       maskprop train configs/mask2former_vis/mask2former_vis_r50_ytvis2021.py --auto-scale-lr

@@ -4,7 +4,7 @@ Run, with the set in data/synthetic (docs/synthetic.md):
       maskprop train configs/mask2former_vis/mask2former_vis_tiny_synthetic.py --auto-scale-lr
       maskprop test configs/mask2former_vis/mask2former_vis_tiny_synthetic.py CHECKPOINT
 
-64 channels, 20 queries, one layer of the pixel decoder and three of the transformer; pairs of frames of 160x96.
+64 channels, 20 queries, one layer of the pixel decoder and three of the transformer; frame pairs of 160x96.
 """
 
 _base_ = [

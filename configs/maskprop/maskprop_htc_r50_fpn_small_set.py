@@ -5,8 +5,8 @@ Run:  maskprop train configs/maskprop/maskprop_htc_r50_fpn_small_set.py --data d
 Data: docs/data.md, "Your own videos". When to change what: docs/training.md, "Small sets"
 
 HTC with ResNet-50-FPN from COCO, of which the first three of four stages of the backbone stay as they are; the branch
-begins as a copier of masks; no refinement; frames of 640x360. An epoch has 500 iterations, whatever the size of the
-set, and the learning rate is for one pair a step. The rate and the length of the training have not been tuned.
+starts as a copier of masks; no refinement; frames of 640x360. An epoch has 500 iterations, whatever the size of the
+set, and the learning rate is for one sample per step. The learning rate and the length of the training have not been tuned.
 """
 
 _base_ = [

@@ -4,7 +4,7 @@ Run:  maskprop train configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019
       bash tools/dist_train.sh configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py 4 --auto-scale-lr
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
-640x360, flips, 12 epochs of SGD at .005 for 24 pairs (ObjProp, "Training"). Validates by video AP on mini-val and
+640x360, flips, 12 epochs of SGD at .005 for 24 samples (ObjProp, "Training"). Validates by video AP on mini-val and
 writes a submission for the validation set. How it is implemented: docs/methods/masktrack_rcnn.md.
 """
 

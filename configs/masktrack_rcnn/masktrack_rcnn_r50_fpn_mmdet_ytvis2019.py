@@ -4,7 +4,7 @@ Run:  maskprop infer masktrack_rcnn_r50_ytvis2019 my_video.mp4 --out out
       maskprop test masktrack_rcnn_r50_ytvis2019 --submission submission.zip
 
 Detections and ids are those of mmdet's MaskTrackRCNN. What differs from the reference: docs/methods/masktrack_rcnn.md,
-"Departures".
+"Where it departs".
 """
 
 _base_ = './masktrack_rcnn_r50_fpn_12e_ytvis2019.py'

@@ -11,7 +11,7 @@ MASKTRACK_RCNN.pth is a checkpoint of configs/masktrack_rcnn/masktrack_rcnn_r50_
 released code; without load_from training starts from COCO, as the paper has it. Step by step: docs/methods/objprop.md.
 """
 
-# data, schedule (640x360, flips, SGD .005 for 24 pairs, 12 epochs, steps at 8 and 11), detector and tracker
+# data, schedule (640x360, flips, SGD .005 for 24 samples, 12 epochs, steps at 8 and 11), detector and tracker
 _base_ = '../masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py'
 
 # The detector's thresholds stay MaskTrack R-CNN's, so that the difference is what is filled. The released code

@@ -8,7 +8,7 @@ Run:  maskprop train configs/osmn/osmn_vgg16_ytvis2019.py --auto-scale-lr \
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
 MASKTRACK_RCNN.pth is a checkpoint of configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py, whose detector
-is frozen here. 448x256 pixels and the rates are the released code's for YouTube-VOS. docs/methods/osmn.md
+is frozen here. 448x256 pixels and the learning rates are the released code's for YouTube-VOS. docs/methods/osmn.md
 """
 
 _base_ = ['../masktrack_rcnn/masktrack_rcnn_r50_fpn_12e_ytvis2019.py']

@@ -5,7 +5,7 @@ Run:  maskprop train configs/sipmask/sipmask_r50_fpn_12e_ytvis2019.py --auto-sca
 Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
 START.pth: the published SipMask of COCO, converted (docs/checkpoints.md); without it the backbone starts from ImageNet,
-from which no number is known. 640x360, flips, SGD at .005 for 32 pairs. How it is implemented: docs/methods/sipmask.md.
+from which no number is known. 640x360, flips, SGD at .005 for 32 samples. How it is implemented: docs/methods/sipmask.md.
 """
 
 _base_ = [

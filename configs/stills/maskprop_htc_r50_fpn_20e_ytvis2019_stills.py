@@ -1,4 +1,4 @@
-"""Stage V: MaskProp on YouTube-VIS 2019, with one warped still image for two pairs of frames.
+"""Stage V: MaskProp on YouTube-VIS 2019, with one warped still image for two frame pairs.
 
 Run, after S2:
       maskprop train configs/stills/maskprop_htc_r50_fpn_20e_ytvis2019_stills.py --auto-scale-lr \

@@ -14,7 +14,7 @@ _base_ = [
 
 model = dict(
     num_classes=_base_.num_classes,
-    # heads on pairs come with S2; validation links boxes
+    # heads on frame pairs come with S2; validation links boxes
     propagation_head=None,
     refinement_head=None,
     linker=dict(_delete_=True, type='BoxIoULinker'),

@@ -1,4 +1,4 @@
-"""Stage S2 on pairs made of still images by one movement of the camera (VITA's).
+"""Stage S2 on frame pairs made of still images by one movement of the camera (VITA's).
 
 Run, after S1:
       maskprop train configs/stills/maskprop_htc_r50_fpn_s2_trajectory.py --auto-scale-lr \

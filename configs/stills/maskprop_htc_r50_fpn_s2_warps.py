@@ -1,4 +1,4 @@
-"""Stage S2: propagation and refinement on pairs made of still images by independent warps, a quarter of stage V.
+"""Stage S2: propagation and refinement on frame pairs made of still images by independent warps, a quarter of stage V.
 
 Run, after S1:
       maskprop train configs/stills/maskprop_htc_r50_fpn_s2_warps.py --auto-scale-lr \
@@ -19,7 +19,7 @@ model = dict(num_classes=_base_.num_classes, detector=dict(init_cfg=None))
 
 stills = dict(pipeline=_base_.warps_pipeline, need_masks=True)
 train_dataloader = dict(
-    # as many pairs an epoch as mini-train has frames, about
+    # as many samples per epoch as mini-train has frames, about
     sampler=dict(_delete_=True, type='MixedFrameSampler', parts=[_base_.balance], samples_per_epoch=55_000),
     dataset=dict(_delete_=True, **_base_.coco_stills, **stills),
 )

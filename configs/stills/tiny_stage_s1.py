@@ -18,7 +18,7 @@ train_pipeline = [
     dict(type='PackTrackInputs'),
 ]
 train_dataloader = dict(
-    batch_size=8,  # as many frames as 4 pairs
+    batch_size=8,  # as many frames as 4 frame pairs
     sampler=dict(samples_per_epoch=iterations * 8),
     # one frame from the middle of each video
     dataset=dict(indices=None, frame_range=(0.5, 0.501), pipeline=train_pipeline),

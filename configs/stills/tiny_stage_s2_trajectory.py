@@ -1,4 +1,4 @@
-"""Stage S2 of the study: all parts, on pairs made of a still image by one movement of the camera (VITA's).
+"""Stage S2 of the study: all parts, on frame pairs made of a still image by one movement of the camera (VITA's).
 Alone: maskprop train configs/stills/tiny_stage_s2_trajectory.py
 """
 

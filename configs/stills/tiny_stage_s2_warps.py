@@ -1,4 +1,4 @@
-"""Stage S2 of the study: all parts, on pairs made of a still image by two independent warps (SeqFormer's).
+"""Stage S2 of the study: all parts, on frame pairs made of a still image by two independent warps (SeqFormer's).
 Alone: maskprop train configs/stills/tiny_stage_s2_warps.py
 """
 

@@ -1,4 +1,4 @@
-"""The appearance net of the demo's DeepSORT: a small ResNet-18 on crops of the synthetic set's instances.
+"""The appearance model of the demo's DeepSORT: a small ResNet-18 on crops of the synthetic set's instances.
 
 Run:  maskprop train configs/tracking_by_detection/reid_tiny_synthetic.py
       maskprop test configs/tracking_by_detection/reid_tiny_synthetic.py \

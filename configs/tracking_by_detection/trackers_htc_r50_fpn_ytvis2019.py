@@ -8,7 +8,7 @@ Data: docs/data.md (data/youtube_vis_2019, split into mini-train and mini-val)
 
 CHECKPOINT.pth is of configs/masktrack_rcnn/masktrack_rcnn_htc_r50_fpn_20e_ytvis2019.py. The trackers have mmdet's
 settings for MOT17 but for the scores, which start at .1 here and not at .5: video AP counts unsure tracks too.
-deepsort has mmdet's net, trained on pedestrians; deepsort_embeds compares what the track head has learnt.
+deepsort has mmdet's model, trained on pedestrians; deepsort_embeds compares what the track head has learnt.
 docs/methods/tracking_by_detection.md
 """
 

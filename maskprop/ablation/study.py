@@ -91,7 +91,7 @@ class Study:
             the set's training videos; None: none.
         frame_stride: of the test.
         x_label: of the plot's axis; with it the plot is a line, else bars.
-        stability: the table has the temporal stability too. costs: and frames a second and parameters.
+        stability: the table has the temporal stability too. costs: and frames per second and parameters.
         bootstraps: resamples of the videos.
     """
 

@@ -135,7 +135,7 @@ def format_table(job: Job, scores: list[RowScores]) -> str:
 def _second_table(scores: list[RowScores]) -> list[str]:
     """Lines of the table of temporal stability and costs; none where the study asks for neither."""
     header = [heading for heading, _, _ in STABILITY.values()] if scores[0].stability else []
-    header += ['frames a second', 'parameters'] if scores[0].cost else []
+    header += ['frames per second', 'parameters'] if scores[0].cost else []
     if not header:
         return []
     lines = ['| ' + ' | '.join(['', *header]) + ' |', '|---' * (len(header) + 1) + '|']
@@ -175,7 +175,7 @@ def _notes(job: Job) -> list[str]:
         notes.append(f"The paper's numbers: {study.paper}.")
     if study.costs:
         notes.append(
-            'Frames a second: from image files to results, on the first videos of a seed; all rows take turns in '
+            'Frames per second: from image files to results, on the first videos of a seed; rows take turns in '
             'one process of one thread, median of the rounds.'
         )
     if study.note:

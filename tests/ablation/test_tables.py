@@ -165,7 +165,7 @@ def test_stability_and_costs_have_a_table_of_their_own(table, monkeypatch):
         'missed frames',
         'smoothness',
         'id switches',
-        'frames a second',
+        'frames per second',
         'parameters',
     ]
     assert cells[2] == ['perfect', '100.0 ± 0.0', '0.0 ± 0.0', '0.0 ± 0.0', '0 ± 0', '12.3', '1,000']

@@ -121,7 +121,7 @@ def test_forms_run_in_turn_and_rows_are_written(tmp_path, monkeypatch, capsys):
     assert calls == [('tools/make_synthetic.py', 0), *turn, *turn]
     written = json.loads(out.read_text())
     assert written['rows']['train']['ratio'] == [2.0, 2.0] and '1 threads' in written['machine']
-    assert '| training, samples a second | 8 | 16 | 2 |' in page.read_text() and 'after' in page.read_text()
+    assert '| training, samples per second | 8 | 16 | 2 |' in page.read_text() and 'after' in page.read_text()
     assert 'on rank 1 | 20 ms |' in capsys.readouterr().out
 
 

@@ -218,7 +218,7 @@ def batch_lines(seconds: dict[int, list[float]]) -> list[str]:
         [count, spread([1e3 * s for s in found]), f'{spread(ratios(first, found))}x']
         for count, found in seconds.items()
     ]
-    head = ('frames at once', 'ms a frame', f'frames a second, against {min(seconds)}')
+    head = ('frames at once', 'ms per frame', f'frames per second, against {min(seconds)}')
     return ['', 'Backbone and neck (`model.backbone_batch`):', '', *table(head, body)]
 
 

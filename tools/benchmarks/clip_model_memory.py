@@ -79,7 +79,7 @@ def main() -> None:
     if args.one:
         print(json.dumps(measure(args.config, args.one == 'mmdet', args.frames[0], tuple(args.size))))
         return
-    print('| | frames | peak MiB | s a frame |\n|---|---|---|---|')
+    print('| | frames | peak MiB | s per frame |\n|---|---|---|---|')
     jobs = [('ours', count) for count in args.frames] + [('mmdet', count) for count in args.peer_frames]
     for which, count in jobs:
         command = [sys.executable, __file__, '--config', args.config, '--one', which, '--frames', str(count)]

@@ -195,7 +195,7 @@ def tables(found: dict[str, dict], step: Sequence[float], rate: float) -> list[s
             times = 1 / median(seconds) * median(step)
             speed = common.spread([1 / s for s in seconds])
             rows.append([kind, name, speed, ratio, f'{times:.0f}', f'{rate * median(seconds):.1f}'])
-    head = ['masks', 'data set and shorter side', 'samples/s of a worker', f'times {PEER}', 'times the step here']
+    head = ['masks', 'data set and shorter side', 'samples/s per worker', f'times {PEER}', 'times the step here']
     lines = common.table([*head, f'workers for {rate:g} steps/s'], rows)
     names = list(found[KINDS[0]]['shares'])
     cells = [[kind, *(f'{result["shares"][name]:.0%}' for name in names)] for kind, result in found.items()]

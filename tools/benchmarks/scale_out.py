@@ -187,7 +187,7 @@ def lines(rows: dict[str, Any], args: Namespace) -> list[str]:
     name = f'{args.processes} processes'
     speed = [
         [what, *(common.spread(rows[kind][key]) for key in ('one', 'several', 'ratio'))]
-        for kind, what in (('train', 'training, samples a second'), ('test', 'test, frames a second'))
+        for kind, what in (('train', 'training, samples per second'), ('test', 'test, frames per second'))
     ]
     ranks = range(args.processes)
     waits = [['step of the training', f'{common.spread(rows["step_ms"])} ms']]

@@ -1,7 +1,7 @@
 """Still images with the classes of YouTube-VIS 2019 beside its videos; validation and test are those of the videos.
 
 The files are written by maskprop stills (docs/stills.md). ``single_pipeline`` gives one frame, the others
-make pairs. Numbers: SeqFormer's (warps) and VITA's (trajectory); sizes: those of the videos.
+make frame pairs. Numbers: SeqFormer's (warps) and VITA's (trajectory); sizes: those of the videos.
 """
 
 _base_ = './youtube_vis_2019.py'

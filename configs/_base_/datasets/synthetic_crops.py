@@ -1,6 +1,6 @@
-"""Crops of a synthetic set's instances for appearance nets: data, and a schedule of minutes on a CPU.
+"""Crops of a synthetic set's instances for appearance models: data, and a schedule of minutes on a CPU.
 
-As mmdet trains its own: batches of 8 identities with 4 crops of each. Crops are 64x64 pixels, as the nets of
+As mmdet trains its own: batches of 8 identities with 4 crops of each. Crops are 64x64 pixels, as the models of
 configs/_base_/models/reid_tiny.py take them.
 """
 

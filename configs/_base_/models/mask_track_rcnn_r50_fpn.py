@@ -13,7 +13,7 @@ model.type = 'VideoMaskRCNN'
 model.pop('tracker')
 for head in (model.detector.roi_head.bbox_head, model.detector.roi_head.mask_head):
     head.num_classes = None
-# the whole detector starts from COCO; classes that don't fit start anew
+# the whole detector starts from COCO; classes that don't fit start from scratch
 model.detector.backbone.init_cfg = None
 # ten detections a frame, with a score above .05
 model.detector.test_cfg.rcnn.update(score_thr=0.05, max_per_img=10)

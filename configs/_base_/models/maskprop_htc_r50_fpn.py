@@ -18,7 +18,7 @@ detector.roi_head.semantic_head.loss_seg.loss_weight = 0.1
 # at test: 1000 proposals, boxes with a score above .1
 detector.test_cfg.rpn.update(nms_pre=1000, max_per_img=1000)
 detector.test_cfg.rcnn.update(score_thr=0.1)
-# the whole detector starts from COCO; classes that don't fit start anew
+# the whole detector starts from COCO; classes that don't fit start from scratch
 detector.backbone.init_cfg = None
 detector.init_cfg = dict(
     type='Pretrained',

@@ -1,4 +1,4 @@
-"""mmdet's appearance net of DeepSORT, a ResNet-50 on crops of 256 x 128, with its published weights.
+"""mmdet's appearance model of DeepSORT, a ResNet-50 on crops of 256 x 128, with its published weights.
 
 The weights are of pedestrians (MOT17); without network access the error says where to put them.
 """

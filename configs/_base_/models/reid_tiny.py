@@ -1,4 +1,4 @@
-"""DeepSORT's appearance net for the synthetic sets: a ResNet-18 with 16 base channels, 64 numbers a crop."""
+"""DeepSORT's appearance model for the synthetic sets: a ResNet-18 with 16 base channels, 64 numbers a crop."""
 
 crop_size = (64, 64)  # height, width, of training and of tracker.reid.img_scale
 reid = dict(

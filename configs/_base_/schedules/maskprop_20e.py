@@ -1,7 +1,7 @@
-"""The paper's schedule (Section 4.4): 20 epochs, lr .008 for 64 pairs, divided by 10 after epochs 16 and 19.
+"""The paper's schedule (Section 4.4): 20 epochs, learning rate .008 for 64 samples, divided by 10 after epochs 16 and 19.
 
 Not in the paper, chosen as HTC's: SGD with momentum .9, weight decay 1e-4, 500 iterations of linear warm-up;
-gradients clipped at norm 35 as MaskTrack R-CNN does. ``--auto-scale-lr`` scales the rate to your batch size.
+gradients clipped at norm 35 as MaskTrack R-CNN does. ``--auto-scale-lr`` scales the learning rate to your batch size.
 """
 
 train_cfg = dict(type='VideoTrainLoop', max_epochs=20, val_interval=1)

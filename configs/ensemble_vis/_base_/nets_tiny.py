@@ -1,6 +1,6 @@
-"""EnsembleVIS's three nets for the synthetic sets, from scratch: crop segmenter, ReID net, crop classifier."""
+"""EnsembleVIS's three models for the synthetic sets, from scratch: crop segmentation model, ReID model, crop classifier."""
 
-crop_size = (64, 64)  # height, width, of the ReID net and of the classifier
+crop_size = (64, 64)  # height, width, of the ReID model and of the classifier
 _crops = dict(
     type='ReIDNet',
     data_preprocessor=dict(

@@ -1,4 +1,4 @@
-"""EnsembleVIS's three nets at full size: crop segmenter, ReID net, crop classifier; crops as the authors' where known.
+"""EnsembleVIS's three models at full size: crop segmentation model, ReID model, crop classifier; crops as the authors' where known.
 
 ResNets stand in for what mmdet doesn't have: ResNet-50 for PReMVOS's wide ResNet (ReID), ResNet-101 for Xception-65
 (segmenter). The classifier's ResNeXt-101 32x48d begins from its published weights (CC-BY-NC 4.0, 3.3 GB), trained

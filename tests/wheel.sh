@@ -24,7 +24,7 @@ python -c 'import maskprop; maskprop.register_all(); print(maskprop.__version__,
 
 config=masktrack_rcnn_tiny_synthetic
 maskprop synthetic data/synthetic --videos 2 --val-videos 1 --frames 6 --workers 1 --no-report
-maskprop train "$config" --cfg-options train_cfg.max_epochs=1
+maskprop train "$config" --cfg-options train_cfg.max_epochs=1 train_dataloader.sampler.samples_per_epoch=8
 video=$(find data/synthetic/JPEGImages -mindepth 1 -type d | sort | tail -n 1)
 maskprop infer "$config" "work_dirs/$config/epoch_1.pth" "$video" --out out
 test -s out/results.json || { ls -R out; echo 'maskprop infer left no results.json'; exit 1; }

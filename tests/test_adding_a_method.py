@@ -121,6 +121,7 @@ def test_page_prints_the_whole_folder(folder):
     assert not (ROOT / 'my_method').exists() and not (ROOT / 'maskprop' / 'methods' / 'my_method').exists()
 
 
+@pytest.mark.slow
 def test_training_lowers_the_heads_loss(trained, folder):
     head = trained.runner.model.propagation_head
     assert Path(sys.modules[type(head).__module__].__file__).parent == folder

@@ -19,6 +19,8 @@ from maskprop.datasets.ytvis_json import load_ytvis
 from maskprop.visualization.video_writer import VideoWriter
 from tests.engine.tiny_config import quick_runs
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / 'docs/tutorial.md').read_text(encoding='utf-8')
 SIZE = (48, 80)

@@ -5,7 +5,7 @@ Importing the package is cheap. :func:`register_all` makes its models, data sets
 
 from __future__ import annotations
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 
 def register_all() -> None:

@@ -89,6 +89,7 @@ def test_results_are_those_of_the_checkpoint(published, checkpoint, root, tmp_pa
         assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_tools_take_the_file_alone(published, checkpoint, root, tmp_path):
     found = run_test(str(published), published, work_dir=tmp_path / 'a', out=tmp_path / 'a.json')
     expected = run_test(load_config(str(published)), checkpoint, work_dir=tmp_path / 'b', out=tmp_path / 'b.json')

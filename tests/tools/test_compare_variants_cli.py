@@ -46,6 +46,7 @@ def run(*args: str, monkeypatch) -> None:
     cli.run(TOOL['compare'], TOOL['parse_args']())
 
 
+@pytest.mark.slow
 def test_rows_of_each_variant_and_stride(files, tmp_path, capsys, monkeypatch):
     out = tmp_path / 'new' / 'rows.json'
     run(*files, '--ground-truth', '--bootstraps', '0', '--out', str(out), monkeypatch=monkeypatch)
@@ -88,6 +89,7 @@ def test_a_missing_checkpoint_is_named(files, capsys, monkeypatch):
     assert 'checkpoint nowhere.pth: no such file' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_propagation_quality(root, files, tmp_path, capsys, monkeypatch):
     out = tmp_path / 'new/quality.json'
     cli.run(QUALITY['evaluate'], QUALITY['parse_args']([*files, '--gaps', '1', '2', '--out', str(out)]))

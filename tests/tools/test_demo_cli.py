@@ -63,6 +63,7 @@ def test_makes_a_set_trains_tests_and_compares(demo, commands, tmp_path, monkeyp
     assert 'summary.json' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_stage_that_fails_ends_it(demo, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['demo.py', '--out', str(tmp_path / 'out'), '--videos', '-1'])
     with pytest.raises(SystemExit, match=r'this command failed: python -m maskprop synthetic'):

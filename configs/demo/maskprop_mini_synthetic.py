@@ -1,8 +1,9 @@
-"""The model of the short demo: that of the long one without its backbone's last stage.
+"""The short demo's model: the long one's without its backbone's last stage, three fifths of the weights.
 
-Run:  make demo
-Its weights are beside this file, maskprop_mini_synthetic-DIGEST.safetensors. They were made by
-      make demo-weights
+Its trained weights are the file beside this one, which the name maskprop_mini_synthetic stands for:
+      maskprop demo
+      maskprop infer maskprop_mini_synthetic VIDEO --out out
+They were made by `make demo-weights`.
 """
 
 _base_ = './maskprop_tiny_synthetic.py'

@@ -1,4 +1,4 @@
-"""See it work in three minutes of two cores: track objects in synthetic videos, then train the model on new classes.
+"""See it work, in three minutes on two cores: track objects in synthetic video, then train on new classes.
 
 Run:  maskprop demo [--out work_dirs/demo]      (make demo installs first; make demo-full trains from scratch)
 
@@ -135,7 +135,7 @@ Done in {minutes} min {seconds} s. Look at
   {out}/pictures                   ground truth, maskprop and box_iou below each other
   {out}/videos/*/overlay.mp4       the same clips, every frame
   {out}/report/report.html         what was found, and what went wrong in which clip
-  {out}/train/curves/report.html   the training, after which the model finds eight shapes: AP {100 * trained['AP']:.1f}
+  {out}/train/curves/report.html   the training; it now finds eight shapes, with an AP of {100 * trained['AP']:.1f}
 Next
   maskprop infer mask_rcnn_r50_coco my_video.mp4 --out out   your own video (downloads weights, 170 MB)
   maskprop demo-full                                         train from scratch, 15 to 20 minutes (make demo-full)

@@ -1,8 +1,9 @@
 """The index of models with published weights: ``model-index.yml``, and ``metafile.yml`` in folders of configs.
 
-OpenMMLab's format. An entry of ``Models`` has ``Name``, ``In Collection``, ``Config``, ``Weights`` (a URL, or a file
-by its path from the index), ``Metadata`` (``Training Data``, ``Classes`` in the order of their ids, ``Source``: the
-page that states the results, ``SHA256`` unless the file's name has its first digits) and ``Results``.
+OpenMMLab's format. An entry of ``Models`` has ``Name``, ``In Collection``, ``Config``, ``Weights`` (a URL, or a
+file by its path from the index), ``Metadata`` (``Training Data``, ``Classes`` in the order of their ids,
+``Source``: the page that states the results, ``SHA256`` unless the file's name has its first digits) and
+``Results``.
 """
 
 from __future__ import annotations

@@ -30,7 +30,9 @@ TRAINING = 'maskprop_mini_eight_shapes'
 STRIDE = 4  # the test's: every fourth frame, where motion is fast
 
 VIDEOS = 40  # the first of those of maskprop demo-full
-SHOWN = (1, 2, 3, 4)  # videos to draw
+SHOWN = (1, 2, 3, 4)  # ids of the videos to draw
+NEW_VIDEOS = (60, 20)  # of eight shapes: to train on, to validate on
+TRUTH = Path('annotations', 'val.json')
 SEED = 2026
 
 
@@ -73,16 +75,6 @@ def call(name: str, *words: str | Path | int) -> None:
         sys.argv = own
 
 
-def at(folder: Path, *parts: str) -> list[str]:
-    """``--cfg-options`` that put data loaders and evaluators on a set: ``parts`` of 'train', 'val', 'test'."""
-    annotated = [part for part in parts if part != 'train']
-    return [
-        '--cfg-options',
-        *(f'{part}_dataloader.dataset.data_root={folder}' for part in parts),
-        *(f'{part}_evaluator.ann_file={folder}/annotations/val.json' for part in annotated),
-    ]
-
-
 def make_set(folder: Path, videos: int, val_videos: int, *words: str) -> None:
     """Make a set, unless this very set is there."""
     numbers = [f'--videos={videos}', f'--val-videos={val_videos}', f'--seed={SEED}']
@@ -90,34 +82,47 @@ def make_set(folder: Path, videos: int, val_videos: int, *words: str) -> None:
 
 
 def main() -> None:
-    args = parse_args()
-    out, stages = args.out, Stages()
-    five, eight = out / 'five_shapes', out / 'eight_shapes'
-    truth, images, found = five / 'annotations' / 'val.json', five / 'JPEGImages', out / 'results'
+    out, stages = parse_args().out, Stages()
     # one thread: small convolutions gain nothing from more
     os.environ.setdefault('OMP_NUM_THREADS', '1')
+    five, eight = out / 'five_shapes', out / 'eight_shapes'
     with stages('generate', f'Making {VIDEOS} clips of five moving shapes'):
         make_set(five, 0, VIDEOS)
-    with stages('track', 'Tracking them by a trained model; two ways to link the same detections'):
-        words = ['--frame-strides', STRIDE, '--out', out / 'rows.json', '--results-dir', found]
-        call('compare-variants', MODEL, *words, *at(five, 'test'))
+    with stages('track', 'Tracking them by a trained model, whose detections are linked in three ways'):
+        track(five, out)
     with stages('draw', 'Drawing pictures, videos and a report'):
-        results = [found / 'maskprop.json', found / 'box_iou.json']
-        words = ['--frame-stride', STRIDE, '--out']
-        call(
-            'compare-videos', truth, images, '--results', *results, '--ground-truth', '--videos', *SHOWN,
-            *words, out / 'pictures',
-        )  # fmt: skip
-        clips = [images / f'val_{number - 1:05d}' for number in SHOWN]
-        call('infer', MODEL, *clips, '--scale', 3, '--out', out / 'videos')
-        call('analyze', 'results', truth, results[0], '--images', images, *words, out / 'report')
+        draw(five, out)
     with stages('train', 'Training the model on new classes: clips of eight shapes, three of them new'):
-        make_set(eight, 60, 20, '--categories=8')
-        call('train', TRAINING, '--work-dir', out / 'train', '--seed', SEED, *at(eight, 'train', 'val'))
+        make_set(eight, *NEW_VIDEOS, '--categories=8')
+        call('train', TRAINING, '--data', eight, '--work-dir', out / 'train', '--seed', SEED)
         call('analyze', 'curves', out / 'train', '--out', out / 'train' / 'curves')
     rows, trained = json.loads((out / 'rows.json').read_text()), last_validation(out / 'train')
     write_json(out / 'summary.json', dict(rows=rows, trained=trained, seconds=stages.seconds))
     say_what_is_where(out, trained, stages)
+
+
+def track(folder: Path, out: Path) -> None:
+    """The table of video AP, and the results of its rows."""
+    options = [f'test_dataloader.dataset.data_root={folder}', f'test_evaluator.ann_file={folder / TRUTH}']
+    call(
+        'compare-variants', MODEL, '--frame-strides', STRIDE, '--out', out / 'rows.json',
+        '--results-dir', out / 'results', '--cfg-options', *options,
+    )  # fmt: skip
+
+
+def draw(folder: Path, out: Path) -> None:
+    """Pictures and videos of some clips, and the report of all."""
+    images, results = folder / 'JPEGImages', [out / 'results' / f'{name}.json' for name in ('maskprop', 'box_iou')]
+    call(
+        'compare-videos', folder / TRUTH, images, '--results', *results, '--ground-truth',
+        '--videos', *SHOWN, '--frame-stride', STRIDE, '--out', out / 'pictures',
+    )  # fmt: skip
+    clips = [images / f'val_{number - 1:05d}' for number in SHOWN]
+    call('infer', MODEL, *clips, '--scale', 3, '--out', out / 'videos')
+    call(
+        'analyze', 'results', folder / TRUTH, results[0], '--images', images,
+        '--frame-stride', STRIDE, '--out', out / 'report',
+    )  # fmt: skip
 
 
 def last_validation(run: Path) -> dict[str, float]:

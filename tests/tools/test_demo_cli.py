@@ -68,7 +68,7 @@ def test_every_command_takes_its_words(commands, monkeypatch):
         args = cli.train_parser().parse_args() if name == 'train' else module.parse_args()
         if name == 'synthetic':
             folders.add(Path(args.out))
-        for key in ('cfg_options', 'images', 'annotations', 'set'):
+        for key in ('cfg_options', 'data', 'images', 'annotations', 'set'):
             named = getattr(args, key, None) or {}
             for path in named.values() if isinstance(named, dict) else [named]:
                 assert any(folder in (Path(path), *Path(path).parents) for folder in folders), path

@@ -67,6 +67,7 @@ def test_the_training_of_eight_shapes_takes_all_that_does_not_depend_on_the_clas
     assert parts == {'bbox_head.fc_cls', 'mask_head.conv_logits'}
 
 
+@pytest.mark.slow
 def test_it_finds_the_objects_of_new_clips(weights, tmp_path):
     """Of another seed than that of training and demo; the demo's 40 clips give AP near 60."""
     source = ProceduralClips(SceneSettings(), seed=1, min_area=23)

@@ -52,7 +52,8 @@ GROUPS: dict[str, dict[str, Command]] = {
         'plot-features': Command('plot_features', 'pictures of propagated features'),
     },
     'Studies and installation': {
-        'demo': Command('demo', 'train, track, score and draw on synthetic videos'),
+        'demo': Command('demo', 'track, draw and train on synthetic videos: three minutes on two cores'),
+        'demo-full': Command('demo_full', 'train from scratch, track, score and draw: 15 to 20 minutes'),
         'ablate': Command('ablate', 'run the studies of docs/ablations.md'),
         'doctor': Command('doctor', 'versions, devices and what is wrong with the installation'),
         'verify-goldens': Command('verify_goldens', "compare with reference codes' numbers"),

@@ -1,4 +1,4 @@
-"""Trainings and sets of tools/demo.py in place of a study's own, if they are the same."""
+"""Trainings and sets of maskprop demo-full in place of a study's own, if they are the same."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.ablation.tiny_study import DEMO, NO_TIMINGS, call, make_outputs, writ
 
 
 def write_demo(folder: Path, seed: int, **options) -> Path:
-    """What tools/demo.py leaves: a trained config, checkpoints, the set."""
+    """What maskprop demo-full leaves: a trained config, checkpoints, the set."""
     cfg = Config.fromfile(DEMO)
     cfg.randomness = dict(seed=seed)
     cfg.train_dataloader.dataset.data_root = 'data/some_set'

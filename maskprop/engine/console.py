@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, Runner
 
@@ -197,9 +197,7 @@ def _rate(runner: Runner) -> str:
     optimizer = next(_optimizers(runner))
     group = optimizer.param_groups[0]
     scale = runner.cfg.get('auto_scale_lr') or {}
-    scaled = (
-        f', scaled from a batch of {scale["base_batch_size"]} (--auto-scale-lr)' if scale.get('enable') else ''
-    )
+    scaled = f', scaled from a batch of {scale["base_batch_size"]}' if scale.get('enable') else ''
     return f'{group.get("initial_lr", group["lr"]):.4g}{scaled}, {type(optimizer).__name__}'
 
 
@@ -212,13 +210,12 @@ def _optimizers(runner: Runner) -> Iterator[torch.optim.Optimizer]:
 
 def closing_words(runner: Runner) -> list[str]:
     """The best checkpoint, or the last one, and the commands that take it."""
-    known = runner.message_hub.runtime_info
-    best, score = known.get('best_ckpt'), known.get('best_score')
+    best = runner.message_hub.runtime_info.get('best_ckpt')
     note = Path(runner.work_dir) / 'last_checkpoint'
     last = note.read_text().strip() if note.is_file() else None
     lines = ['']
     if best:
-        lines.append(f'best AP {float(score):.4g}: {best}')
+        lines.append(f'{_best(runner)}: {best}')
     if last:
         lines.append(f'last checkpoint: {last}')
     if chosen := best or last:
@@ -230,3 +227,12 @@ def closing_words(runner: Runner) -> list[str]:
             f'  maskprop analyze curves {runner.work_dir} --out {runner.work_dir}/curves',
         ]
     return lines
+
+
+def _best(runner: Runner) -> str:
+    """The best number, as the table has it."""
+    hooks = (hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
+    name = next((hook.key_indicators[0] for hook in hooks if getattr(hook, 'key_indicators', None)), 'score')
+    score = float(runner.message_hub.get_info('best_score'))
+    in_percent = name.rpartition('/')[2].startswith(('AP', 'AR'))
+    return f'best {name} ' + (f'{100 * score:.1f}' if in_percent else f'{score:.4g}')

@@ -13,4 +13,7 @@ def register_all() -> None:
 
     Configs get the same by ``custom_imports = dict(imports=['maskprop.registration'])``.
     """
-    import maskprop.registration  # noqa: F401
+    from maskprop.utils.quiet import quiet_imports
+
+    with quiet_imports():
+        import maskprop.registration  # noqa: F401

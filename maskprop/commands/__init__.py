@@ -99,4 +99,5 @@ def usage() -> str:
     lines = ['usage: maskprop COMMAND [ARGUMENTS]      maskprop COMMAND --help says more', '']
     for group, commands in GROUPS.items():
         lines += [f'{group}:', *(f'  {name:{width}}  {command.summary}' for name, command in commands.items()), '']
+    lines.append('Every command takes --verbose (what libraries log too) and --debug (tracebacks of errors).')
     return '\n'.join([*lines, 'maskprop --version prints the version.'])

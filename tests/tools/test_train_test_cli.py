@@ -82,9 +82,11 @@ test.__test__ = False
 
 def run(*command: str, **env: str) -> str:
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'PYTHON': sys.executable, **env}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
+    pipe = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(command, env=env, **pipe, timeout=300)  # no text=True, which would take away '\r'
+    printed = done.stdout.decode()
+    assert done.returncode == 0, printed[-5000:]
+    return printed
 
 
 def tool(name: str, *args: str) -> str:
@@ -95,15 +97,23 @@ def tool(name: str, *args: str) -> str:
 @pytest.mark.xdist_group('processes')
 def test_train_test_and_eval_end_to_end(root, tmp_path):
     config = write_config(root, tmp_path, MASKPROP, log_level='INFO')
-    log = tool('train.py', config)
+    screen = tool('train.py', config)
+    start, _, rest = screen.partition('loss ')
+    assert len(start.splitlines()) <= 15 and '\r' not in screen, screen
+    assert all(said in start for said in (config, 'val.json: 3 videos, 18 frames', ' M parameters', 'work'))
+    assert all(said in rest for said in (' left, ', 'AP50', 'iter_10.pth', 'next:', f'maskprop test {tmp_path}'))
+    assert [noise for noise in ('OneDL', 'BURST', 'UserWarning', 'mmengine') if noise in screen] == []
+    (file,) = (tmp_path / 'work').glob('*/*.log')
+    log = file.read_text()
     assert 'eta:' in log and 'loss_prop' in log and 'AP50' in log and 'a frame)' in log
+    assert 'System environment' in log and "work_dir = '" in log
     checkpoint = str(find_last_checkpoint(tmp_path / 'work'))
     assert checkpoint.endswith('iter_10.pth')
 
     out, metrics, shown = tmp_path / 'out' / 'results.json', tmp_path / 'metrics.json', tmp_path / 'shown'
     files = ['--out', str(out), '--metrics', str(metrics), '--submission', str(tmp_path / 'results.zip')]
-    log = tool('test.py', config, checkpoint, *files, '--show-dir', str(shown))
-    assert 'eta:' in log and 'AP50' in log
+    log = tool('test.py', config, checkpoint, *files, '--show-dir', str(shown), '--verbose')
+    assert 'eta:' in log and 'AP50' in log and 'mmengine - INFO' in log and 'System environment' in log
     found = json.loads(metrics.read_text())
     assert set(TABLE) <= set(found) and set(found['per_category']) == {'1', '2', '4'}
     with zipfile.ZipFile(tmp_path / 'results.zip') as archive:

@@ -5,7 +5,7 @@ Importing the package is cheap. :func:`register_all` makes its models, data sets
 
 from __future__ import annotations
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 
 def register_all() -> None:
@@ -13,4 +13,7 @@ def register_all() -> None:
 
     Configs get the same by ``custom_imports = dict(imports=['maskprop.registration'])``.
     """
-    import maskprop.registration  # noqa: F401
+    from maskprop.utils.quiet import quiet_imports
+
+    with quiet_imports():
+        import maskprop.registration  # noqa: F401

@@ -121,6 +121,7 @@ def test_page_prints_the_whole_folder(folder):
     assert not (ROOT / 'my_method').exists() and not (ROOT / 'maskprop' / 'methods' / 'my_method').exists()
 
 
+@pytest.mark.slow
 def test_training_lowers_the_heads_loss(trained, folder):
     head = trained.runner.model.propagation_head
     assert Path(sys.modules[type(head).__module__].__file__).parent == folder
@@ -129,6 +130,7 @@ def test_training_lowers_the_heads_loss(trained, folder):
     assert end < 0.8 * start, losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('ids', [([1, 2], [2, 1]), ([1, 2], [3]), ([], [])])
 def test_loss_reaches_every_parameter(trained, ids):
     """Also of a pair that shares no object, and of one without any."""
@@ -145,6 +147,7 @@ def test_loss_reaches_every_parameter(trained, ids):
     assert (loss.item() > 0) == (ids[0] == [1, 2] and ids[1] == [2, 1])
 
 
+@pytest.mark.slow
 def test_results_have_the_linkers_ids(trained, options, linkers, monkeypatch):
     given, link = set(), linkers.LatestTrackLinker.link
 

@@ -78,6 +78,7 @@ def train_pipelines(cfg: Config) -> list[list]:
     return [part.pipeline for part in dataset.get('datasets', [dataset])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', STEPS, ids=str)
 def test_builds_and_steps(path):
     cfg = Config.fromfile(path)
@@ -105,6 +106,7 @@ def test_builds_and_steps(path):
     assert stream.video_instances().length == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', CONFIGS, ids=str)
 def test_pipelines_and_variants_build(path, tmp_path):
     cfg = Config.fromfile(path)

@@ -18,6 +18,8 @@ from maskprop.datasets.ytvis_json import load_ytvis
 from maskprop.visualization.video_writer import VideoWriter
 from tests.engine.tiny_config import quick_runs
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / 'docs/tutorial.md').read_text(encoding='utf-8')
 COMMANDS = '\n'.join(re.findall(r'^```\n(.*?)^```$', PAGE, re.DOTALL | re.MULTILINE))

@@ -1,6 +1,6 @@
 """The mask refinement alone, on the demo's frozen detector and propagation branch, and its output on and off.
 
-Run, after make demo:
+Run, after make demo-full:
       maskprop train configs/ablations/refinement_head_tiny.py --auto-scale-lr
       maskprop compare-variants configs/ablations/refinement_head_tiny.py CHECKPOINT.pth
 """
@@ -12,7 +12,7 @@ model = dict(
     refinement_head=dict(type='MaskRefinementHead', patch_size=80, channels=24, max_instances=16, chunk=16),
     frozen=('detector', 'propagation_head'),
 )
-load_from = 'work_dirs/demo/train/epoch_8.pth'  # all but the refinement head
+load_from = 'work_dirs/demo_full/train/epoch_8.pth'  # all but the refinement head
 variants = dict(_delete_=True, refined=dict(), unrefined=dict(refine=False))
 
 max_epochs = 1

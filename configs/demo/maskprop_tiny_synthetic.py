@@ -1,10 +1,10 @@
-"""The demo: MaskProp on a small Mask R-CNN, a synthetic set, from scratch, minutes on two CPU cores.
+"""The long demo: MaskProp on a small Mask R-CNN, a synthetic set, from scratch, minutes on two CPU cores.
 
-Run:  make demo       or, with the set in data/synthetic,
+Run:  make demo-full  or, with the set in data/synthetic,
       maskprop train configs/demo/maskprop_tiny_synthetic.py --auto-scale-lr
       bash tools/dist_train.sh configs/demo/maskprop_tiny_synthetic.py 2
       maskprop test configs/demo/maskprop_tiny_synthetic.py work_dirs/maskprop_tiny_synthetic/epoch_8.pth
-The rate is for 8 pairs: two processes with 4 each, as make demo starts; --auto-scale-lr fits it to one process.
+The learning rate is for 8 samples: two processes with 4 each, as make demo-full starts; --auto-scale-lr fits it to one process.
 
 It keeps what measures best (docs/methods/maskprop.md), not what the paper says: a background logit, the mask as one
 more propagated feature, copying as the initial propagation, detection losses on both frames of a pair, ids kept

@@ -2,7 +2,7 @@
 
 Run:  maskprop train configs/tracking_by_detection/reid_tiny_synthetic.py
       maskprop compare-variants configs/tracking_by_detection/trackers_tiny_synthetic.py \
-          work_dirs/demo/train/epoch_8.pth
+          work_dirs/demo_full/train/epoch_8.pth
 
 The first command trains DeepSORT's appearance model. Ids are kept within a category everywhere. The demo's
 detections have scores of .3 or more, and the trackers are set to take them all; thresholds were chosen on 30

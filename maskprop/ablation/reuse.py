@@ -15,7 +15,7 @@ from maskprop.engine.config import ConfigError, read_config_file
 
 
 def reuse_demos(demos: Sequence[Path], jobs: Sequence[Job], link: bool = True) -> list[str]:
-    """Link sets and detectors of ``make demo`` (or maskprop demo --seed S --out DIR) where the jobs expect them.
+    """Link sets and detectors of ``maskprop demo-full --seed S --out DIR`` where the jobs expect them.
 
     Args:
         demos: their folders, with ``train``.
@@ -50,7 +50,7 @@ def reuse_demos(demos: Sequence[Path], jobs: Sequence[Job], link: bool = True) -
 def _trained_config(demo: Path) -> Config:
     files = sorted((demo / 'train').glob('*.py'))
     if not files:
-        raise ConfigError(f'--reuse-demo {demo}: no train/*.py, so this is no folder of maskprop demo')
+        raise ConfigError(f'--reuse-demo {demo}: no train/*.py, so this is no folder of maskprop demo-full')
     return read_config_file(files[0])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import mmcv
 import numpy as np
 from torch import nn
-from tqdm import tqdm
 
 from maskprop.apis.frames import FrameSource, VideoError, open_frames
 from maskprop.apis.interruption import StopOnInterrupt
@@ -26,6 +24,7 @@ from maskprop.apis.video_report import Tally, VideoReport
 from maskprop.datasets.formats import VideoInfo
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.evaluation.results_io import write_results
+from maskprop.utils.progress import progress_bar
 from maskprop.visualization.overlay import draw_instances
 from maskprop.visualization.video_writer import VideoWriter
 
@@ -261,5 +260,4 @@ def _open(model: nn.Module, source: Source, stride: int) -> FrameSource:
 
 
 def _with_progress(frames: Iterable[np.ndarray], source: FrameSource, show: bool) -> Iterable[np.ndarray]:
-    interval = 0.5 if sys.stderr.isatty() else 10.0  # seconds: few lines in log files
-    return tqdm(frames, source.name, source.num_frames, unit='frame', mininterval=interval, disable=not show)
+    return progress_bar(frames, desc=source.name, total=source.num_frames, unit='frame', disable=not show)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.utils import get_git_hash
+from torch import Tensor
 
 import maskprop
 from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file, saved_classes
@@ -67,6 +68,7 @@ def publish_model(
     config: str | Path | None = None,
     metrics: str | Path | None = None,
     license: str = 'unknown',
+    half: bool = False,
 ) -> tuple[Path, Path]:
     """Write a checkpoint's weights with all that is needed to use them.
 
@@ -76,6 +78,7 @@ def publish_model(
         config: of the training; None: the text in the checkpoint.
         metrics: what ``maskprop test --metrics`` wrote.
         license: of the weights, for the card.
+        half: store the weights in half precision, but for biases and norms: half the size.
 
     Returns:
         the two files.
@@ -99,6 +102,8 @@ def publish_model(
         raise CheckpointError(f'checkpoint {checkpoint}: does not say what its classes are (meta/dataset_meta)')
     found = json.loads(Path(metrics).read_text(encoding='utf-8')) if metrics else {}
     weights = {name.removeprefix('module.'): value for name, value in loaded['state_dict'].items()}
+    if half:
+        weights = {name: _halved(value) for name, value in weights.items()}
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     revision = f'{maskprop.__version__}, {get_git_hash(digits=8)}'
@@ -114,6 +119,11 @@ def publish_model(
         written.replace(target)
         card.replace(target.with_suffix('.md'))
     return target, target.with_suffix('.md')
+
+
+def _halved(weight: Tensor) -> Tensor:
+    """In half precision if it has two dimensions or more: what is left out is small, and may be large in value."""
+    return weight.half() if weight.ndim > 1 and weight.is_floating_point() else weight
 
 
 def _config_of(meta: Mapping[str, Any], checkpoint: str | Path) -> dict[str, Any]:

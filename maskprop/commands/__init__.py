@@ -52,7 +52,8 @@ GROUPS: dict[str, dict[str, Command]] = {
         'plot-features': Command('plot_features', 'pictures of propagated features'),
     },
     'Studies and installation': {
-        'demo': Command('demo', 'train, track, score and draw on synthetic videos'),
+        'demo': Command('demo', 'track, draw and train on synthetic videos: three minutes on two cores'),
+        'demo-full': Command('demo_full', 'train from scratch, track, score and draw: 15 to 20 minutes'),
         'ablate': Command('ablate', 'run the studies of docs/ablations.md'),
         'doctor': Command('doctor', 'versions, devices and what is wrong with the installation'),
         'verify-goldens': Command('verify_goldens', "compare with reference codes' numbers"),
@@ -98,4 +99,5 @@ def usage() -> str:
     lines = ['usage: maskprop COMMAND [ARGUMENTS]      maskprop COMMAND --help says more', '']
     for group, commands in GROUPS.items():
         lines += [f'{group}:', *(f'  {name:{width}}  {command.summary}' for name, command in commands.items()), '']
+    lines.append('Every command takes --verbose (what libraries log too) and --debug (tracebacks of errors).')
     return '\n'.join([*lines, 'maskprop --version prints the version.'])

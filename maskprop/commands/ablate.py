@@ -2,7 +2,7 @@
 
     maskprop ablate configs/ablations/clip_length.py --dry-run        # the jobs and their time
     maskprop ablate configs/ablations/clip_length.py
-    maskprop ablate configs/ablations/*.py --processes 2 --reuse-demo work_dirs/demo
+    maskprop ablate configs/ablations/*.py --processes 2 --reuse-demo work_dirs/demo_full
 
 To continue after an interruption, run the same command again: finished jobs are skipped.
 On Slurm: tools/slurm_ablate.sh. All of it: docs/ablations.md.
@@ -34,7 +34,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         '--parallel', type=cli.positive, default=1, help='jobs at a time; with GPUs each has --processes of them'
     )
     parser.add_argument(
-        '--reuse-demo', type=Path, nargs='+', default=[], metavar='DIR', help='results of maskprop demo: detectors'
+        '--reuse-demo', type=Path, nargs='+', default=[], metavar='DIR', help='results of maskprop demo-full'
     )
     parser.add_argument('--reuse-only', action='store_true', help='link what --reuse-demo names, do nothing else')
     parser.add_argument('--dry-run', action='store_true', help='list the jobs with their time, do nothing')

@@ -6,7 +6,8 @@
 
 A variant is a dict of keyword arguments of ``VideoMaskRCNN.start_video``. The first is compared with each other
 one by a paired bootstrap over the videos. Prints video AP and temporal stability (docs/stability.md) and, with
-``--out``, writes the rows as JSON.
+``--out``, writes the rows as JSON, with ``--results-dir``, each variant's results as NAME.json, or
+NAME_strideS.json with several strides.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--ground-truth', action='store_true', help='ground-truth masks in place of detections')
     parser.add_argument('--bootstraps', type=int, default=1000, help='0: none; default: %(default)s')
-    parser.add_argument('--out', type=Path, metavar='FILE')
+    parser.add_argument('--out', type=Path, metavar='FILE', help='write the rows')
+    parser.add_argument('--results-dir', type=Path, metavar='DIR', help='write the results, for maskprop analyze')
     parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
     args = parser.parse_args()
     if args.bootstraps < 0:
@@ -96,13 +98,15 @@ def compare(args: argparse.Namespace) -> None:
         )
     if args.out:
         check_writable(args.out, '--out')
+    if args.results_dir:
+        check_writable(args.results_dir, '--results-dir', folder=True)
     import maskprop
 
     maskprop.register_all()
     from maskprop.apis import init_model
     from maskprop.apis.variants import run_variants
     from maskprop.engine.checks import build_annotated_test_set
-    from maskprop.evaluation import load_ground_truth
+    from maskprop.evaluation import load_ground_truth, write_results
 
     dataset_cfg = cfg.test_dataloader.dataset
     strides = args.frame_strides or list(dict.fromkeys([dataset_cfg.get('frame_stride', 1), 1]))
@@ -113,6 +117,10 @@ def compare(args: argparse.Namespace) -> None:
     model = init_model(cfg, args.checkpoint)
 
     results = run_variants(model, dataset, cfg.variants, strides, args.ground_truth, cli.print_progress)
+    if args.results_dir:
+        for (name, stride), found in results.items():
+            name = f'{name}_stride{stride}' if len(strides) > 1 else name
+            write_results(args.results_dir / f'{name}.json', found)
     rows = score(truths, results, list(cfg.variants), args.bootstraps)
     if args.out:
         write_json(args.out, rows)

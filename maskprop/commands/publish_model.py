@@ -20,6 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out', metavar='OUT', help='FOLDER/NAME of the files, to which their digest is added')
     parser.add_argument('--config', help='of the training (default: the one in the checkpoint)')
     parser.add_argument('--metrics', metavar='METRICS.json', help='what maskprop test --metrics wrote')
+    parser.add_argument('--half', action='store_true', help='store the weights in half precision: half the size')
     parser.add_argument('--license', default='unknown', help='of the weights, for the card')
     return parser.parse_args()
 
@@ -29,7 +30,12 @@ def publish(args: argparse.Namespace) -> None:
     from maskprop.apis.publish import publish_model
 
     files = publish_model(
-        args.checkpoint, args.out, config=args.config, metrics=args.metrics, license=args.license
+        args.checkpoint,
+        args.out,
+        config=args.config,
+        metrics=args.metrics,
+        license=args.license,
+        half=args.half,
     )
     print('\n'.join(f'wrote {file}' for file in files))
 

@@ -107,8 +107,11 @@ def _sets_of_file(path: Path, task: str) -> DataSets:
 
 
 def _sets_of_folder(folder: Path, task: str) -> DataSets:
-    alone = _first_of(folder, [(name,) for name, _ in PAIRS]) or (None,)
-    train, val = _first_of(folder, PAIRS) or (*alone, None)
+    alone = _first_of(folder, [(name,) for name, _ in PAIRS])
+    train: str | None = alone[0] if alone else None
+    val: str | None = None
+    if pair := _first_of(folder, PAIRS):
+        train, val = pair
     if task == 'train' and train is None:
         raise AnnotationError(_nothing_found(folder, 'training set', [name for name, _ in PAIRS]))
     if task == 'val' and val is None:
@@ -122,6 +125,7 @@ def _sets_of_folder(folder: Path, task: str) -> DataSets:
         if test is None:
             raise AnnotationError(_nothing_found(folder, 'test set', [*TESTS, *(name for _, name in PAIRS)]))
         return DataSets(test=test)
+    assert train is not None  # looked at above
     training, notes = _read(folder / train), []
     if scored is None:
         notes.append(f'There is no annotated validation set in {folder}. {_split_it(training.ann_file)}')

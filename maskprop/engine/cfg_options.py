@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import DictAction
@@ -81,7 +82,7 @@ def value_at(value: Any, key: str) -> Any:
     return value
 
 
-def refuse_list(cfg: Any, options: dict, key: str) -> None:
+def refuse_list(cfg: Any, options: Mapping[str, Any], key: str) -> None:
     """See that an option was not read as a list where the config has a text.
 
     Raises:

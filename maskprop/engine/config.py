@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,10 +73,10 @@ def load_config(
     else:
         cfg = read_config_file(config)
         file = Path(cfg.filename) if find_model(config) or not is_whole_model(str(config)) else None
-    cfg, options = set_variables(cfg, options or {}, OPTIONAL_KEYS, file)
+    cfg, others = set_variables(cfg, options or {}, OPTIONAL_KEYS, file)
     if change is not None:
         change(cfg)
-    merge_options(cfg, options)
+    merge_options(cfg, others)
     name = Path(cfg.filename).stem if cfg.filename else 'config'
     own = None if cfg.get('work_dir') == RUNNER_WORK_DIR else cfg.get('work_dir')
     cfg.work_dir = str(work_dir or own or Path('work_dirs') / name)
@@ -130,7 +130,7 @@ def _drop_own_scope(node: Any) -> None:
         _drop_own_scope(value)
 
 
-def merge_options(cfg: Config, options: dict | None) -> None:
+def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> None:
     """Merge ``--cfg-options`` into a config, in place.
 
     Raises:

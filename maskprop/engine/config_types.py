@@ -120,12 +120,10 @@ def _faults(cfg: Config) -> Iterator[str]:
 
 def _unknown_arguments(path: str, kind: Any, part: Mapping[str, Any]) -> Iterator[str]:
     """Of parts whose arguments go to their class as they are; hooks, loops and wrappers have keys for others."""
-    if not (path.startswith('model') or '.dataset' in path):
-        return
     for name in part:
         if not str(name).isidentifier():
             yield f'{path}.{name}: {name!r} can be no argument of {kind.__name__}'
-    if takes_others(kind):
+    if takes_others(kind) or not (path.startswith('model') or '.dataset' in path):
         return
     known = arguments_of(kind)
     for name in part:

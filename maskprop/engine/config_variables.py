@@ -49,7 +49,7 @@ def set_variables(
         refuse_list(cfg, options, key)
         if file is None:
             raise ConfigError(_not_a_variable(cfg, key, keys) or _used_up(cfg, key, keys))
-    if not variables:
+    if not variables or file is None:
         return cfg, options
     rest = Options({key: value for key, value in options.items() if key not in variables})
     rest.texts.update(getattr(options, 'texts', {}))
@@ -122,7 +122,7 @@ def _variables_set(values: Mapping[str, Any]) -> Iterator[set[str]]:
     assigned: set[str] = set()
     known, get_config = reader.RemoveAssignFromAST, hub.get_config
 
-    class WithVariables(known):
+    class WithVariables(reader.RemoveAssignFromAST):
         """mmengine's, which takes the assignment of ``_base_`` out of a file; then ours come in."""
 
         def visit(self, tree: ast.AST) -> ast.AST:
@@ -149,22 +149,22 @@ class _SetVariables(ast.NodeTransformer):
     def __init__(self, values: Mapping[str, Any], assigned: set[str]) -> None:
         self._values, self._assigned = values, assigned
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+    def visit_FunctionDef(self, node: Any) -> Any:
         return node  # its variables are its own
 
     visit_ClassDef = visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_Assign(self, node: ast.Assign | ast.AugAssign | ast.AnnAssign) -> list[ast.stmt]:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        names = {part.id for target in targets for part in ast.walk(target) if _is_set(part)}
+        names = {name for target in targets for part in ast.walk(target) if (name := _set_name(part))}
         self._assigned |= names
         return [node, *(_assignment(key, self._values[key]) for key in self._values if key.split('.')[0] in names)]
 
     visit_AugAssign = visit_AnnAssign = visit_Assign
 
 
-def _is_set(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+def _set_name(node: ast.AST) -> str | None:
+    return node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else None
 
 
 def _assignment(key: str, value: Any) -> ast.stmt:

@@ -43,7 +43,8 @@ def use_data(cfg: Config, sets: DataSets) -> list[str]:
         lines.append(f'--data: no validation. {sets.note}')
     elif sets.note:
         lines.append(f'--data: {sets.note}')
-    _set_classes(cfg, sets.train or sets.test)
+    if known := sets.train or sets.test:
+        _set_classes(cfg, known)
     return lines
 
 
@@ -120,7 +121,7 @@ def _is_blind(dataset: Any) -> bool:
 
 def _set_classes(cfg: Config, data: DataSet) -> None:
     loader = cfg.get('train_dataloader') or cfg.get('test_dataloader')
-    dataset = next(_innermost(loader['dataset'], 'dataset'), {}) if loader else {}
+    dataset: Any = next(_innermost(loader['dataset'], 'dataset'), {}) if loader else {}
     if _is_blind(dataset):
         return
     for _, head in heads_with_classes(cfg.model, 'model'):

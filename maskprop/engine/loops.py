@@ -28,6 +28,7 @@ from maskprop.engine.config import ConfigError
 from maskprop.engine.fsdp import whole_parameters
 from maskprop.engine.timing import StageClock
 from maskprop.evaluation.results_io import name_categories
+from maskprop.utils.quiet import FILE_ONLY
 from maskprop.utils.random_state import preserve_random_state, seed_all, seeded
 
 
@@ -304,7 +305,7 @@ class _VideoLoop:
             self._check_closed()
             with self.clock('evaluation'):
                 metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
-            self.runner.logger.info(self.clock.summary(frames))
+            self.runner.logger.info(self.clock.summary(frames), extra=FILE_ONLY)
             call_hook(f'after_{mode}_epoch', metrics=metrics)
             call_hook(f'after_{mode}')
         return metrics

@@ -60,7 +60,7 @@ def local_checkpoint(checkpoint: str | os.PathLike) -> Path:
     """
     text = str(checkpoint)
     if info := find_model(text):
-        return download(info.weights, info.sha256)
+        return download(info.weights, info.sha256) if '://' in info.weights else Path(info.weights)
     if text.startswith(('http://', 'https://')):
         return download(text)
     if text.startswith('hf://'):

@@ -92,6 +92,7 @@ def train(
             loop = runner.train_loop  # built by this
         _check_sample(loop, cfg, 'train')
         advice = f'Continue from the last checkpoint: --resume --work-dir {cfg.work_dir}'
+        _show_on_screen(runner)
         with watch_ranks(cfg.get('rank_timeout', DEFAULT), advice), explain_run(cfg), explain_downloads(cfg):
             runner.train()
     return runner
@@ -141,6 +142,7 @@ def test(
         _check_stream(runner, datasets['test'])
         _check_metrics(cfg, runner, 'test')
         _check_sample(runner.test_loop, cfg, 'test')
+        _show_on_screen(runner)
         with watch_ranks(cfg.get('rank_timeout', DEFAULT), 'Test again'), explain_run(cfg):
             found = runner.test()
     if metrics and is_main_process():
@@ -256,6 +258,13 @@ def _sole_training(work_dir: str) -> Iterator[None]:
 
 def _say_nothing(_: str) -> None:
     """Of a training that was killed --resume says enough."""
+
+
+def _show_on_screen(runner: Runner) -> None:
+    # Imported here: mmdet must not be imported before register_all.
+    from maskprop.engine.console import show_on_screen
+
+    show_on_screen(runner)
 
 
 def _check(cfg: Config, splits: Sequence[str]) -> dict[str, Any]:

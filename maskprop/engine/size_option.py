@@ -32,7 +32,9 @@ def frame_size(text: str) -> Size:
         raise argparse.ArgumentTypeError(
             f'{text}: expected WIDTHxHEIGHT, such as 640x360, or HEIGHTp, such as 360p'
         )
-    width, height = map(int, sides.groups()) if sides else (round(int(lines[1]) * 16 / 9), int(lines[1]))
+    width, height = map(int, sides.groups()) if sides else (0, 0)
+    if lines:
+        width, height = round(int(lines[1]) * 16 / 9), int(lines[1])
     if min(width, height) < 16:
         raise argparse.ArgumentTypeError(f'{text}: expected sides of 16 pixels or more')
     return Size(max(width, height), min(width, height))
@@ -63,9 +65,9 @@ def use_size(cfg: Config, size: Size) -> None:
                 )
     old = {tuple(step['scale']) for step in [*steps['val'], *steps['test']] if _type(step) == 'Resize'}
     if len(old) != 1:
-        found = f'sizes {sorted(old)}' if old else 'none'
+        sizes = f'sizes {sorted(old)}' if old else 'none'
         raise ConfigError(
-            f'{name}: expected a Resize to one size in validation and test, found {found}; set the scales of the '
+            f'{name}: expected a Resize to one size in validation and test, found {sizes}; set the scales of the '
             'pipelines by --cfg-options'
         )
     sides = old.pop()

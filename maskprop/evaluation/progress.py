@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from maskprop.utils import progress
+
 #: Seconds before anything is shown.
 DELAY = 5.0
 #: Bytes of a JSON file that may take longer than that to parse, which is one step.
@@ -30,14 +32,12 @@ class _Silent:
 
 
 def progress_bar(total: int, title: str, unit: str = 'it') -> Any:
-    """A tqdm bar on stderr that stays hidden for the first ``DELAY`` seconds; has ``update`` and ``close``."""
+    """A bar, or lines, on stderr, but not in the first ``DELAY`` seconds; has ``update`` and ``close``."""
+    options = dict(total=total, desc=title, unit=unit, unit_scale=total > 10_000, delay=DELAY, leave=False)
     try:
-        from tqdm import tqdm
+        return progress.progress_bar(**options)
     except ImportError:
         return _Silent()
-    return tqdm(
-        total=total, desc=title, unit=unit, unit_scale=total > 10_000, delay=DELAY, leave=False, file=sys.stderr
-    )
 
 
 def with_progress(items: Sequence, title: str, unit: str = 'it') -> Iterator:

@@ -10,8 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from maskprop.utils import quiet
 from maskprop.utils.errors import UserError
 
+#: The end of every tool's --help.
+EVERY_TOOL = """
+options of every command:
+  --verbose             show all that libraries log and warn of (MASKPROP_VERBOSE=1 does the same)
+  --debug               show the traceback of an error"""
 _state: dict[str, Any] = dict(folder=None)
 
 
@@ -24,17 +30,25 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
     """What ``function(*args)`` returns; the outermost call of a tool.
 
     Errors that say what the user can fix (:class:`~maskprop.utils.errors.UserError`, OSError) end in one line.
-    All others end in one line too, that says so: they may be faults of the tool. ``--debug`` on the command line,
-    which is taken out before ``function`` sees it, lets every error through, with its traceback.
+    All others end in one line too, that says so: they may be faults of the tool. Two options of the command line
+    are taken out before ``function`` sees them: ``--debug`` lets every error through, with its traceback;
+    ``--verbose`` shows what libraries log, which :mod:`maskprop.utils.quiet` keeps off the screen.
 
     Raises:
         SystemExit: with the exit status 1, after an error; 130 after Ctrl-C.
     """
-    if '--debug' in sys.argv[1:]:
-        sys.argv.remove('--debug')
-        return function(*args)
+    if _takes('--verbose'):
+        os.environ[quiet.VERBOSE] = '1'
+    if _takes('--debug'):
+        with quiet.quiet_screen():
+            return function(*args)
     try:
-        return function(*args)
+        with quiet.quiet_screen():
+            return function(*args)
+    except SystemExit as end:
+        if not end.code and not {'-h', '--help'}.isdisjoint(sys.argv[1:]):
+            print(EVERY_TOOL)
+        raise
     except BrokenPipeError:  # the reader of our output, such as head, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
@@ -47,6 +61,13 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
     except Exception as error:
         _say(f'{describe_unforeseen(error)}. Its traceback is {_keep_traceback(error)}; --debug shows it')
         raise SystemExit(1) from None
+
+
+def _takes(option: str) -> bool:
+    """Whether the command line has an option, which is taken out."""
+    if found := option in sys.argv[1:]:
+        sys.argv.remove(option)
+    return found
 
 
 def describe_unforeseen(error: Exception) -> str:

@@ -15,9 +15,8 @@ from urllib.error import HTTPError
 from urllib.parse import unquote, urlparse
 from urllib.request import Request, urlopen
 
-from tqdm import tqdm
-
 from maskprop.utils.folder_lock import hold_folder
+from maskprop.utils.progress import progress_bar
 
 ATTEMPTS = 2  # in a row that bring nothing
 TIMEOUT = 60.0  # seconds without an answer
@@ -140,7 +139,9 @@ def _fetch(url: str, part: Path, progress: bool) -> None:
         have = have if resumed else 0
         length = answer.headers.get('Content-Length')
         total = None if length is None else have + int(length)
-        bar = tqdm(total=total, initial=have, unit='B', unit_scale=True, desc=part.stem, disable=not progress)
+        bar = progress_bar(
+            total=total, initial=have, unit='B', unit_scale=True, desc=part.stem, disable=not progress
+        )
         with bar, part.open('ab' if resumed else 'wb') as file:
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)

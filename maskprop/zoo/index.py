@@ -1,8 +1,9 @@
 """The index of models with published weights: ``model-index.yml``, and ``metafile.yml`` in folders of configs.
 
-OpenMMLab's format. An entry of ``Models`` has ``Name``, ``In Collection``, ``Config``, ``Weights`` (a URL),
-``Metadata`` (``Training Data``, ``Classes`` in the order of their ids, ``Source``: the page that states the
-results, ``SHA256`` unless the file's name has its first digits) and ``Results``.
+OpenMMLab's format. An entry of ``Models`` has ``Name``, ``In Collection``, ``Config``, ``Weights`` (a URL, or a
+file by its path from the index), ``Metadata`` (``Training Data``, ``Classes`` in the order of their ids,
+``Source``: the page that states the results, ``SHA256`` unless the file's name has its first digits) and
+``Results``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class ModelInfo:
     Attributes:
         name: as the tools and ``init_model`` take it.
         config: its config file.
-        weights: the URL of its checkpoint.
+        weights: the URL of its checkpoint, or the file.
         classes: names by label, in the order of the category ids; empty if the config has them.
         sha256: of the checkpoint; None if its name has the first digits.
         training_data: what it was trained on.
@@ -66,11 +67,11 @@ def _read_index() -> dict[str, ModelInfo]:
 
 
 def _read_entry(entry: dict, root: Path) -> ModelInfo:
-    metadata = entry['Metadata']
+    metadata, weights = entry['Metadata'], entry['Weights']
     return ModelInfo(
         name=entry['Name'],
         config=root / entry['Config'],
-        weights=entry['Weights'],
+        weights=weights if '://' in weights else str(root / weights),
         classes=tuple(metadata.get('Classes', ())),
         sha256=metadata.get('SHA256'),
         training_data=metadata['Training Data'],

@@ -84,6 +84,7 @@ def in_process(tool, monkeypatch):
     return trained
 
 
+@pytest.mark.slow
 def test_a_study_end_to_end(tool, study, tmp_path, in_process, monkeypatch, capsys):
     out = tmp_path / 'out'
     call(tool, monkeypatch, study, '--out', out, '--dry-run')
@@ -121,6 +122,7 @@ def test_a_study_end_to_end(tool, study, tmp_path, in_process, monkeypatch, caps
     assert '0 of 8 jobs to do' in capsys.readouterr().out and len(in_process) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('processes, batch, iterations, scaled', [
     (1, 4, 2, False),  # of batch_size = 4, base_batch_size = 8
     (2, 4, 1, False),
@@ -170,6 +172,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused_first(tool, study, t
     assert not in_process
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('processes')
 @pytest.mark.skipif(sys.platform != 'linux', reason='prctl is of Linux')
 def test_a_training_ends_with_its_job(tmp_path):
@@ -211,6 +214,7 @@ def run_tool(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('processes')
 def test_jobs_run_in_processes_and_failures_are_shown(tool, tmp_path):
     file = write_study(tmp_path, DEMO, [dict(name='plain')], synthetic=dict(videos=1, val_videos=1, frames=2))
@@ -224,6 +228,7 @@ def test_jobs_run_in_processes_and_failures_are_shown(tool, tmp_path):
         tool.launch(heads, 0, args)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('processes')
 def test_slurm_arrays_have_all_jobs_by_level(tmp_path):
     (tmp_path / 'sbatch').write_text(

@@ -1,4 +1,4 @@
-"""Trainings and sets of tools/demo.py in place of a study's own, if they are the same."""
+"""Trainings and sets of maskprop demo-full in place of a study's own, if they are the same."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.ablation.tiny_study import DEMO, NO_TIMINGS, call, make_outputs, writ
 
 
 def write_demo(folder: Path, seed: int, **options) -> Path:
-    """What tools/demo.py leaves: a trained config, checkpoints, the set."""
+    """What maskprop demo-full leaves: a trained config, checkpoints, the set."""
     cfg = Config.fromfile(DEMO)
     cfg.randomness = dict(seed=seed)
     cfg.train_dataloader.dataset.data_root = 'data/some_set'
@@ -80,6 +80,7 @@ def test_a_demo_of_another_batch_is_refused(tmp_path):
     assert 'is not known' in reuse_demos([demo], jobs)[-1]
 
 
+@pytest.mark.slow
 def test_looking_links_nothing(tool, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # the tool changes the folder
     demo, file = write_demo(tmp_path, seed=2), write_study(tmp_path, DEMO)
@@ -91,6 +92,7 @@ def test_looking_links_nothing(tool, tmp_path, monkeypatch, capsys):
     assert len(list(tmp_path.glob('out/detectors/*/2/epoch_8.pth'))) == 1
 
 
+@pytest.mark.slow
 def test_a_reused_training_that_is_made_anew_leaves_the_demo_alone(tmp_path):
     demo, jobs = write_demo(tmp_path, seed=2), plan([load_study(write_study(tmp_path, DEMO))], tmp_path / 'out')
     reuse_demos([demo], jobs)

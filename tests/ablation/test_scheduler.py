@@ -214,6 +214,7 @@ def test_a_job_alone_needs_what_it_needs(bench):
         run_job(jobs[2], make_outputs, bench.timings)
 
 
+@pytest.mark.slow
 def test_two_arrays_do_no_job_twice(bench):
     """Several processes of Slurm arrays that were submitted twice; here as threads, for which locks hold too."""
     file = write_study(bench.folder, BASE)

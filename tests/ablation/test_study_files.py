@@ -94,6 +94,7 @@ def test_papers_numbers(name):
     assert [(r.paper['AP'], r.paper.get('AP75')) for r in study.rows if r.paper] == PAPER[name]
 
 
+@pytest.mark.slow
 def test_studies_share_detectors_and_trainings(tmp_path):
     studies = [load_study(file) for file in FILES]
     jobs = plan(studies, tmp_path)

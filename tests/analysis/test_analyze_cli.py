@@ -79,6 +79,7 @@ def rows_of(path: Path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_results(files, tmp_path, capsys):
     out = tmp_path / 'out'
     assert analyze('results', files / 'gt.json', files / 'a.json', '--images', files / 'images', '--out', out) == 0
@@ -98,6 +99,7 @@ def test_results(files, tmp_path, capsys):
     assert [cat[name] for name in ('id', 'tracks', 'true', 'false', 'missed')] == ['1', '3', '2', '1', '1']
 
 
+@pytest.mark.slow
 def test_compare(files, tmp_path, capsys):
     out = tmp_path / 'out'
     args = ['--images', files / 'images', '--resamples', 20, '--out', out]
@@ -109,12 +111,14 @@ def test_compare(files, tmp_path, capsys):
     assert float(found['AP']['difference']) > 0.05 and 'AP of class 2' in found and 'smoothness' in found
 
 
+@pytest.mark.slow
 def test_curves(files, tmp_path, capsys):
     assert analyze('curves', files / 'run', '--out', tmp_path / 'out') == 0
     assert 'report.html' in capsys.readouterr().out
     check_page(tmp_path / 'out' / 'report.html', pictures=3)
 
 
+@pytest.mark.slow
 def test_one_video_and_hundreds_of_classes(files, tmp_path, capsys):
     gt, wrong = mixed()
     gt['videos'], gt['annotations'] = gt['videos'][:1], [a for a in gt['annotations'] if a['video_id'] == 1]
@@ -165,6 +169,7 @@ def test_a_file_compared_with_itself_is_refused(files, tmp_path, capsys):
     assert 'given twice. Name two results files.' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('processes')
 def test_the_page_opens_in_a_browser(files, tmp_path):
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)

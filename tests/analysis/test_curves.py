@@ -52,6 +52,7 @@ def test_a_second_training_in_the_folder_replaces_the_first(tmp_path):
     assert points(run.train['loss']) == [(10, 5.0)] and not run.validation
 
 
+@pytest.mark.slow
 def test_report_of_two_runs(tmp_path):
     for name, shift in (('a', 0), ('b', 1)):
         lines = [train(10, 4.0 + shift), train(20, float('nan')), val(0.1 + shift / 10)]

@@ -31,6 +31,7 @@ ENTRIES = yaml.safe_load(Path('configs/coco/metafile.yml').read_text())['Models'
 COCO = CocoDataset.METAINFO['classes']
 
 
+@pytest.mark.slow
 def test_the_index_has_every_config_and_mmdet_s_addresses():
     assert {entry['Config'] for entry in ENTRIES} == {str(path) for path in Path('configs/coco').glob('*.py')}
     for entry in ENTRIES:
@@ -52,6 +53,7 @@ def test_ids_are_coco_s_whoever_says_the_classes():
     assert others == dict(classes=['a', 'b'], category_ids=[1, 2])
 
 
+@pytest.mark.slow
 def test_a_variant_by_name():
     model = init_model(TINY, device='cpu', variant='box_iou')
     assert model.stream.linker.type == 'BoxIoULinker' and not model.stream.fill

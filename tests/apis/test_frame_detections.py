@@ -25,6 +25,8 @@ from tests.apis.oracle_set import make  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 5
 MERGE_IOU = 0.1  # so that some are merged
 BOXES = dict(boxes=dict(linker=dict(type='BoxIoULinker', threshold=0.05), fill=False))

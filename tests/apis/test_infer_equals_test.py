@@ -23,6 +23,8 @@ from maskprop.visualization import VideoWriter
 from tests.engine.tiny_config import MASKPROP, tiny_config
 from tests.helpers import write_tiny_ytvis
 
+pytestmark = pytest.mark.slow
+
 REPO = Path(__file__).parents[2]
 
 

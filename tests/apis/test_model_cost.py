@@ -73,6 +73,7 @@ def test_parameters_by_part(detector):
     assert count_parameters(model)['other'] == 8
 
 
+@pytest.mark.slow
 def test_a_frame_of_the_small_model():
     model = build_model()
     levels = model.detector.backbone(torch.zeros(1, 3, *SIZE))
@@ -91,6 +92,7 @@ def test_a_frame_of_the_small_model():
     assert few.test_bytes < many.test_bytes
 
 
+@pytest.mark.slow
 def test_memory_of_a_training_sample_is_what_real_tensors_take():
     model = build_model().train()
     with LiveMemory([*model.parameters(), *model.buffers()]) as memory:
@@ -99,6 +101,7 @@ def test_memory_of_a_training_sample_is_what_real_tensors_take():
     assert memory.live > 4 * sum(level.numel() for level in feats)
 
 
+@pytest.mark.slow
 def test_with_support_frames_every_one_of_them_is_sampled():
     width = build_model().detector.neck.in_channels[3]
     sampler = dict(type='SpatiotemporalSampler', in_channels=(width,), channels=8, embed_channels=(4, 4, 8))

@@ -13,6 +13,8 @@ from maskprop.apis.oracle import OracleLinker, count_unseen, oracle_results, sco
 from maskprop.evaluation import load_ground_truth, read_results, write_results
 from tests.apis.oracle_set import SETTINGS, change, make, make_annotation, rectangle, write_oracle_set
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory) -> Path:

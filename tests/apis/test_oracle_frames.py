@@ -16,6 +16,8 @@ from maskprop.structures import Detections
 from tests.apis.oracle_set import make, rectangle, write_oracle_set
 from tests.models.builders import HEIGHT, WIDTH, build_model, view_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory) -> Path:

@@ -22,6 +22,8 @@ from tests.apis.oracle_set import make  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 6
 TOOL = vars(import_module('maskprop.commands.plot_features'))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import maskprop
 
@@ -89,6 +89,18 @@ def test_results_are_those_of_the_checkpoint(published, checkpoint, root, tmp_pa
         assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
 
 
+def test_half_precision_leaves_out_biases_and_norms(checkpoint, published, tmp_path):
+    file, _ = publish_model(checkpoint, tmp_path / 'half', half=True)
+    assert file.stat().st_size < 0.65 * published.stat().st_size
+    saved = torch.load(checkpoint, weights_only=True)['state_dict']
+    for name, value in load_file(file).items():
+        expected = saved[name].half() if saved[name].ndim > 1 else saved[name]
+        assert value.dtype == expected.dtype and torch.equal(value, expected), name
+    model = init_model(file, device='cpu')
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.slow
 def test_the_tools_take_the_file_alone(published, checkpoint, root, tmp_path):
     found = run_test(str(published), published, work_dir=tmp_path / 'a', out=tmp_path / 'a.json')
     expected = run_test(load_config(str(published)), checkpoint, work_dir=tmp_path / 'b', out=tmp_path / 'b.json')

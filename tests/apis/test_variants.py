@@ -37,6 +37,7 @@ def setting(tmp_path_factory):
     return model, DATASETS.build(cfg.test_dataloader.dataset)
 
 
+@pytest.mark.slow
 def test_variants_equal_the_model_alone(setting):
     model, dataset = setting
     variants = dict(plain={}, filled=dict(fill=True, clip_radius=1), boxes=dict(linker=dict(type='BoxIoULinker')))

@@ -83,6 +83,7 @@ def test_classes_are_left_out_and_listed(tmp_path):
         assert torch.equal(value, state[key.removeprefix('detector.')])
 
 
+@pytest.mark.slow
 def test_htc_has_the_names_of_today():
     """All of an HTC but its classes goes into the paper's MaskProp, whose detector is HTC."""
     cfg = get_config('mmdet::htc/htc_r50_fpn_1x_coco.py').model

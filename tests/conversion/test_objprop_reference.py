@@ -57,6 +57,7 @@ def norm(state, name: str, x: Tensor) -> Tensor:
     return F.batch_norm(x, mean, var, state[f'{name}.weight'], state[f'{name}.bias'])
 
 
+@pytest.mark.slow
 def test_loads_with_no_missing_or_unexpected_key(state):
     build_legacy_model(OBJPROP).load_state_dict(convert_state_dict(state), strict=True)
     base = reference_state(prop_head=False)

@@ -24,6 +24,8 @@ from maskprop.conversion.torchvision_maskrcnn import convert_state_dict  # noqa:
 from maskprop.engine.checkpoint import CheckpointError  # noqa: E402
 from maskprop.ops.masks import paste_binary_masks  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 CLASSES, SIZE = 3, (64, 128)  # multiples of the coarsest stride, by which torchvision divides the image
 CLOSE = dict(atol=1e-4, rtol=1e-4)
 

@@ -27,6 +27,7 @@ def sample(cfg: Config, split: str, root: Path, index: object) -> dict:
     return DATASETS.build(dataset_cfg)[index]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['youtube_vis_2019', 'custom_vis'])
 def test_a_training_pair_has_the_sizes_of_the_paper(name, tiny_set):
     cfg = Config.fromfile(FOLDER / f'{name}.py')

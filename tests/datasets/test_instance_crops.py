@@ -22,6 +22,8 @@ from maskprop.datasets.transforms import CropInstance, RandomGamma  # noqa: E402
 from maskprop.datasets.ytvis_json import AnnotationError  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TINY = 'configs/tracking_by_detection/reid_tiny_synthetic.py'
 
 

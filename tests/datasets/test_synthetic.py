@@ -169,6 +169,7 @@ def test_colour_correlation_binds_hue_to_category():
     assert share_near(free[0], 0.0) < 0.7 and share_near(free[1], 0.5) < 0.7
 
 
+@pytest.mark.slow
 def test_default_set_needs_tracking(tmp_path):
     make(tmp_path / 'set', workers=2, settings=SceneSettings(), train=0, val=40)
     assert not (tmp_path / 'set' / 'annotations' / 'train.json').exists()
@@ -230,6 +231,7 @@ def run_tool(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment)
 
 
+@pytest.mark.slow
 def test_tool_writes_and_reports(tmp_path):
     keys = [
         '--videos',

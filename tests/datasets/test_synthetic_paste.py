@@ -49,6 +49,7 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
+@pytest.mark.slow
 def test_set_is_valid_and_the_same_every_time(source_dir, tmp_path):
     for name, workers, seed in (('one', 1, 0), ('two', 2, 0), ('other', 1, 1)):
         write_set(tmp_path / name, clips_from(source_dir, seed=seed), {'train': 2, 'val': 2}, workers)

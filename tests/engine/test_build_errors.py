@@ -120,6 +120,7 @@ def test_a_class_s_own_fault_is_not_the_config_s(cfg):
         MODELS.build(dict(cfg.model.detector.mask_neck))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'option, message',
     [

@@ -10,6 +10,7 @@ from mmengine.config import Config
 import maskprop
 from maskprop.engine import cli
 from maskprop.engine.config_types import check_types
+from maskprop.engine.errors import ConfigError
 from maskprop.utils import boundary
 from maskprop.utils.errors import UserError
 from tests.engine.tiny_config import MASKPROP, STAND_IN
@@ -77,6 +78,14 @@ def test_a_test_s_values_too(options, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize('file', [STAND_IN, MASKPROP])
 def test_sound_configs_pass(file):
     check_types(Config.fromfile(file))
+
+
+@pytest.mark.parametrize('part', ['optim_wrapper', 'train_cfg', 'default_hooks.checkpoint', 'model'])
+def test_a_number_is_no_key_of_a_part(part):
+    cfg = Config.fromfile(MASKPROP)
+    cfg.merge_from_dict({f'{part}.0': 1})
+    with pytest.raises(ConfigError, match=f"{part}.0: '0' can be no argument"):
+        check_types(cfg)
 
 
 def test_the_default_hooks_may_be_left_out(options, tmp_path):

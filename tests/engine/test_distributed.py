@@ -23,7 +23,7 @@ from tests.engine.ranks import run_ranks  # noqa: E402
 from tests.engine.steps import ITERATIONS, RANKS, step_config, uneven_set  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, STAND_IN, Killed, KillHook, tiny_config  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group('processes')  # not beside others: they have time limits
+pytestmark = [pytest.mark.xdist_group('processes'), pytest.mark.slow]  # not beside others: they have time limits
 Weights = dict[str, torch.Tensor]
 
 

@@ -24,7 +24,7 @@ from tests.engine.ranks import run_ranks  # noqa: E402
 from tests.engine.steps import ITERATIONS, step_config, uneven_set  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, STAND_IN, Killed, KillHook  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group('processes')  # not beside others: they have time limits
+pytestmark = [pytest.mark.xdist_group('processes'), pytest.mark.slow]  # not beside others: they have time limits
 TOLERANCE = 1e-6
 FSDP2 = dict(type='FSDP2Strategy')
 ALL_APART = dict(type='FSDP2Strategy', units=[r'detector\.backbone\.layer\d', r'detector\.roi_head\.bbox_head'])

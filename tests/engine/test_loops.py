@@ -44,6 +44,7 @@ def build(root: Path, tmp_path: Path, **options) -> tuple[Runner, RecordHook]:
     return runner, hook
 
 
+@pytest.mark.slow
 def test_videos_reach_metric_and_hooks_whole(root, tmp_path):
     runner, hook = build(root, tmp_path, test_evaluator__outfile_prefix=str(tmp_path / 'results'))
     metrics = runner.test()
@@ -77,6 +78,7 @@ def test_stream_equals_feeding_frames_by_hand(root, tmp_path):
     assert hook.outputs[11][1]['results'] == expected
 
 
+@pytest.mark.slow
 def test_random_states_and_number_of_workers(root, tmp_path):
     """Neither changes the other: data workers draw a seed."""
     runner, hook = build(root, tmp_path, test_dataloader__num_workers=2)

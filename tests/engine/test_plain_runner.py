@@ -17,6 +17,8 @@ maskprop.register_all()
 from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 DEMO = 'configs/demo/maskprop_tiny_synthetic.py'
 
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group('processes')
+pytestmark = [pytest.mark.xdist_group('processes'), pytest.mark.slow]
 SCRIPT = """
 import os, signal, sys, time
 import torch, torch.distributed as dist

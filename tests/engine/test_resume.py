@@ -21,6 +21,8 @@ from maskprop.engine.config import find_last_checkpoint  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, Killed, KillHook, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):

@@ -15,6 +15,8 @@ from maskprop.models.video_mask_rcnn import VideoMaskRCNN
 from tests.engine.tiny_config import MASKPROP, quick_runs, tiny_config
 from tests.helpers import write_tiny_ytvis
 
+pytestmark = pytest.mark.slow
+
 LOAD = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadVideoAnnotations'),

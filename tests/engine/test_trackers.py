@@ -25,6 +25,7 @@ def config_with_tensorboard(tmp_path: Path):
     return tiny_config(root, tmp_path / 'work', visualizer=dict(type='Visualizer', vis_backends=BACKENDS))
 
 
+@pytest.mark.slow
 def test_tensorboard_has_the_scalars_of_the_run(tmp_path):
     pytest.importorskip('tensorboard', reason='tensorboard is not installed')
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

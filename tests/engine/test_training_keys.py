@@ -30,6 +30,7 @@ def train(root, folder, *words: str):
         return cli.train(cli.train_parser().parse_args([str(path), '--work-dir', str(folder / 'work'), *words]))
 
 
+@pytest.mark.slow
 def test_all_keys_together_train_and_save_the_names_of_a_plain_model(root, tmp_path):
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
@@ -51,6 +52,7 @@ def test_amp_without_a_gpu_names_bf16(root, tmp_path):
         train(root, tmp_path, '--amp')
 
 
+@pytest.mark.slow
 def test_a_part_that_the_model_lacks_is_named(root, tmp_path):
     hook = ['default_hooks.compile.type=CompilePartsHook', 'default_hooks.compile.parts=[second]']
     with pytest.raises(ValueError, match="no 'second' to compile"):

@@ -10,6 +10,7 @@ from maskprop.evaluation import GroundTruth, evaluate_video_ap, paired_bootstrap
 from maskprop.evaluation.bootstrap import resampled_ap
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backend', ['numba', 'numpy'])
 def test_resamples_equal_repeated_videos_bitwise(backend):
     rng = np.random.default_rng(0)

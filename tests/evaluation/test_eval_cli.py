@@ -62,6 +62,7 @@ def files(tmp_path_factory) -> tuple[Path, Path, dict, list[dict]]:
     return folder / 'gt.json', folder / 'results.json', gt, results
 
 
+@pytest.mark.slow
 def test_table_and_metrics_file(files, tmp_path):
     gt_file, results_file, gt, results = files
     done = run(gt_file, results_file, '--out', tmp_path / 'm.json')
@@ -120,6 +121,7 @@ def test_unknown_categories_are_refused_unless_dropped(files, tmp_path):
     assert done.stdout.rstrip() == evaluate_video_ap(gt, results).table()
 
 
+@pytest.mark.slow
 def test_class_agnostic(files, tmp_path):
     gt_file, results_file, gt, results = files
     done = run(gt_file, results_file, '--class-agnostic', '--out', tmp_path / 'm.json')
@@ -131,6 +133,7 @@ def test_class_agnostic(files, tmp_path):
     assert written['AP'] != evaluate_video_ap(gt, results)['AP']
 
 
+@pytest.mark.slow
 def test_frame_stride_on_a_submission_zip(files, tmp_path):
     gt_file, _, gt, results = files
     kept = [{**r, 'segmentations': r['segmentations'][::2]} for r in results]
@@ -147,6 +150,7 @@ def test_bad_min_score_is_one_line(files):
     assert done.stderr == 'error: min_score is nan: expected a finite number\n'
 
 
+@pytest.mark.slow
 def test_needs_neither_torch_nor_mmengine(files):
     code = (
         'import sys\n'
@@ -158,6 +162,7 @@ def test_needs_neither_torch_nor_mmengine(files):
     assert 'Video AP' in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'gt_text, results_text, message',
     [

@@ -184,6 +184,7 @@ def _rank(folder: str, path: str, shares: list[list[list[dict]]]) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('processes')
 def test_two_ranks_equal_one(case, tmp_path):
     path, gt, results = case

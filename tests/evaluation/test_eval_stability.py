@@ -59,6 +59,7 @@ def result(masks: list, score: float = 0.9, category: int = 1, **extra) -> dict:
     return {'video_id': 1, 'category_id': category, 'score': score, 'segmentations': masks, **extra}
 
 
+@pytest.mark.slow
 @BACKENDS
 def test_missed_share_by_hand(backend):
     ten = bar(0, 10)

@@ -41,6 +41,7 @@ def test_a_row_of_the_table_is_one_line():
     assert evaluate_video_ap(gt, results, backend='numpy').table().endswith('\n     1  a b        100.0')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backend', ['numba', 'numpy'])
 @pytest.mark.parametrize('class_agnostic', [False, True])
 def test_equals_literal_loops_bitwise(backend, class_agnostic):

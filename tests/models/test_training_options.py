@@ -62,6 +62,7 @@ def test_checkpointed_backbone_has_the_same_loss_and_gradients(batch, plain):
     assert len(calls) == 2, 'once forward and once more in backward'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backend', ['eager', 'aot_eager'])
 def test_compiled_parts_have_the_same_loss_and_gradients_and_names(batch, plain, backend):
     torch._dynamo.reset()
@@ -108,6 +109,7 @@ def test_a_single_name_is_no_list_of_parts():
         CompilePartsHook('detector.backbone')
 
 
+@pytest.mark.slow
 def test_two_accumulated_batches_step_once_by_their_mean_gradient():
     batches = [make_batch(*PAIRS), make_batch(([5], [5]), ([6, 7], [6]))]
     model, kept = build_model().train(), build_model()

@@ -23,6 +23,7 @@ def total(losses):
     return sum(v.mean() for v in flat if v.requires_grad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('detector', ['mask_rcnn', 'htc'])
 @pytest.mark.parametrize('autocast', [False, True], ids=['fp32', 'bf16'])
 @pytest.mark.parametrize('name', PAIRS)

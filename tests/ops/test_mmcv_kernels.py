@@ -206,6 +206,7 @@ def test_a_compiled_extension_that_does_not_load_is_reported(compiled_mmcv):
         mmcv_kernels.install_torchvision_kernels()
 
 
+@pytest.mark.slow
 def test_mmdet_imports_in_a_fresh_process():
     code = (
         'from maskprop.ops.mmcv_kernels import install_torchvision_kernels as install; install(); install()\n'

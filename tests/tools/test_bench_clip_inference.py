@@ -13,6 +13,8 @@ from clip_inference import SIDES, Sides, make_models  # noqa: E402
 from clip_profile import STAGES, count_waits, profile_stages  # noqa: E402
 from common import BenchmarkError  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SIZE = (60, 90)
 
 

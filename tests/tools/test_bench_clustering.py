@@ -12,6 +12,8 @@ import clustering  # noqa: E402
 from clustering import FORMS, check, main, make_pixels  # noqa: E402
 from common import BenchmarkError  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def test_rows_are_written(tmp_path, capsys):
     out = tmp_path / 'rows.json'

@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / 'tools/benchmarks'))
 
 import common  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize('warm_up, calls', [(True, ['a', 'b', 'a', 'a', 'b']), (False, ['a', 'a', 'b'])])
 def test_forms_take_turns(warm_up, calls):

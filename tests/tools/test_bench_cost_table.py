@@ -21,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / 'tools/benchmarks'))
 import common  # noqa: E402
 import cost_table  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 DEMO = 'configs/demo/maskprop_tiny_synthetic.py'
 R50 = 'configs/maskprop/maskprop_htc_r50_fpn_20e_ytvis2019.py'
 STSN = 'configs/maskprop/maskprop_htc_stsn_x101_fpn_20e_ytvis2019.py'

@@ -16,6 +16,8 @@ import data_pipeline  # noqa: E402
 from data_pipeline import build_ours, build_peer, check_same, full_pipeline, peer_pipeline, same_pipeline  # noqa: E402
 from video_files import decode, write_videos  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SIZE = (90, 160)
 
 

@@ -12,6 +12,8 @@ import embedding_matching  # noqa: E402
 from common import BenchmarkError  # noqa: E402
 from embedding_matching import FORMS, Inputs, check, main, parse_args  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TINY = ['--size', '48', '64', '--channels', '8', '--objects', '2', '--radius', '3', '--threads', '1']
 
 

@@ -12,6 +12,8 @@ import inter_frame_attention  # noqa: E402
 from common import BenchmarkError  # noqa: E402
 from inter_frame_attention import FORMS, check, main, make_inputs, parse_args  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TINY = ['--size', '96', '128', '--channels', '8', '--objects', '2', '--frames', '6', '--threads', '1']
 
 

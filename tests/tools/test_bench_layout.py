@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / 'tools/benchmarks'))
 import layout  # noqa: E402
 from common import BenchmarkError  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 class Detector(nn.Module):
     """One convolution; with ``apart`` its channels-last maps are others."""

@@ -25,6 +25,8 @@ import long_video  # noqa: E402
 from moving_scene import Film, Scene  # noqa: E402
 from stream_recorder import Recorder, check_same  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 96)
 RADIUS = 2
 

@@ -12,6 +12,8 @@ import mask_assembly  # noqa: E402
 from common import BenchmarkError  # noqa: E402
 from mask_assembly import FORMS, check, main, make_inputs, parse_args  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TINY = ['--size', '32', '48', '--bases', '3', '--boxes', '2', '5', '--threads', '1']
 
 

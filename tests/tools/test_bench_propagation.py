@@ -14,6 +14,8 @@ import propagation_branch  # noqa: E402
 from common import BenchmarkError  # noqa: E402
 from propagation import FORMS, PASSES, look_up_lines, look_ups, parse_args, run  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TINY = ['--channels', '4', '--size', '14', '15', '--runs', '2', '--threads', '1', '--instances', '1', '3']
 
 

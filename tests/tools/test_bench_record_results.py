@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tools/benchmarks'))
 import record_results  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 LOSSES = [{'loss': '1.5', 'iter': '1'}, {'loss': '1.25', 'iter': '2'}]
 
 

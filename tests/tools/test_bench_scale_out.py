@@ -23,6 +23,8 @@ import common  # noqa: E402
 import rank_clock  # noqa: E402, F401  registers the hooks
 import scale_out  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def a_training(ranks: int, steps: int = 5, seconds: float = 0.5) -> list[dict]:
     """What RankClock writes of ``4 * ranks * steps`` samples."""

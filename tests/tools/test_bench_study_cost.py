@@ -19,6 +19,8 @@ from maskprop.ablation.jobs import plan  # noqa: E402
 from maskprop.ablation.study import load_study  # noqa: E402
 from tests.ablation.tiny_study import make_outputs  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def costs():

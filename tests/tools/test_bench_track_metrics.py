@@ -13,6 +13,8 @@ import common  # noqa: E402
 import track_metrics  # noqa: E402
 from video_sets import SetShape  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TINY = SetShape(videos=4, frames=(3, 6), truths=(1, 3), categories=3, predictions=60, same=0.8)
 SIZE = (72, 128)
 

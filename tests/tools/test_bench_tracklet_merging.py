@@ -12,6 +12,8 @@ import tracklet_merging  # noqa: E402
 from common import BenchmarkError  # noqa: E402
 from tracklet_merging import FORMS, check, main, make_tracklets  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def test_rows_are_written(tmp_path, capsys):
     out = tmp_path / 'rows.json'

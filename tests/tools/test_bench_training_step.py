@@ -17,6 +17,8 @@ import common  # noqa: E402
 import training_step  # noqa: E402
 from training_step import PEER, build_step, check_detectors  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TINY = ['--size', '60', '90', '--instances', '2', '--threads', '1', '--runs', '1', '--steps', '10']
 
 

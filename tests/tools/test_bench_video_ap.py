@@ -24,6 +24,8 @@ import reference_video_ap as reference  # noqa: E402
 import video_ap  # noqa: E402
 from video_sets import SetShape, make_set, track_masks  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TINY = SetShape(videos=4, frames=(3, 6), truths=(1, 3), categories=3, predictions=30, same=0.8)
 SIZE = (72, 128)
 

@@ -15,6 +15,7 @@ import maskprop
 maskprop.register_all()
 
 from maskprop.engine import cli  # noqa: E402
+from maskprop.evaluation import load_ground_truth, score_results  # noqa: E402
 from tests.apis.oracle_set import change, write_oracle_set  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 
@@ -46,6 +47,7 @@ def run(*args: str, monkeypatch) -> None:
     cli.run(TOOL['compare'], TOOL['parse_args']())
 
 
+@pytest.mark.slow
 def test_rows_of_each_variant_and_stride(files, tmp_path, capsys, monkeypatch):
     out = tmp_path / 'new' / 'rows.json'
     run(*files, '--ground-truth', '--bootstraps', '0', '--out', str(out), monkeypatch=monkeypatch)
@@ -54,6 +56,20 @@ def test_rows_of_each_variant_and_stride(files, tmp_path, capsys, monkeypatch):
     assert [(row['name'], row['frame_stride']) for row in rows] == [('plain', 1), ('short', 1)]
     assert all(0 < row['AP'] <= 1 for row in rows)
     assert '3 of 3 videos' in capsys.readouterr().out
+
+
+def test_results_are_written_by_variant(files, root, tmp_path, monkeypatch):
+    args = ('--ground-truth', '--bootstraps', '0', '--results-dir')
+    run(*files, *args, str(tmp_path / 'one'), '--out', str(tmp_path / 'rows.json'), monkeypatch=monkeypatch)
+    assert sorted(path.name for path in (tmp_path / 'one').iterdir()) == ['plain.json', 'short.json']
+    truth = load_ground_truth(root / 'annotations/val.json')
+    rows = {row['name']: row['AP'] for row in json.loads((tmp_path / 'rows.json').read_text())}
+    for name, value in rows.items():
+        results = json.loads((tmp_path / 'one' / f'{name}.json').read_text())
+        assert score_results(truth, results).video_ap['AP'] == value
+    strides = ('--frame-strides', '1', '2')
+    run(*files, *strides, *args, str(tmp_path / 'two'), monkeypatch=monkeypatch)
+    assert (tmp_path / 'two/plain_stride2.json').is_file() and (tmp_path / 'two/short_stride1.json').is_file()
 
 
 def without_annotations(content: dict) -> None:
@@ -88,6 +104,7 @@ def test_a_missing_checkpoint_is_named(files, capsys, monkeypatch):
     assert 'checkpoint nowhere.pth: no such file' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_propagation_quality(root, files, tmp_path, capsys, monkeypatch):
     out = tmp_path / 'new/quality.json'
     cli.run(QUALITY['evaluate'], QUALITY['parse_args']([*files, '--gaps', '1', '2', '--out', str(out)]))

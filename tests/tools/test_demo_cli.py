@@ -1,70 +1,86 @@
-"""tools/demo.py: the commands that it runs, and what it writes; the commands have tests of their own."""
+"""maskprop demo: the commands that it calls, which have tests of their own, and what it writes."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from maskprop.commands import COMMANDS, demo
+from maskprop.engine import cli
+from maskprop.engine.model_files import find_config_file
+from maskprop.zoo import find_model
+
+
+def write_outputs(name: str, words: list[str]) -> None:
+    """What of a command's files the demo reads."""
+    if name == 'compare-variants':
+        Path(words[words.index('--out') + 1]).write_text('[{"name": "maskprop", "AP": 0.5}]')
+    if name == 'train':
+        folder = Path(words[words.index('--work-dir') + 1], '20260101_000000/vis_data')
+        folder.mkdir(parents=True)
+        lines = [dict(loss=1.5, epoch=1, iter=160, step=160), dict(AP=0.25, step=1), dict(AP=0.4321, step=1)]
+        (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
 
 
 @pytest.fixture
-def demo(monkeypatch):
-    """The script as a module, in the root of the repository."""
-    from maskprop.commands import demo
-
-    monkeypatch.chdir(ROOT)
-    return demo
-
-
-@pytest.fixture
-def commands(demo, monkeypatch):
-    """Words of each command; a training leaves a checkpoint's name, a comparison its rows."""
+def commands(monkeypatch, tmp_path) -> list[tuple[str, list[str]]]:
+    """Name and words of each command that the demo calls, in an empty folder."""
     found = []
 
-    def run(*words: str | Path, launcher: Sequence[str] = ()) -> None:
-        words = [*launcher, *map(str, words)]
-        found.append(words)
-        if 'train' in words:
-            work_dir = Path(words[words.index('--work-dir') + 1])
-            work_dir.mkdir(parents=True)
-            (work_dir / 'last_checkpoint').write_text('epoch_8.pth')
-        if 'compare-variants' in words:
-            Path(words[words.index('--out') + 1]).write_text('[{"name": "maskprop", "AP": 0.5}]')
+    def call(name: str, *words: object) -> None:
+        texts = [str(word) for word in words]
+        found.append((name, texts))
+        Path('work_dirs/demo').mkdir(parents=True, exist_ok=True)
+        write_outputs(name, texts)
 
-    monkeypatch.setattr(demo, 'run', run)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, 'call', call)
+    monkeypatch.setattr(sys, 'argv', ['maskprop demo'])
     return found
 
 
-def test_makes_a_set_trains_tests_and_compares(demo, commands, tmp_path, monkeypatch, capsys):
-    words = ['--out', tmp_path / 'out', '--data', tmp_path / 'set', '--seed', 7, '--cfg-options', 'a.b=1']
-    monkeypatch.setattr(sys, 'argv', ['demo.py', *map(str, words)])
+def test_tracks_draws_and_trains(commands, capsys):
     demo.main()
-    made, trained, tested, compared = commands
-    assert [made[0], trained[4], tested[0], compared[0]] == ['synthetic', 'train', 'test', 'compare-variants']
-    assert made[1] == str(tmp_path / 'set') and '--seed=7' in made
-    assert '--nproc_per_node=2' in trained and trained[-2:] == ['--launcher', 'pytorch']
-    # no epoch is validated, and the options of the validation are gone with it
-    assert [word for word in trained if word.startswith('val_')] == [
-        f'val_{part}=None' for part in ('cfg', 'dataloader', 'evaluator')
-    ]
-    for command in (trained, tested, compared):
-        assert f'test_dataloader.dataset.data_root={tmp_path / "set"}' in command and 'a.b=1' in command
-    for command in (tested, compared):
-        assert 'epoch_8.pth' in command
-        assert f'test_evaluator.ann_file={tmp_path / "set"}/annotations/val.json' in command
-    summary = json.loads((tmp_path / 'out/summary.json').read_text())
+    assert [name for name, _ in commands] == [
+        'synthetic', 'compare-variants',
+        'compare-videos', 'infer', 'analyze',
+        'synthetic', 'train', 'analyze',
+    ]  # fmt: skip
+    summary = json.loads(Path('work_dirs/demo/summary.json').read_text())
     assert summary['rows'] == [{'name': 'maskprop', 'AP': 0.5}]
-    assert list(summary['seconds']) == ['generate', 'train', 'test', 'compare']
-    assert 'summary.json' in capsys.readouterr().out
+    assert summary['trained'] == {'AP': 0.4321}
+    assert list(summary['seconds']) == ['generate', 'track', 'draw', 'train']
+    said = capsys.readouterr().out
+    assert 'AP of 43.2' in said and 'maskprop demo-full' in said and 'report/report.html' in said
 
 
-def test_a_stage_that_fails_ends_it(demo, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, 'argv', ['demo.py', '--out', str(tmp_path / 'out'), '--videos', '-1'])
-    with pytest.raises(SystemExit, match=r'this command failed: python -m maskprop synthetic'):
-        demo.main()
-    assert not (tmp_path / 'out/summary.json').exists()
+def test_every_command_takes_its_words(commands, monkeypatch):
+    """Their own parsers refuse what they don't know; what they name is there or made before."""
+    demo.main()
+    folders = set()
+    for name, words in commands:
+        monkeypatch.setattr(sys, 'argv', [f'maskprop {name}', *words])
+        module = import_module(f'maskprop.commands.{COMMANDS[name].module}')
+        args = cli.train_parser().parse_args() if name == 'train' else module.parse_args()
+        if name == 'synthetic':
+            folders.add(Path(args.out))
+        for key in ('cfg_options', 'data', 'images', 'annotations', 'set'):
+            named = getattr(args, key, None) or {}
+            for path in named.values() if isinstance(named, dict) else [named]:
+                assert any(folder in (Path(path), *Path(path).parents) for folder in folders), path
+    assert find_model(demo.MODEL) and find_config_file(demo.TRAINING).is_file()
+
+
+def test_a_command_that_fails_ends_it(tmp_path, monkeypatch, capsys):
+    before = sys.argv
+    with pytest.raises(SystemExit):
+        demo.call(
+            'analyze', 'results', tmp_path / 'no set.json', tmp_path / 'none.json', '--out', tmp_path / 'out'
+        )
+    assert sys.argv is before
+    said = capsys.readouterr()
+    assert said.out.startswith(f"$ maskprop analyze results '{tmp_path}/no set.json'") and 'error' in said.err

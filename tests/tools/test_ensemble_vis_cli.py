@@ -23,6 +23,8 @@ from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
 from tests.engine.tiny_config import quick_runs, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/ensemble_vis/ensemble_vis_tiny_synthetic.py'
 CLASSES = 3

@@ -26,6 +26,8 @@ from tests.conversion.reference_state import reference_state  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, quick_runs, tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TOOLS = Path(__file__).parents[2] / 'tools' / 'model_converters'
 
 

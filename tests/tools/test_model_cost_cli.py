@@ -19,6 +19,7 @@ def run(monkeypatch, *args: str) -> None:
     runpy.run_path('tools/model_cost.py', run_name='__main__')
 
 
+@pytest.mark.slow
 def test_prints_and_writes_tables(monkeypatch, capsys, tmp_path):
     out = tmp_path / 'new' / 'cost.md'
     options = ['--size', '96', '64', '--cfg-options', 'model.propagation_head.match_channels=2']

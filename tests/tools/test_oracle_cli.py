@@ -17,6 +17,8 @@ from maskprop.engine import cli  # noqa: E402
 from tests.apis.oracle_set import FRAMES, change, write_oracle_set  # noqa: E402
 from tests.engine.tiny_config import MASKPROP, tiny_config  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TOOL = vars(import_module('maskprop.commands.oracle'))
 CLASSES = ['square', 'wide', 'never seen']
 

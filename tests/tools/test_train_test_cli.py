@@ -82,27 +82,38 @@ test.__test__ = False
 
 def run(*command: str, **env: str) -> str:
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'PYTHON': sys.executable, **env}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
+    pipe = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(command, env=env, **pipe, timeout=300)  # no text=True, which would take away '\r'
+    printed = done.stdout.decode()
+    assert done.returncode == 0, printed[-5000:]
+    return printed
 
 
 def tool(name: str, *args: str) -> str:
     return run(sys.executable, str(ROOT / 'tools' / name), *args)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('processes')
 def test_train_test_and_eval_end_to_end(root, tmp_path):
     config = write_config(root, tmp_path, MASKPROP, log_level='INFO')
-    log = tool('train.py', config)
+    screen = tool('train.py', config)
+    start, _, rest = screen.partition('loss ')
+    assert len(start.splitlines()) <= 15 and '\r' not in screen, screen
+    assert all(said in start for said in (config, 'val.json: 3 videos, 18 frames', ' M parameters', 'work'))
+    assert all(said in rest for said in (' left, ', 'AP50', 'iter_10.pth', 'next:', f'maskprop test {tmp_path}'))
+    assert [noise for noise in ('OneDL', 'BURST', 'UserWarning', 'mmengine') if noise in screen] == []
+    (file,) = (tmp_path / 'work').glob('*/*.log')
+    log = file.read_text()
     assert 'eta:' in log and 'loss_prop' in log and 'AP50' in log and 'a frame)' in log
+    assert 'System environment' in log and "work_dir = '" in log
     checkpoint = str(find_last_checkpoint(tmp_path / 'work'))
     assert checkpoint.endswith('iter_10.pth')
 
     out, metrics, shown = tmp_path / 'out' / 'results.json', tmp_path / 'metrics.json', tmp_path / 'shown'
     files = ['--out', str(out), '--metrics', str(metrics), '--submission', str(tmp_path / 'results.zip')]
-    log = tool('test.py', config, checkpoint, *files, '--show-dir', str(shown))
-    assert 'eta:' in log and 'AP50' in log
+    log = tool('test.py', config, checkpoint, *files, '--show-dir', str(shown), '--verbose')
+    assert 'eta:' in log and 'AP50' in log and 'mmengine - INFO' in log and 'System environment' in log
     found = json.loads(metrics.read_text())
     assert set(TABLE) <= set(found) and set(found['per_category']) == {'1', '2', '4'}
     with zipfile.ZipFile(tmp_path / 'results.zip') as archive:
@@ -115,6 +126,7 @@ def test_train_test_and_eval_end_to_end(root, tmp_path):
     assert json.loads(again.read_text()) == found
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('processes')
 @pytest.mark.parametrize('videos', [3, 1])
 def test_two_processes_write_the_results_of_one(tmp_path, videos):
@@ -134,6 +146,7 @@ def test_two_processes_write_the_results_of_one(tmp_path, videos):
     assert found['one'] == found['two']
 
 
+@pytest.mark.slow
 def test_resume_goes_on_from_the_last_checkpoint(root, tmp_path, capsys):
     config = write_config(root, tmp_path)
     options = ['--cfg-options', 'train_cfg.max_epochs=1']
@@ -148,6 +161,7 @@ def test_resume_goes_on_from_the_last_checkpoint(root, tmp_path, capsys):
         assert torch.equal(value, third.model.state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_checkpoints_are_not_replaced_without_a_word(root, tmp_path, capsys):
     config = write_config(root, tmp_path)
     options = ['--cfg-options', 'train_cfg.max_epochs=1']
@@ -243,6 +257,7 @@ def test_options_without_a_value_are_explained(capsys):
     assert '--cfg-options model: expected KEY=VALUE' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_resume_keeps_initial_weights_until_there_is_a_checkpoint(root, tmp_path):
     config = write_config(root, tmp_path, param_scheduler=[])
     weights = write_weights(config, tmp_path)
@@ -251,6 +266,7 @@ def test_resume_keeps_initial_weights_until_there_is_a_checkpoint(root, tmp_path
     assert all(torch.equal(value, loaded[name]) for name, value in runner.model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_seed_and_learning_rate_scale(root, tmp_path):
     config = write_config(root, tmp_path, param_scheduler=[])
     options = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_dataloader.sampler.seed=0']
@@ -267,6 +283,7 @@ def test_default_work_dir_is_named_after_the_config(tmp_path):
     assert Path(load_config(str(path)).work_dir) == Path('work_dirs/my_config')
 
 
+@pytest.mark.slow
 def test_classes_are_taken_from_the_data_set(tmp_path):
     root = write_tiny_ytvis(tmp_path / 'set', num_categories=2)
     config = write_config(root, tmp_path, model__bbox_head__num_classes=None)
@@ -324,6 +341,7 @@ BAD_TRAINING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', BAD_TRAINING)
 def test_bad_training_is_refused_before_it_begins(root, tmp_path, case, monkeypatch):
     for name in ('RANK', 'SLURM_PROCID'):
@@ -349,6 +367,7 @@ def test_val_classes_must_be_those_of_train(root, tmp_path):
         train(config, '--cfg-options', f'val_dataloader.dataset.data_root={other}/')
 
 
+@pytest.mark.slow
 def test_a_set_without_annotations_is_written_into_the_work_folder(root, tmp_path):
     config = write_config(root, tmp_path)
     weights = write_weights(config, tmp_path)
@@ -397,6 +416,7 @@ def test_weights_that_do_not_fit_are_refused(root, tmp_path):
         test(config, weights)
 
 
+@pytest.mark.slow
 def test_errors_of_users_are_one_line(capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['tools/test.py', 'nowhere.py', 'x.pth'])
     with pytest.raises(SystemExit) as end:

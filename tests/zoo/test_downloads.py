@@ -155,6 +155,7 @@ def test_a_cached_file_that_is_damaged_is_not_taken(server):
         download(server.url + NAMED)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('processes')
 def test_of_two_processes_one_downloads(server):
     server.release.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 from mmengine.config import Config
 
 import maskprop
@@ -14,6 +15,8 @@ from mmdet.registry import MODELS  # noqa: E402
 
 from maskprop.apis.model_cost import model_cost  # noqa: E402
 from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
+
+pytestmark = pytest.mark.slow
 
 
 def test_cost():

@@ -38,6 +38,7 @@ def test_unknown_choices_are_named(make):
         make()
 
 
+@pytest.mark.slow
 def test_raft_sees_what_torchvision_wants():
     """Values through torchvision's own transform, edges repeated to the right and below; the result cut back."""
     torch.manual_seed(0)
@@ -53,6 +54,7 @@ def test_raft_sees_what_torchvision_wants():
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_large_raft_takes_small_images_in_pairs():
     estimator = RAFTFlow(arch='raft_large', weights=None, num_flow_updates=1)
     images = torch.stack([texture(40, 68), texture(40, 68, seed=1)])

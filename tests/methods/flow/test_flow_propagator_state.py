@@ -43,6 +43,7 @@ def stream_results(model, video, **overrides):
     return [(r.ids, [m['counts'] for m in r.masks]) for r in results]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('chained', [False, True])
 def test_one_propagator_serves_videos_at_once_and_keeps_nothing(chained):
     """The model's propagator: two videos, frame by frame in turn, equal to each alone and to one made for each."""

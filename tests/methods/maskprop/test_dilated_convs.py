@@ -49,6 +49,7 @@ def test_takes_the_type_that_autocast_gives():
     torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
 
 
+@pytest.mark.slow
 def test_the_compiler_sees_plain_convolutions():
     convs = make_convs(18)
     batch = torch.randn(1, 5, 20, 26, dtype=torch.float64)

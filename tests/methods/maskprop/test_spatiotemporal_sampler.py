@@ -178,6 +178,7 @@ def test_gradients_of_the_first_step_reach_offsets_and_kernels():
     assert all(parameter.grad is not None for parameter in module.parameters())  # DDP finds none unused
 
 
+@pytest.mark.slow
 def test_gradients_by_finite_differences():
     module = build(channels=2, embed_channels=(2, 2, 2), in_channels=(2,))
     reference, supports = (x.requires_grad_() for x in features(supports=2, channels=2, size=(3, 3)))

@@ -159,6 +159,7 @@ for backward in (False, True):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('memory')
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads the peak of resident memory from /proc')
 def test_peak_memory_is_less_than_one_affinity_matrix():

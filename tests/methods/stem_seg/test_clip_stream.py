@@ -89,6 +89,7 @@ def living_bytes() -> int:
     return sum({x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in tensors}.values())
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_video():
     stream = ClipStream(FakeClipModel().eval(), ClipStreamOptions(clip_overlap=OVERLAP))
     meta = dict(img_shape=SHAPE, ori_shape=SIZE)

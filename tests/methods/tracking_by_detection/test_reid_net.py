@@ -85,6 +85,7 @@ def published_net() -> Config:
     return cfg
 
 
+@pytest.mark.slow
 def test_published_net_has_the_names_and_shapes_of_mmdets():
     """A part of them, by heart: mmdet's ResNet-50, two layers, 128 channels."""
     state = {name: tuple(weight.shape) for name, weight in MODELS.build(published_net()).state_dict().items()}

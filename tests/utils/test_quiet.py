@@ -1,0 +1,111 @@
+"""What a tool leaves off the screen, and progress where there is no terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import types
+import warnings
+
+import pytest
+from mmengine.logging import MMLogger
+
+from maskprop.utils import boundary, progress, quiet
+
+OURS = """
+import warnings
+from mmengine.logging import MMLogger, print_log
+
+def speak(who):
+    warnings.warn(f'{who} warns', stacklevel=2)
+    warnings.warn(f'{who} will change', FutureWarning, stacklevel=2)
+    MMLogger.get_current_instance().info(f'{who} logs')
+    print_log(f'{who} is afraid', 'current', logging.WARNING)
+"""
+
+
+def module(file: str) -> types.ModuleType:
+    """A module that warns and logs, in a file of that name."""
+    made = types.ModuleType('speaker')
+    made.logging = logging
+    exec(compile(OURS, file, 'exec'), made.__dict__)
+    return made
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    """A log file, of a logger that is made while the screen is quiet."""
+    monkeypatch.delenv(quiet.VERBOSE, raising=False)
+    monkeypatch.setattr(MMLogger, '_instance_dict', type(MMLogger._instance_dict)())
+    return tmp_path / 'run.log'
+
+
+def talk(log) -> None:
+    with quiet.quiet_imports():
+        print('could not import this and that')
+    logger = MMLogger.get_instance(f'quiet {log}', log_file=str(log))
+    module('/venv/lib/python3.11/site-packages/mmdet/speaker.py').speak('library')
+    module('/home/me/project/speaker.py').speak('user')
+    module(boundary.__file__).speak('maskprop')
+    logger.info('timing', extra=quiet.FILE_ONLY)
+    for handler in logger.handlers:
+        handler.flush()
+
+
+def test_libraries_are_silent_and_others_are_heard(log, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['tools/some.py'])
+    with warnings.catch_warnings():
+        warnings.simplefilter('always')
+        boundary.run(talk, log)
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        f'{mark}{who} {does}'
+        for who in ('user', 'maskprop')
+        for mark, does in (('', 'logs'), ('warning: ', 'is afraid'))
+    ]
+    assert said.err.splitlines() == ['warning: user warns', 'warning: maskprop warns']
+    text = log.read_text()
+    assert all(f'INFO - {who} logs' in text for who in ('library', 'user', 'maskprop')) and 'INFO - timing' in text
+    assert 'WARNING' in text and 'library is afraid' in text
+    assert not quiet.is_quiet()
+
+
+def test_verbose_shows_all(log, capsys, monkeypatch):
+    monkeypatch.setenv(quiet.VERBOSE, '')  # put back at the end
+    monkeypatch.setattr(sys, 'argv', ['tools/some.py', '--verbose', 'more'])
+    with pytest.warns(UserWarning, match='library warns'):
+        boundary.run(talk, log)
+    said = capsys.readouterr().out
+    assert 'could not import' in said and 'library logs' in said and 'library is afraid' in said
+    assert sys.argv == ['tools/some.py', 'more']
+
+
+def test_other_processes_say_nothing(log, capsys, monkeypatch):
+    monkeypatch.setenv('RANK', '1')
+    monkeypatch.setattr(sys, 'argv', ['tools/some.py'])
+    with warnings.catch_warnings():
+        warnings.simplefilter('always')
+        boundary.run(lambda: module(boundary.__file__).speak('maskprop'))
+    assert capsys.readouterr().err == ''
+
+
+def test_a_log_file_gets_lines(capsys, monkeypatch):
+    monkeypatch.setattr(progress, 'INTERVAL', 0)
+    assert list(progress.progress_bar(range(3), desc='work', unit='frame')) == [0, 1, 2]
+    said = capsys.readouterr().err
+    assert [line.partition(' [')[0] for line in said.splitlines()] == [f'work: {n}/3 frame' for n in (1, 2, 3)]
+    assert '\r' not in said
+    monkeypatch.setattr(progress, 'INTERVAL', 60)
+    list(progress.progress_bar(range(3), desc='work', unit='frame'))
+    list(progress.progress_bar(range(3), desc='hidden', leave=False))
+    list(progress.progress_bar(range(3), desc='hidden', delay=60))
+    (line,) = capsys.readouterr().err.splitlines()  # the last state alone
+    assert line.startswith('work: 3/3 frame')
+
+
+def test_every_help_names_the_options_of_all(capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['maskprop some', '--help'])
+    with pytest.raises(SystemExit):
+        boundary.run(sys.exit, 0)
+    printed = capsys.readouterr().out
+    assert '--verbose' in printed and '--debug' in printed

@@ -168,6 +168,7 @@ def test_results_have_the_linkers_ids(trained, options, linkers, monkeypatch):
     assert 'AP' in metrics
 
 
+@pytest.mark.slow
 def test_variants_run_on_the_same_detections(model, dataset):
     """On the annotations. Where weights do not matter (ids by colour, by copies): one track for each object."""
     rows = run_variants(model, dataset, model.cfg.variants, ground_truth=True)

@@ -40,6 +40,8 @@ def progress_bar(items: Iterable | None = None, line: str = _LINE, **options: An
                 print(self, file=self.fp, flush=True)
             return True
 
+        disable: bool  # of tqdm
+
         def clear(self, nolock: bool = False) -> None:
             """A line stays."""
 

@@ -39,6 +39,7 @@ PAPER = dict(  # Tables 2 to 4 and Section 5.2, read once more
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('file', [*FILES, STILLS], ids=lambda file: file.stem)
 def test_rows_and_trainings_build(file, tmp_path):
     study = load_study(file)

@@ -67,6 +67,7 @@ def test_a_variant_by_name():
         use_variant(Config.fromfile(MASKPROP), 'copy')
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_mmdet_runs_on_a_video(tmp_path):
     """Of mmdet's own class, in the format of before torch 1.6, as its oldest files are."""
     from mmdet.registry import MODELS

@@ -20,6 +20,7 @@ def propagation_flops(file: str, objects: int, size: tuple[int, int] = (64, 96),
     return model_cost(build_model(propagation_head=head), size, objects).flops['propagation']
 
 
+@pytest.mark.slow
 def test_feelvos():
     """Each object: convolutions of 35 and 32 channels, 7x7 and 1x1, and the logit, on 16x24 cells."""
     counts = [propagation_flops('configs/feelvos/feelvos_tiny_synthetic.py', n) for n in (1, 2, 5)]
@@ -29,6 +30,7 @@ def test_feelvos():
     assert wider - counts[0] == 2 * 16 * 16 * 24 * (23 * (24 + 22) - 21 * (24 + 20))  # of the local products
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('size', [None, (32, 64)])
 def test_osmn(size):
     counts = [

@@ -77,6 +77,7 @@ def test_the_name_has_the_digest_and_the_card_says_what_it_is(published):
     assert json.loads(metadata['metrics']) == {'AP': 41.5} and 'work_dir' not in metadata['config']
 
 
+@pytest.mark.slow
 def test_results_are_those_of_the_checkpoint(published, checkpoint, root, tmp_path):
     video = make_video(5)
     cfg = tiny_config(root, tmp_path, file=MASKPROP)
@@ -199,6 +200,7 @@ def put_into_hub(files: dict[str, bytes], cache: Path, repository: str = 'models
         (snapshot / name).write_bytes(content)
 
 
+@pytest.mark.slow
 def test_from_the_hubs_cache(published, checkpoint, root, tmp_path, monkeypatch):
     pytest.importorskip('huggingface_hub')
     from huggingface_hub import constants

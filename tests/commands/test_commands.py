@@ -95,6 +95,7 @@ for words in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_told_before_torch_is_imported(tmp_path):
     command = [sys.executable, '-c', CODE, json.dumps(list(WRONG))]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=child_environment())

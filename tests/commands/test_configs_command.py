@@ -32,6 +32,7 @@ def test_lists_all_with_their_first_lines(monkeypatch, capsys):
         call(monkeypatch, 'ls', 'nothing like it')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'path', list_configs(), ids=lambda path: path.relative_to(config_root() / 'configs').as_posix()
 )
@@ -58,6 +59,7 @@ def test_shows_what_is_inherited(monkeypatch, capsys):
     assert 'max_epochs=3' in printed and 'propagation_head=dict(' in printed
 
 
+@pytest.mark.slow
 def test_validates(monkeypatch, capsys):
     call(monkeypatch, 'validate', NAME)
     assert 'keys and values are good' in capsys.readouterr().out

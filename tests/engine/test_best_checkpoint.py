@@ -58,6 +58,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.mark.slow
 def test_the_best_is_kept_beside_the_last_two_and_after_a_resume(root, tmp_path):
     train(config(root, tmp_path, [10, 30, 20]))
     assert names(tmp_path) == {'epoch_2.pth', 'epoch_3.pth', 'best_AP_epoch_2.pth'}
@@ -70,6 +71,7 @@ def test_the_best_is_kept_beside_the_last_two_and_after_a_resume(root, tmp_path)
     assert names(moved) == {'epoch_4.pth', 'epoch_5.pth', 'best_AP_epoch_5.pth'}
 
 
+@pytest.mark.slow
 def test_a_resume_after_the_best_was_saved_is_that_of_the_last(root, tmp_path):
     """The last checkpoint is written once more with the best; its random states and schedules are the same."""
     whole = train(config(root, tmp_path / 'whole', [1, 2, 3, 4]))

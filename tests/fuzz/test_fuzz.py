@@ -14,6 +14,7 @@ from tests.fuzz.verdicts import HANG, REFUSED, TRACEBACK, WRONG, Hang, WrongAcce
 MUTANTS = dict(configs=4, studies=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('target', TARGETS)
 def test_no_mutant_is_met_by_a_traceback_or_taken_for_another(target, tmp_path):
     with quick_runs():

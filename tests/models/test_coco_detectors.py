@@ -34,6 +34,7 @@ def low_threshold(cfg: Config, boxes: int) -> None:
         cfg.test_cfg.rpn.update(nms_pre=50, max_per_img=50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', PAIRS)
 def test_weights_have_mmdet_s_names_and_shapes(name):
     theirs = get_config(f'mmdet::{PAIRS[name]}.py').model
@@ -54,6 +55,7 @@ def draw_diamonds(head: torch.nn.Module) -> None:
         conv.bias.data.copy_(kernel)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['mask_rcnn_r50', 'rtmdet_ins_tiny'])  # HTC: tests/models/test_video_mask_rcnn.py
 def test_detections_equal_mmdet(name):
     model = Config.fromfile(f'configs/coco/{name}_coco.py').model

@@ -203,6 +203,7 @@ def test_state_does_not_grow_with_the_video():
 STEPPED = [path for path in CONFIGS if 'r101' not in path.name and 'swin' not in path.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', STEPPED, ids=str)
 def test_configs_build_step_and_test(path):
     full = 'tiny' not in path.name

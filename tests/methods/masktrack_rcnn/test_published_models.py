@@ -66,6 +66,7 @@ def mmdets_result(model: torch.nn.Module) -> list:
     return frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('net', ['r50'])
 def test_detections_and_ids_equal_mmdets(net, tmp_path, monkeypatch):
     reference = mmdet_model(net)

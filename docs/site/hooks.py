@@ -24,8 +24,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name in ('CONTRIBUTING.md', 'CHANGELOG.md'):
-        text = (ROOT / name).read_text(encoding='utf-8')
-        files.append(File.generated(config, OUTSIDE[name], content=text.replace('](docs/', '](')))
+        text = (ROOT / name).read_text(encoding='utf-8').replace('](docs/', '](')
+        for other, page in OUTSIDE.items():
+            text = text.replace(f']({other}', f']({page}')
+        files.append(File.generated(config, OUTSIDE[name], content=text))
     for notebook in [file for file in files if file.src_uri.endswith('.ipynb')]:
         for name, content in notebook_page(notebook):
             files.append(File.generated(config, name, content=content))

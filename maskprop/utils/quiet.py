@@ -103,7 +103,7 @@ def _quiet_loggers() -> None:
         _replace_streams(self)
 
     __init__.is_quiet = True  # type: ignore[attr-defined]
-    MMLogger.__init__ = __init__  # type: ignore[method-assign]
+    MMLogger.__init__ = __init__
     stack.callback(setattr, MMLogger, '__init__', original)
     for logger in MMLogger._instance_dict.values():
         stack.callback(setattr, logger, 'handlers', list(logger.handlers))

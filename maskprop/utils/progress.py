@@ -13,8 +13,8 @@ _LINE = '{desc}: {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}, {rate_fmt}{p
 
 
 def on_terminal() -> bool:
-    """Whether stderr, to which progress goes, is a terminal of a known width, without which bars are empty."""
-    return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    """Whether stderr, to which progress goes, is a terminal of a known size, without which bars are empty."""
+    return sys.stderr.isatty() and min(os.get_terminal_size(sys.stderr.fileno())) > 0
 
 
 def progress_bar(items: Iterable | None = None, line: str = _LINE, **options: Any) -> Any:

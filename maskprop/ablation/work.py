@@ -133,7 +133,7 @@ def run_python(arguments: list[str], name: str) -> None:
     """
     print('$ python ' + ' '.join(arguments), flush=True)
     # one thread a process: small convolutions gain nothing from more
-    env = {'OMP_NUM_THREADS': '1', **child_environment(), 'PYTHONWARNINGS': 'ignore'}
+    env = {'OMP_NUM_THREADS': '1', **child_environment()}
     command, parent = [sys.executable, *arguments], os.getpid()
     if subprocess.run(command, env=env, preexec_fn=lambda: _end_with(parent)).returncode:
         raise JobFailed(f'{name}: this command failed: python {" ".join(arguments)}')

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 
 from maskprop.analysis.results import AnalysisOptions
 from maskprop.datasets.ytvis_json import AnnotationError
@@ -99,7 +98,6 @@ COMMANDS = {'curves': run_curves, 'results': run_results, 'compare': run_compare
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
     try:
         check_writable(args.out, '--out', folder=True)
         COMMANDS[args.command](args)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 
 from maskprop.evaluation import METRICS, EvalInputError, load_ground_truth, read_results, score_results
 from maskprop.evaluation.detections import MIN_SCORE
@@ -83,7 +82,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
     try:
         return check(args) if args.check else score(args)
     except (EvalInputError, OSError, ValueError) as error:

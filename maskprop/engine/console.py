@@ -81,6 +81,12 @@ class ConsoleHook(Hook):
         if self._frames.n == self._frames.total:  # the table comes before the epoch's end
             self._frames.close()
 
+    def after_val_epoch(self, runner: Runner, metrics: Any = None) -> None:
+        self._frames.close()  # of a process without a frame
+
+    def after_test_epoch(self, runner: Runner, metrics: Any = None) -> None:
+        self._frames.close()
+
     def after_test(self, runner: Runner) -> None:
         say_on_screen(f'log: {runner.logger.log_file}')
 
@@ -210,12 +216,12 @@ def _optimizers(runner: Runner) -> Iterator[torch.optim.Optimizer]:
 
 def closing_words(runner: Runner) -> list[str]:
     """The best checkpoint, or the last one, and the commands that take it."""
-    best = runner.message_hub.runtime_info.get('best_ckpt')
+    score, best = _best(runner)
     note = Path(runner.work_dir) / 'last_checkpoint'
     last = note.read_text().strip() if note.is_file() else None
     lines = ['']
     if best:
-        lines.append(f'{_best(runner)}: {best}')
+        lines.append(f'{score}: {best}')
     if last:
         lines.append(f'last checkpoint: {last}')
     if chosen := best or last:
@@ -229,10 +235,11 @@ def closing_words(runner: Runner) -> list[str]:
     return lines
 
 
-def _best(runner: Runner) -> str:
-    """The best number, as the table has it."""
-    hooks = (hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
-    name = next((hook.key_indicators[0] for hook in hooks if getattr(hook, 'key_indicators', None)), 'score')
-    score = float(runner.message_hub.get_info('best_score'))
-    in_percent = name.rpartition('/')[2].startswith(('AP', 'AR'))
-    return f'best {name} ' + (f'{100 * score:.1f}' if in_percent else f'{score:.4g}')
+def _best(runner: Runner) -> tuple[str, str | None]:
+    """The best number, as the table has it, and its checkpoint."""
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and (best := getattr(hook, 'best_ckpt_path', None)):
+            name, score = hook.key_indicators[0], float(runner.message_hub.get_info('best_score'))
+            in_percent = name.rpartition('/')[2].startswith(('AP', 'AR'))
+            return f'best {name} ' + (f'{100 * score:.1f}' if in_percent else f'{score:.4g}'), best
+    return '', None

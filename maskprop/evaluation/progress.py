@@ -33,11 +33,10 @@ class _Silent:
 
 def progress_bar(total: int, title: str, unit: str = 'it') -> Any:
     """A bar, or lines, on stderr, but not in the first ``DELAY`` seconds; has ``update`` and ``close``."""
-    options: dict[str, Any] = dict(
-        total=total, desc=title, unit=unit, unit_scale=total > 10_000, delay=DELAY, leave=False
-    )
     try:
-        return progress.progress_bar(**options)
+        return progress.progress_bar(
+            total=total, desc=title, unit=unit, unit_scale=total > 10_000, delay=DELAY, leave=False
+        )
     except ImportError:
         return _Silent()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -12,8 +13,8 @@ _LINE = '{desc}: {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}, {rate_fmt}{p
 
 
 def on_terminal() -> bool:
-    """Whether stderr, to which progress goes, is a terminal."""
-    return sys.stderr.isatty()
+    """Whether stderr, to which progress goes, is a terminal of a known size, without which bars are empty."""
+    return sys.stderr.isatty() and min(os.get_terminal_size(sys.stderr.fileno())) > 0
 
 
 def progress_bar(items: Iterable | None = None, line: str = _LINE, **options: Any) -> Any:
@@ -34,6 +35,8 @@ def progress_bar(items: Iterable | None = None, line: str = _LINE, **options: An
 
     class Lines(tqdm):
         """A line for each state that is shown, the last of them too."""
+
+        disable: bool
 
         def display(self, msg: str | None = None, pos: int | None = None) -> bool:
             if msg is None and self.n > self.initial:

@@ -44,7 +44,7 @@ def quiet_screen() -> Iterator[None]:
         return
     os.environ.setdefault('TORCH_CPP_LOG_LEVEL', 'ERROR')
     with contextlib.ExitStack() as stack, warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        _quiet_warnings(stack)
         _state['stack'] = stack
         try:
             yield
@@ -74,10 +74,17 @@ def say_on_screen(text: str) -> None:
         print(text, flush=True)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """In place of ``warnings.showwarning``: those that a user can act on, without the line of code."""
-    if issubclass(category, UserWarning) and is_first_process() and not _said_by_library():
-        print(f'warning: {message}', file=sys.stderr, flush=True)
+def _quiet_warnings(stack: contextlib.ExitStack) -> None:
+    """Let warnings that a user can act on, and no others, be shown: once, without the line of code."""
+    show = warnings.showwarning
+
+    def show_ours(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, UserWarning) and is_first_process() and not _said_by_library():
+            show(message, category, *place, **options)
+
+    stack.callback(setattr, warnings, 'formatwarning', warnings.formatwarning)
+    warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
+    warnings.showwarning = show_ours
 
 
 class _Screen(logging.Handler):

@@ -17,6 +17,7 @@ maskprop.register_all()
 
 from maskprop.apis import train  # noqa: E402
 from maskprop.engine.config import find_last_checkpoint  # noqa: E402
+from maskprop.engine.console import closing_words  # noqa: E402
 from tests.engine.tiny_config import tiny_config  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 
@@ -60,14 +61,16 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.slow
 def test_the_best_is_kept_beside_the_last_two_and_after_a_resume(root, tmp_path):
-    train(config(root, tmp_path, [10, 30, 20]))
+    runner = train(config(root, tmp_path, [0.10, 0.30, 0.20]))
+    assert f'best AP 30.0: {tmp_path}/best_AP_epoch_2.pth' in closing_words(runner)
     assert names(tmp_path) == {'epoch_2.pth', 'epoch_3.pth', 'best_AP_epoch_2.pth'}
     assert same(weights(tmp_path / 'best_AP_epoch_2.pth'), weights(tmp_path / 'epoch_2.pth'))
     assert not same(weights(tmp_path / 'epoch_2.pth'), weights(tmp_path / 'epoch_3.pth'))
     assert find_last_checkpoint(tmp_path).name == 'epoch_3.pth'
 
     moved = tmp_path.rename(tmp_path.with_name('moved'))
-    train(config(root, moved, [10, 30, 20, 25, 40]), resume=True)
+    runner = train(config(root, moved, [0.10, 0.30, 0.20, 0.25, 0.40]), resume=True)
+    assert f'best AP 40.0: {moved}/best_AP_epoch_5.pth' in closing_words(runner)
     assert names(moved) == {'epoch_4.pth', 'epoch_5.pth', 'best_AP_epoch_5.pth'}
 
 

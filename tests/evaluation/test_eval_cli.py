@@ -9,7 +9,6 @@ import os
 import runpy
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from unittest import mock
 
@@ -35,7 +34,6 @@ def run(*arguments: object) -> subprocess.CompletedProcess:
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(sys, 'argv', argv),
-        mock.patch.object(warnings, 'formatwarning', warnings.formatwarning),  # which the script replaces
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

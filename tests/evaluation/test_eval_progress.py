@@ -15,6 +15,7 @@ def test_every_stage_has_a_bar_that_comes_only_after_a_while(monkeypatch, capsys
     evaluate_video_ap(truth, results)
     assert capsys.readouterr().err == ''
     monkeypatch.setattr(progress, 'DELAY', 0)
+    monkeypatch.setattr('maskprop.utils.progress.INTERVAL', 0)
     evaluate_video_ap(truth, results)
     shown = capsys.readouterr().err
     for stage in (

@@ -54,8 +54,7 @@ def talk(log) -> None:
 
 def test_libraries_are_silent_and_others_are_heard(log, capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['tools/some.py'])
-    with warnings.catch_warnings():
-        warnings.simplefilter('always')
+    with pytest.warns(UserWarning) as shown:
         boundary.run(talk, log)
     said = capsys.readouterr()
     assert said.out.splitlines() == [
@@ -63,7 +62,7 @@ def test_libraries_are_silent_and_others_are_heard(log, capsys, monkeypatch):
         for who in ('user', 'maskprop')
         for mark, does in (('', 'logs'), ('warning: ', 'is afraid'))
     ]
-    assert said.err.splitlines() == ['warning: user warns', 'warning: maskprop warns']
+    assert [str(warning.message) for warning in shown] == ['user warns', 'maskprop warns']
     text = log.read_text()
     assert all(f'INFO - {who} logs' in text for who in ('library', 'user', 'maskprop')) and 'INFO - timing' in text
     assert 'WARNING' in text and 'library is afraid' in text
@@ -80,13 +79,23 @@ def test_verbose_shows_all(log, capsys, monkeypatch):
     assert sys.argv == ['tools/some.py', 'more']
 
 
-def test_other_processes_say_nothing(log, capsys, monkeypatch):
+def test_other_processes_say_nothing(log, monkeypatch):
     monkeypatch.setenv('RANK', '1')
     monkeypatch.setattr(sys, 'argv', ['tools/some.py'])
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter('always')
-        boundary.run(lambda: module(boundary.__file__).speak('maskprop'))
-    assert capsys.readouterr().err == ''
+        boundary.run(lambda: warnings.warn('mend it', stacklevel=1))
+        monkeypatch.setenv('RANK', '0')
+        boundary.run(lambda: warnings.warn('mend this', stacklevel=1))
+    assert [str(warning.message) for warning in shown] == ['mend this']
+
+
+def test_a_warning_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['tools/some.py'])
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda *words: print(warnings.formatwarning(*words[:4]), end='')
+        boundary.run(lambda: warnings.warn('mend it', stacklevel=1))
+    assert capsys.readouterr().out == 'warning: mend it\n'
 
 
 def test_a_log_file_gets_lines(capsys, monkeypatch):

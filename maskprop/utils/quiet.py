@@ -132,6 +132,5 @@ def _said_by_library() -> bool:
     file = frame.f_code.co_filename
     if file.startswith(_PACKAGE):
         return False
-    return file.startswith(_STANDARD_LIBRARY) or not {'site-packages', 'dist-packages'}.isdisjoint(
-        Path(file).parts
-    )
+    installed = {'site-packages', 'dist-packages'}.intersection(Path(file).parts)
+    return bool(installed) or file.startswith(_STANDARD_LIBRARY)

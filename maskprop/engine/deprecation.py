@@ -28,11 +28,15 @@ def with_current_names(content: Any) -> Any:
 @contextmanager
 def telling_of_old_configs() -> Iterator[None]:
     """Say of configs with ``_deprecation_`` what mmengine says by a warning that Python does not show."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter('always')
+    with warnings.catch_warnings():
+        warnings.filterwarnings('always', _OLD_CONFIG.pattern, DeprecationWarning)
+        show = warnings.showwarning
+
+        def show_old_configs(message: Warning | str, *args: Any, **kwargs: Any) -> None:
+            if old := _OLD_CONFIG.match(str(message)):
+                print(f'warning: config {old["file"]} is deprecated.{old["instead"]}', file=sys.stderr)
+            else:
+                show(message, *args, **kwargs)
+
+        warnings.showwarning = show_old_configs  # type: ignore[assignment]
         yield
-    for warning in caught:
-        if old := _OLD_CONFIG.match(str(warning.message)):
-            print(f'warning: config {old["file"]} is deprecated.{old["instead"]}', file=sys.stderr)
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -27,7 +27,7 @@ FILE_ONLY = dict(file_only=True)
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _STANDARD_LIBRARY = sysconfig.get_path('stdlib')
 # modules between who says something and the screen
-_CHANNELS = ('warnings', '_py_warnings', 'logging', 'mmengine.logging', __name__)
+_CHANNELS = ('warnings', '_py_warnings', 'logging', 'mmengine.logging', 'maskprop.engine.deprecation', __name__)
 _state: dict[str, contextlib.ExitStack | None] = dict(stack=None)
 
 

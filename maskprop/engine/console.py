@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, Hook, LoggerHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, Runner
 
@@ -44,7 +44,7 @@ class ConsoleHook(Hook):
         if isinstance(loop, EpochBasedTrainLoop):
             title, total = f'epoch {runner.epoch + 1}/{runner.max_epochs}', len(loop.dataloader)
             done -= runner.epoch * total
-        self._bar = _open_bar(title, total, done)
+        self._bar = _open_bar(title, total, done, every=_log_interval(runner))
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -91,10 +91,15 @@ class ConsoleHook(Hook):
         say_on_screen(f'log: {runner.logger.log_file}')
 
 
-def _open_bar(title: str, total: int, done: int = 0, unit: str = 'it') -> Any:
+def _open_bar(title: str, total: int, done: int = 0, unit: str = 'it', every: int | None = None) -> Any:
     if unit == 'frame':
         return progress_bar(desc=title, total=total, unit=unit, leave=False)
-    return progress_bar(desc=title, total=total, initial=done, bar_format=_BAR, line=_LINE)
+    return progress_bar(desc=title, total=total, initial=done, bar_format=_BAR, line=_LINE, every=every)
+
+
+def _log_interval(runner: Runner) -> int:
+    """Iterations between two lines of the log: ``default_hooks.logger.interval``."""
+    return next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 50)
 
 
 def _numbers(runner: Runner) -> str:

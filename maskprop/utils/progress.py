@@ -17,12 +17,15 @@ def on_terminal() -> bool:
     return sys.stderr.isatty() and min(os.get_terminal_size(sys.stderr.fileno())) > 0
 
 
-def progress_bar(items: Iterable | None = None, line: str = _LINE, **options: Any) -> Any:
+def progress_bar(
+    items: Iterable | None = None, line: str = _LINE, every: int | None = None, **options: Any
+) -> Any:
     """A bar of tqdm, or what has its methods and prints lines without carriage returns.
 
     Args:
         items: to walk over; None: the caller calls ``update``.
         line: ``bar_format`` of a line.
+        every: steps between two lines; None: a line every ``INTERVAL`` seconds.
         options: of tqdm, such as ``total``, ``desc``, ``unit``, ``leave`` and ``delay``.
 
     Raises:
@@ -57,5 +60,6 @@ def progress_bar(items: Iterable | None = None, line: str = _LINE, **options: An
             self.disable = True
             self._decr_instances(self)
 
-    options = dict(mininterval=INTERVAL, miniters=0, **{**options, 'bar_format': line})
+    pace = dict(mininterval=0, miniters=every) if every else dict(mininterval=INTERVAL, miniters=0)
+    options = {**options, **pace, 'bar_format': line}
     return Lines(items, file=sys.stderr, **options)

@@ -10,6 +10,7 @@ import warnings
 import pytest
 from mmengine.logging import MMLogger
 
+from maskprop.engine.deprecation import telling_of_old_configs
 from maskprop.utils import boundary, progress, quiet
 
 OURS = """
@@ -69,6 +70,21 @@ def test_libraries_are_silent_and_others_are_heard(log, capsys, monkeypatch):
     assert not quiet.is_quiet()
 
 
+def test_a_library_that_a_config_imports_is_silent(monkeypatch):
+    monkeypatch.delenv(quiet.VERBOSE, raising=False)
+
+    def read_config():
+        with telling_of_old_configs():
+            module('/venv/lib/python3.11/site-packages/mmdet/speaker.py').speak('library')
+            module('/home/me/project/speaker.py').speak('user')
+
+    monkeypatch.setattr(sys, 'argv', ['tools/some.py'])
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter('always')
+        boundary.run(read_config)
+    assert [str(warning.message) for warning in shown] == ['user warns']
+
+
 def test_verbose_shows_all(log, capsys, monkeypatch):
     monkeypatch.setenv(quiet.VERBOSE, '')  # put back at the end
     monkeypatch.setattr(sys, 'argv', ['tools/some.py', '--verbose', 'more'])
@@ -105,6 +121,9 @@ def test_a_log_file_gets_lines(capsys, monkeypatch):
     assert [line.partition(' [')[0] for line in said.splitlines()] == [f'work: {n}/3 frame' for n in (1, 2, 3)]
     assert '\r' not in said
     monkeypatch.setattr(progress, 'INTERVAL', 60)
+    list(progress.progress_bar(range(7), desc='work', unit='frame', every=3))
+    said = capsys.readouterr().err
+    assert [line.partition(' [')[0] for line in said.splitlines()] == [f'work: {n}/7 frame' for n in (3, 6, 7)]
     list(progress.progress_bar(range(3), desc='work', unit='frame'))
     list(progress.progress_bar(range(3), desc='hidden', leave=False))
     list(progress.progress_bar(range(3), desc='hidden', delay=60))

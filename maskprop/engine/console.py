@@ -107,7 +107,9 @@ def _numbers(runner: Runner) -> str:
     hub = runner.message_hub
     seconds = int(hub.get_info('eta') or 0)
     left = f'{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}'
-    return f'loss {hub.get_scalar("train/loss").mean(50):.4g}, {left} left, {_memory()}'
+    known = 'train/loss' in hub.log_scalars  # of what models of others log, there may be none
+    loss = f'loss {hub.get_scalar("train/loss").mean(50):.4g}, ' if known else ''
+    return f'{loss}{left} left, {_memory()}'
 
 
 def _memory() -> str:

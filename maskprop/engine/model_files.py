@@ -85,4 +85,7 @@ def check_model_files(config: str, checkpoint: str) -> None:
         else:
             find_config_file(config)
     if find_model(checkpoint) is None and not checkpoint.startswith(_ADDRESSES):
-        local_checkpoint(checkpoint)
+        try:
+            local_checkpoint(checkpoint)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f'{error}. Train one by: maskprop train {config}') from None

@@ -69,6 +69,7 @@ def test_a_wrong_value_names_its_key(option, options, tmp_path, capsys, monkeypa
 
 
 def test_a_test_s_values_too(options, tmp_path, capsys, monkeypatch):
+    (tmp_path / 'no.pth').touch()  # is not read before the config is found to be good
     words = [str(STAND_IN), str(tmp_path / 'no.pth'), '--work-dir', str(tmp_path), '--cfg-options', *options]
     assert 'test_cfg: expected a dict' in last_line(capsys, monkeypatch, 'test', *words, 'test_cfg=5')
     line = last_line(capsys, monkeypatch, 'test', *words, 'test_dataloader.dataset.frame_stride=x')

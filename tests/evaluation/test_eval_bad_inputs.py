@@ -206,7 +206,7 @@ def test_ground_truth_without_annotations(case, annotations):
     gt['annotations'] = annotations
     if annotations == 'missing':
         del gt['annotations']
-    with pytest.raises(EvalInputError, match='no annotations.*format_only.*--submission.*split_dataset'):
+    with pytest.raises(EvalInputError, match='no annotations.*format_only.*--submission.*maskprop split'):
         evaluate_video_ap(gt, results)
 
 

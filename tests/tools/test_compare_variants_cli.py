@@ -44,7 +44,7 @@ def files(root) -> list[str]:
 
 def run(*args: str, monkeypatch) -> None:
     monkeypatch.setattr('sys.argv', ['compare_variants.py', *args])
-    cli.run(TOOL['compare'], TOOL['parse_args']())
+    cli.run(TOOL['compare'], TOOL['parse_args'])
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def test_entries_are_complete_and_state_what_mmdet_states(name):
     if '://' not in info.weights:  # trained here: its results are in its card
         card = Path(info.weights).with_suffix('.md').read_text()
         assert Path(info.source).is_file() and Path(info.weights).is_file()
-        assert all(f'| {metric} | {value / 100:.4g} |' in card for _, metric, value in info.results)
+        assert all(f'| {metric} | {value / 100:.4g} |' in card for _, metric, value in info.results), card
         return
     assert info.source.startswith('https://')
     values = published()[info.weights]

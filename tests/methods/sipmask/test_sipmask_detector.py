@@ -55,6 +55,7 @@ def test_masks_on_maps_and_chosen_ones():
 
 
 def test_detections_have_the_masks_of_their_boxes():
+    torch.manual_seed(0)
     model = build_sipmask().eval()
     detector = model.detector
     assert isinstance(detector, FrameDetector) and model.frame_detector is detector

@@ -38,7 +38,7 @@ model = dict(
         num_convs=4,
         radius=15,
     ),
-    linker=dict(_delete_=True, type='PropagatedMaskLinker', output='propagated', threshold=0.5),
+    linker=dict(_delete_=True, type='PropagatedMaskLinker', output='propagated'),
     score_rule='majority',
     min_frames=1,
 )

@@ -25,7 +25,7 @@ model = dict(
         vgg='torchvision://vgg16',
         max_objects=1,
     ),
-    linker=dict(_delete_=True, type='PropagatedMaskLinker', output='detected', threshold=0.5),
+    linker=dict(_delete_=True, type='PropagatedMaskLinker', output='detected'),
     score_rule='majority',
     min_frames=1,
 )

@@ -51,8 +51,7 @@ class PropagatedMaskLinker:
             detection's. ``'detected'`` ([TrackByDet]): the detections' masks, and nothing else.
         threshold: the IoU must be above this, at the video's size.
         same_category: of detection and object; an object's is that of most of its detections.
-        refresh: a matched object is carried on from its detection's mask, not from its propagated one. None: with
-            ``output='detected'``.
+        refresh: a matched object is carried on from its detection's mask, not from its propagated one.
         start_score: detections that score less begin no object, and are left out.
         max_age: an object ends when it had no detection in so many frames; None: never.
         min_area: pixels of the video; smaller propagated masks are no result where there is no detection.
@@ -68,9 +67,9 @@ class PropagatedMaskLinker:
         *,
         head: str = 'propagation_head',
         output: str = 'propagated',
-        threshold: float = 0.5,
+        threshold: float = 0.02,
         same_category: bool = True,
-        refresh: bool | None = None,
+        refresh: bool = True,
         start_score: float = 0.0,
         max_age: int | None = None,
         min_area: int = 1,
@@ -83,7 +82,7 @@ class PropagatedMaskLinker:
         self.output = output
         self.threshold = threshold
         self.same_category = same_category
-        self.refresh = output == 'detected' if refresh is None else refresh
+        self.refresh = refresh
         self.start_score = start_score
         self.max_age = max_age
         self.min_area = min_area

@@ -162,12 +162,11 @@ def test_an_object_has_the_category_of_most_of_its_detections():
 
 
 def test_refresh_carries_the_detections_mask_on():
-    for refresh, first in ((None, 4), (True, 5)):  # with propagated output the propagated one is kept
+    for refresh, first in ((False, 4), (True, 5)):
         video = Video(refresh=refresh)
         video.add((box(2), 0, 0.9))
         video.add((box(5), 0, 0.9), move=2)
         assert columns(video.add().masks[0])[0] == first
-    assert PropagatedMaskLinker(output='detected').refresh
 
 
 def test_what_scores_too_little_begins_no_object_but_is_matched():

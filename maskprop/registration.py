@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from mmdet.utils import register_all_modules  # noqa: E402
+from maskprop.utils.quiet import quiet_imports
 
-import maskprop.ops  # noqa: F401  before anything imports mmcv.ops
+with quiet_imports():  # a config's custom_imports come here directly
+    from mmdet.utils import register_all_modules
 
-register_all_modules(init_default_scope=True)
+    import maskprop.ops  # noqa: F401  before anything imports mmcv.ops
+
+    register_all_modules(init_default_scope=True)
 
 import maskprop.datasets.instance_crops  # noqa: E402, F401
 import maskprop.datasets.mixtures  # noqa: E402, F401

@@ -23,6 +23,7 @@ from maskprop import apis  # noqa: E402
 from maskprop.apis.variants import run_variants  # noqa: E402
 from maskprop.apis.views import load_views  # noqa: E402
 from maskprop.engine.checks import build_dataset  # noqa: E402
+from maskprop.engine.config import read_config_file  # noqa: E402
 from maskprop.structures import ClipTracks, Detections  # noqa: E402
 from tests.engine.tiny_config import quick_runs  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
@@ -31,6 +32,7 @@ from tests.models.builders import make_batch, view_of  # noqa: E402
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'adding_a_method.md'
 FILE = re.compile(r'^```python\n(# (my_method/\w+\.py)\n.*?)^```$', re.DOTALL | re.MULTILINE)
+LINKER_FILE = re.compile(FILE.pattern.replace('my_method', 'my_linker'), FILE.flags)
 
 
 @pytest.fixture(scope='module')
@@ -119,6 +121,26 @@ def test_page_prints_the_whole_folder(folder):
     names = {path.name for path in folder.glob('*.py')}
     assert names == {'__init__.py', 'heads.py', 'linkers.py', 'my_method_tiny_synthetic.py'}
     assert not (ROOT / 'my_method').exists() and not (ROOT / 'maskprop' / 'methods' / 'my_method').exists()
+
+
+def test_linker_alone_as_printed(tmp_path, monkeypatch):
+    """Its own test passes, and its config names it in a row of ``variants``."""
+    registered = dict(TASK_UTILS._module_dict)
+    (tmp_path / 'my_linker').mkdir()
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    for source, name in LINKER_FILE.findall(PAGE.read_text(encoding='utf-8')):
+        (tmp_path / name).write_text(source, encoding='utf-8')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        importlib.import_module('my_linker.test_centre').test_ids_follow_the_centres()
+        cfg = read_config_file(tmp_path / 'my_linker' / 'centre_mini_synthetic.py')
+        assert list(cfg.variants) == ['maskprop', 'box_iou', 'copy', 'centre']
+        assert TASK_UTILS.build(cfg.variants.centre.linker).distance == 20
+    finally:
+        for name in [name for name in sys.modules if name.split('.')[0] == 'my_linker']:
+            del sys.modules[name]
+        TASK_UTILS._module_dict.clear()
+        TASK_UTILS._module_dict.update(registered)
 
 
 @pytest.mark.slow

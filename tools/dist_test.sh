@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Test on several processes of this machine, or of several machines; each takes whole videos.
 #
-#   bash tools/dist_test.sh CONFIG CHECKPOINT NPROC [arguments of tools/test.py]
+#   bash tools/dist_test.sh CONFIG CHECKPOINT NPROC [arguments of maskprop test]
 #
 # Several machines: run it on each with NNODES, NODE_RANK (0, 1, ...) and MASTER_ADDR (host name of node 0) set.
 # PORT: of node 0, default 29500. OMP_NUM_THREADS: CPU threads of a process, default cores / NPROC.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train on several processes of this machine, or of several machines.
 #
-#   bash tools/dist_train.sh CONFIG NPROC [arguments of tools/train.py]
+#   bash tools/dist_train.sh CONFIG NPROC [arguments of maskprop train]
 #
 # Several machines: run it on each with NNODES, NODE_RANK (0, 1, ...) and MASTER_ADDR (host name of node 0) set.
 # PORT: of node 0, default 29500. OMP_NUM_THREADS: CPU threads of a process, default cores / NPROC.

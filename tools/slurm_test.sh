@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Test on a Slurm cluster, one process a GPU; each takes whole videos.
 #
-#   GPUS=8 bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of tools/test.py]
+#   GPUS=8 bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of maskprop test]
 #
 # GPUS: processes in all, default 8. GPUS_PER_NODE: default the smaller of GPUS and 8; GPUS_PER_NODE=0 runs GPUS
 # processes on CPUs. CPUS_PER_TASK: default 5. SRUN_ARGS: more arguments for srun.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train on a Slurm cluster, one process a GPU.
 #
-#   GPUS=16 GPUS_PER_NODE=8 bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of tools/train.py]
+#   GPUS=16 GPUS_PER_NODE=8 bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of maskprop train]
 #
 # GPUS: processes in all, default 8. GPUS_PER_NODE: default the smaller of GPUS and 8; GPUS_PER_NODE=0 trains GPUS
 # processes on CPUs. CPUS_PER_TASK: default 5. SRUN_ARGS: more arguments for srun, e.g. "--time=24:00:00 --qos=low".

@@ -18,6 +18,7 @@ import sys
 from maskprop.analysis.results import AnalysisOptions
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.evaluation.validation import EvalInputError
+from maskprop.utils import boundary
 from maskprop.utils.files import check_writable
 
 
@@ -102,6 +103,6 @@ def main(argv: list[str] | None = None) -> int:
         check_writable(args.out, '--out', folder=True)
         COMMANDS[args.command](args)
     except (AnnotationError, EvalInputError, OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'{boundary.tool()}: error: {error}', file=sys.stderr)
         return 1
     return 0

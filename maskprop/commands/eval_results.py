@@ -23,6 +23,7 @@ from maskprop.evaluation.detections import MIN_SCORE
 from maskprop.evaluation.ground_truth import load_frames
 from maskprop.evaluation.scoring import DEFAULT_METRICS
 from maskprop.evaluation.submission import check_submission, most_of
+from maskprop.utils import boundary
 from maskprop.utils.files import check_writable, write_json
 
 
@@ -85,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return check(args) if args.check else score(args)
     except (EvalInputError, OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'{boundary.tool()}: error: {error}', file=sys.stderr)
         return 1
 
 

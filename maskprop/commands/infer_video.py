@@ -1,6 +1,7 @@
-"""Finds and tracks objects in your own videos, streamed: memory does not grow with their length.
+"""Segment and track the objects of your own videos. Memory does not grow with their length.
 
 Run:
+    maskprop infer mask_rcnn_r50_coco my_video.mp4 --out out          # a published model: maskprop models
     maskprop infer CONFIG CHECKPOINT my_video.mp4 --out out
     maskprop infer CONFIG CHECKPOINT 'clips/*.mp4' other_folder_of_images --out out
     maskprop infer CONFIG CHECKPOINT 0 --out out                      # a camera; Ctrl-C ends it
@@ -8,7 +9,7 @@ Run:
 
 Writes overlay.mp4 (each object in a colour of its own, with id, class and score) and results.json (YouTube-VIS
 result format, video_id 1; equal to maskprop test on the same frames) into the folder; with several videos, into a
-folder of each one's name in it.
+folder of its own for each, named like the video.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder to write to')
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, help='draw objects of this score or more in a frame (default: 0.3)'
+        '--score-thr', type=float, default=0.3, help='draw and save objects of this score or more (default: 0.3)'
     )
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the first GPU, else the CPU)')
     parser.add_argument(

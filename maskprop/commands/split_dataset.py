@@ -12,6 +12,7 @@ import argparse
 import sys
 
 from maskprop.datasets.splits import videos_of_share, write_split
+from maskprop.utils import boundary
 
 
 def main() -> int:
@@ -30,7 +31,7 @@ def main() -> int:
         count = args.val_videos if args.val_share is None else videos_of_share(args.gt, args.val_share)
         train, val, table = write_split(args.gt, count, args.seed, args.out_dir, args.overwrite)
     except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'{boundary.tool()}: error: {error}', file=sys.stderr)
         return 1
     print(f'{table}\n\nwrote {train}\nwrote {val}')
     return 0

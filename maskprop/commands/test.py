@@ -3,7 +3,7 @@
     maskprop test configs/maskprop/CONFIG.py work_dirs/CONFIG/epoch_20.pth
     maskprop test CONFIG.py CHECKPOINT.pth --out results.json --metrics metrics.json --show-dir shown
     maskprop test CONFIG.py CHECKPOINT.pth --submission results.zip   # results as a zip
-    bash tools/dist_test.sh CONFIG.py CHECKPOINT.pth 8                       # whole videos over 8 processes
+    bash tools/dist_test.sh CONFIG.py CHECKPOINT.pth 8                # 8 processes, each with whole videos
 
 A test set without annotations gives results but no metrics.
 """

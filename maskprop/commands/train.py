@@ -1,12 +1,13 @@
-"""Train a model, on one process or many, with validation by video AP after each epoch.
+"""Train a model, in one process or many, with validation by video AP.
 
-    maskprop train configs/maskprop/CONFIG.py --auto-scale-lr
-    maskprop train CONFIG.py --resume                      # continue after an interruption
-    bash tools/dist_train.sh CONFIG.py 8 --auto-scale-lr          # 8 processes on this machine
-    maskprop train CONFIG.py --cfg-options optim_wrapper.optimizer.lr=0.01
+    maskprop train CONFIG --auto-scale-lr
+    maskprop train CONFIG --data data/my_videos        # your own data: docs/data.md
+    maskprop train CONFIG --resume                     # continue after an interruption
+    bash tools/dist_train.sh CONFIG 8 --auto-scale-lr  # 8 processes on this machine
+    maskprop train CONFIG --cfg-options optim_wrapper.optimizer.lr=0.01
 
-Checkpoints and logs go to work_dirs/CONFIG. What was interrupted inside an epoch resumes at the next batch and
-reaches the weights of an uninterrupted training, bit for bit, where checkpoints are saved by iteration.
+Checkpoints and logs go to work_dirs/CONFIG. --resume continues from the last checkpoint, also inside an epoch if
+checkpoints are saved by iteration, and reaches the weights of an uninterrupted training, bit for bit.
 """
 
 from __future__ import annotations

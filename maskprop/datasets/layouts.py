@@ -13,7 +13,7 @@ from typing import Any
 
 from maskprop.datasets.ytvis_json import AnnotationError, load_ytvis, read_json
 
-# (training, validation): what tools/split_dataset.py writes comes first, then the layouts of published sets, whose
+# (training, validation): what maskprop split writes comes first, then the layouts of published sets, whose
 # validation set has no annotations
 PAIRS = (
     *(('mini_train.json', 'mini_val.json'), ('annotations/mini_train.json', 'annotations/mini_val.json')),

@@ -65,7 +65,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """CONFIG and CHECKPOINT."""
     parser.add_argument(
         'config',
-        help='config file; or, without CHECKPOINT, a name or published weights (docs/model_zoo.md)',
+        help='config file, or its name (maskprop configs ls). The name of a published model (maskprop models) or '
+        'a published file stands for both, CONFIG and CHECKPOINT (docs/model_zoo.md)',
     )
     parser.add_argument('checkpoint', help='its weights: a file, a URL, or the name of a model')
 
@@ -112,7 +113,7 @@ def positive(text: str) -> int:
 def train_parser(description: str | None = None) -> argparse.ArgumentParser:
     """Arguments of maskprop train."""
     parser = _parser(description)
-    parser.add_argument('config', help='config file, e.g. configs/maskprop/....py')
+    parser.add_argument('config', help='config file, or its name (maskprop configs ls)')
     add_common_arguments(parser)
     add_data_arguments(parser, 'or an annotation file, to train without validation')
     parser.add_argument(

@@ -159,7 +159,7 @@ def test_what_cannot_be_analysed_ends_in_one_line(files, tmp_path, capsys, chang
     args = ['results', tmp_path / 'gt.json', tmp_path / 'r.json', '--out', tmp_path / 'out']
     assert analyze(*args, *change.get('args', [])) == 1
     error = capsys.readouterr().err
-    assert error.startswith('error: ') and message in error and error.count('\n') == 1
+    assert ': error: ' in error and message in error and error.count('\n') == 1
     assert not list((tmp_path / 'out').iterdir())  # said before anything is drawn
 
 

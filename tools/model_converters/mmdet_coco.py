@@ -1,7 +1,7 @@
 """Begin a training from a COCO Mask R-CNN, Cascade Mask R-CNN or HTC of mmdet 2.x or 3.x.
 
     python tools/model_converters/mmdet_coco.py IN.pth OUT.pth --config CONFIG.py
-    python tools/train.py CONFIG.py --cfg-options load_from=OUT.pth model.detector.init_cfg=None
+    maskprop train CONFIG.py --cfg-options load_from=OUT.pth model.detector.init_cfg=None
 
 What doesn't fit the config's model (classes, as a rule) is left out and listed. See docs/checkpoints.md.
 """

@@ -1,7 +1,7 @@
 """Begin a training from torchvision's Mask R-CNN (maskrcnn_resnet50_fpn, weights of COCO).
 
     python tools/model_converters/torchvision_maskrcnn.py IN.pth OUT.pth --config CONFIG.py
-    python tools/train.py CONFIG.py --cfg-options load_from=OUT.pth model.detector.init_cfg=None
+    maskprop train CONFIG.py --cfg-options load_from=OUT.pth model.detector.init_cfg=None
 
 What doesn't fit the config's model (classes, as a rule) is left out and listed. See docs/checkpoints.md.
 """

@@ -38,5 +38,5 @@ def telling_of_old_configs() -> Iterator[None]:
             else:
                 show(message, *args, **kwargs)
 
-        warnings.showwarning = show_old_configs  # type: ignore[assignment]
+        warnings.showwarning = show_old_configs
         yield

@@ -39,14 +39,12 @@ def progress_bar(
     class Lines(tqdm):
         """A line for each state that is shown, the last of them too."""
 
-        disable: bool
+        disable: bool  # of tqdm
 
         def display(self, msg: str | None = None, pos: int | None = None) -> bool:
             if msg is None and self.n > self.initial:
                 print(self, file=self.fp, flush=True)
             return True
-
-        disable: bool  # of tqdm
 
         def clear(self, nolock: bool = False) -> None:
             """A line stays."""

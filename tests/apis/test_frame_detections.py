@@ -150,7 +150,7 @@ def files(root, own) -> list[str]:
 
 
 def run(*args: str) -> None:
-    cli.run(TOOL['write_detections'], TOOL['parse_args'](list(args)))
+    cli.run(TOOL['write_detections'], lambda: TOOL['parse_args'](list(args)))
 
 
 def test_the_tool_writes_the_same_file(root, files, capsys):

@@ -50,7 +50,7 @@ def save(root: Path, model: torch.nn.Module, classes: list[str], name: str = 'we
 
 
 def run(*args: str) -> None:
-    cli.run(TOOL['study'], TOOL['parse_args'](list(args)))
+    cli.run(TOOL['study'], lambda: TOOL['parse_args'](list(args)))
 
 
 def test_prints_the_table_and_writes_the_rows(files, tmp_path, capsys, monkeypatch):
@@ -134,5 +134,5 @@ def test_other_classes_are_refused(root, files, capsys):
 )
 def test_bad_arguments(files, capsys, args, message):
     with pytest.raises(SystemExit):
-        run(files[0], *args)
+        run(files[0], *(files[1] if word == 'weights.pth' else word for word in args))
     assert message in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterable
@@ -58,6 +59,8 @@ def progress_bar(
             self.disable = True
             self._decr_instances(self)
 
-    pace = dict(mininterval=0, miniters=every) if every else dict(mininterval=INTERVAL, miniters=0)
+    # without maxinterval tqdm's monitor would show each step of slow ones
+    steps = dict(mininterval=0, miniters=every, maxinterval=math.inf)
+    pace = steps if every else dict(mininterval=INTERVAL, miniters=0)
     options = {**options, **pace, 'bar_format': line}
     return Lines(items, file=sys.stderr, **options)

@@ -122,6 +122,8 @@ def test_a_log_file_gets_lines(capsys, monkeypatch):
     assert '\r' not in said
     monkeypatch.setattr(progress, 'INTERVAL', 60)
     list(progress.progress_bar(range(7), desc='work', unit='frame', every=3))
+    # else tqdm's monitor, after ten seconds without a line, would have each step shown
+    assert progress.progress_bar(total=7, every=3).maxinterval == float('inf')
     said = capsys.readouterr().err
     assert [line.partition(' [')[0] for line in said.splitlines()] == [f'work: {n}/7 frame' for n in (3, 6, 7)]
     list(progress.progress_bar(range(3), desc='work', unit='frame'))

@@ -149,7 +149,7 @@ def test_an_object_in_place_of_the_list_is_one_short_line(case, options):
         truth = case[0].with_name('gt.json')
         truth.write_text(json.dumps(random_case(8)[0]))
     done = run(truth, path, *options)
-    assert done.returncode == 1 and done.stderr.count('\n') == 1 and len(done.stderr) < 120 + len(str(path))
+    assert done.returncode == 1 and done.stderr.count('\n') == 1 and len(done.stderr) < 140 + len(str(path))
     assert 'found an object with "videos", "categories", "annotations". Results must be a list' in done.stderr
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop ablate``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('studies', nargs='+', metavar='STUDY', help='study files; what they share is made once')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'), help='folder of all studies')
@@ -142,10 +143,12 @@ def ablate(args: argparse.Namespace) -> None:
 
 
 def show_tables(jobs: list[Job]) -> None:
+    """Print the table of each study."""
     for job in jobs:
         if job.level == 'table':
             print(f'\n{(job.folder / "table.md").read_text()}\n{job.folder}: table.md, table.csv, plot.png')
 
 
 def main() -> None:
+    """Do ``maskprop ablate``."""
     ablate(parse_args())

@@ -23,6 +23,7 @@ from maskprop.utils.files import check_writable
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop analyze``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='command', required=True)
     curves = commands.add_parser('curves', help='losses, learning rates and AP of trainings')
@@ -53,18 +54,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def options_of(args: argparse.Namespace) -> AnalysisOptions:
+    """What the reports of results and comparisons share."""
     return AnalysisOptions(
         args.images, max(0, args.worst), args.min_score, args.frame_stride, tuple(args.frame_range)
     )
 
 
 def run_curves(args: argparse.Namespace) -> None:
+    """``maskprop analyze curves``."""
     from maskprop.analysis.curves import report_curves
 
     print(f'report: {report_curves(args.runs, args.out, args.names)}')
 
 
 def run_results(args: argparse.Namespace) -> None:
+    """``maskprop analyze results``."""
     from maskprop.analysis.report import percent
     from maskprop.analysis.results import report_results
 
@@ -80,6 +84,7 @@ def run_results(args: argparse.Namespace) -> None:
 
 
 def run_compare(args: argparse.Namespace) -> None:
+    """``maskprop analyze compare``."""
     from maskprop.analysis.compare import report_comparison
     from maskprop.analysis.report import percent
 
@@ -98,6 +103,7 @@ COMMANDS = {'curves': run_curves, 'results': run_results, 'compare': run_compare
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Do ``maskprop analyze``; its exit status."""
     args = parse_args(argv)
     try:
         check_writable(args.out, '--out', folder=True)

@@ -18,6 +18,7 @@ from maskprop.engine.model_files import find_config_file
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop browse``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', metavar='CONFIG|ANN.json', help='a config, or an annotation file')
     parser.add_argument('--out', required=True, metavar='FOLDER|PAGE.html', help='pictures, or one page of them')
@@ -30,6 +31,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def browse(args: argparse.Namespace) -> None:
+    """Draw as the arguments say, after seeing that the source is there."""
     if not args.source.endswith('.json'):
         find_config_file(args.source)
     elif not Path(args.source).is_file():
@@ -49,4 +51,5 @@ def browse(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Do ``maskprop browse``."""
     browse(parse_args())

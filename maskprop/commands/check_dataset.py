@@ -16,6 +16,7 @@ from maskprop.utils.text import one_line
 
 
 def main() -> int:
+    """Do ``maskprop check``; its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('gt', help='annotation file in YouTube-VIS format')
     parser.add_argument('--images', help='folder that file_names are relative to: also look for every frame')

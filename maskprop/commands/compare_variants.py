@@ -32,6 +32,7 @@ STABILITY = dict(
 
 
 def parse_args() -> argparse.Namespace:
+    """Arguments of ``maskprop compare-variants``."""
     parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_model_arguments(parser)
     parser.add_argument(
@@ -127,4 +128,5 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Do ``maskprop compare-variants``."""
     compare(parse_args())

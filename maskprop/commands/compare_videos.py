@@ -16,6 +16,7 @@ from maskprop.engine.errors import ConfigError
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop compare-videos``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('annotations', metavar='ANN.json')
     parser.add_argument('images', help='folder of the file names in ANN.json')
@@ -69,4 +70,5 @@ def draw(args: argparse.Namespace) -> list[Path]:
 
 
 def main() -> None:
+    """Do ``maskprop compare-videos``."""
     draw(parse_args())

@@ -23,6 +23,7 @@ from maskprop.zoo import config_root, list_configs
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop configs``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(dest='action', required=True)
     ls = actions.add_parser('ls', help='list the configs')
@@ -58,6 +59,7 @@ def list_all(args: argparse.Namespace) -> None:
 
 
 def show(args: argparse.Namespace) -> None:
+    """Print a config with everything that it inherits."""
     find_config_file(args.config)
     from maskprop.engine.config import load_config
 
@@ -65,6 +67,7 @@ def show(args: argparse.Namespace) -> None:
 
 
 def validate(args: argparse.Namespace) -> None:
+    """Check a config's keys and values, and build its model, without data and weights."""
     find_config_file(args.config)
     import maskprop
     from maskprop.engine.build_errors import explain_build_errors
@@ -131,5 +134,6 @@ ACTIONS = dict(ls=list_all, show=show, cp=copy, validate=validate)
 
 
 def main() -> None:
+    """Do ``maskprop configs``."""
     args = parse_args()
     ACTIONS[args.action](args)

@@ -37,6 +37,7 @@ SEED = 2026
 
 
 def parse_args() -> argparse.Namespace:
+    """Arguments of ``maskprop demo``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'), help='folder of all that is made')
     return parser.parse_args()
@@ -82,6 +83,7 @@ def make_set(folder: Path, videos: int, val_videos: int, *words: str) -> None:
 
 
 def main() -> None:
+    """Do ``maskprop demo``."""
     out, stages = parse_args().out, Stages()
     # one thread: small convolutions gain nothing from more
     os.environ.setdefault('OMP_NUM_THREADS', '1')

@@ -22,6 +22,7 @@ from maskprop.utils.processes import child_environment
 
 
 def parse_args() -> argparse.Namespace:
+    """Arguments of ``maskprop demo-full``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--config', default='configs/demo/maskprop_tiny_synthetic.py')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo_full'))
@@ -68,6 +69,7 @@ def train(args: argparse.Namespace, options: list[str]) -> Path:
 
 
 def main() -> None:
+    """Do ``maskprop demo-full``."""
     args = parse_args()
     # everything is written where it ends up only when it is whole
     args.out.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from maskprop.engine import cli
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop detect``."""
     parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_model_arguments(parser)
     parser.add_argument('--out', required=True, metavar='DETS.json')
@@ -65,4 +66,5 @@ def write_detections(args: argparse.Namespace) -> int:
 
 
 def main() -> None:
+    """Do ``maskprop detect``."""
     write_detections(parse_args())

@@ -14,6 +14,7 @@ from maskprop import doctor
 
 
 def main() -> int:
+    """Do ``maskprop doctor``; its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--mend-opencv',

@@ -18,6 +18,7 @@ GROUPS = ((1, 3), (4, 6), (7, 10))
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop eval-propagation``."""
     parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_model_arguments(parser)
     parser.add_argument('--gaps', type=cli.positive, nargs='+', default=list(range(1, 11)), help='in frames')
@@ -59,4 +60,5 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Do ``maskprop eval-propagation``."""
     evaluate(parse_args())

@@ -28,6 +28,7 @@ from maskprop.utils.files import check_writable, write_json
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop eval``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('gt', help='annotation file in YouTube-VIS format')
     parser.add_argument('results', help='results.json, or the submission zip that holds it')
@@ -82,6 +83,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Do ``maskprop eval``; its exit status."""
     args = parse_args(argv)
     try:
         return check(args) if args.check else score(args)
@@ -91,6 +93,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
+    """Say whether a results file can be uploaded; 1 if it has faults, else 0."""
     found = check_submission(
         load_frames(args.gt, args.frame_stride, tuple(args.frame_range)),
         args.results,
@@ -106,6 +109,7 @@ def check(args: argparse.Namespace) -> int:
 
 
 def score(args: argparse.Namespace) -> int:
+    """Print and write the metrics of a results file; 0."""
     if args.out:
         check_writable(args.out, '--out')
     result = score_results(

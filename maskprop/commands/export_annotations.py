@@ -22,6 +22,7 @@ from maskprop.utils.files import check_writable
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop export``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('gt', type=Path, help='annotation file in YouTube-VIS format')
     parser.add_argument('out', type=Path, help='a file for coco and csv, a folder for others')
@@ -55,4 +56,5 @@ def convert(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Do ``maskprop export``."""
     convert(parse_args())

@@ -17,6 +17,7 @@ from maskprop.engine import cli
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop extract``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path, metavar='VIDEO|FOLDER', help='a video file, or a folder of videos')
     parser.add_argument('out', type=Path, help='gets a folder for each video')
@@ -46,4 +47,5 @@ def extract(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Do ``maskprop extract``."""
     extract(parse_args())

@@ -29,6 +29,7 @@ from maskprop.utils.files import check_writable, replace_when_done
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop import``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path, help='file, folder or zip')
     parser.add_argument('out', type=Path, help='becomes data_root/ann_file of a config')
@@ -95,4 +96,5 @@ def _results(args: argparse.Namespace, source: Source, form: Format, options: Re
 
 
 def main() -> None:
+    """Do ``maskprop import``."""
     convert(parse_args())

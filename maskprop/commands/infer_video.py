@@ -27,6 +27,7 @@ from maskprop.utils.errors import UserError
 
 
 def parse_args() -> argparse.Namespace:
+    """Arguments of ``maskprop infer``."""
     parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_model_arguments(parser)
     parser.add_argument(
@@ -103,4 +104,5 @@ def run(model: Any, job: VideoJob, args: argparse.Namespace) -> bool:
 
 
 def main() -> None:
+    """Do ``maskprop infer``."""
     infer(parse_args())

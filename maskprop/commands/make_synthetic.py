@@ -26,6 +26,7 @@ from maskprop.utils import boundary
 
 
 def parse_size(text: str) -> tuple[int, int]:
+    """An argument's ``type``: HEIGHTxWIDTH in pixels."""
     try:
         height, width = (int(part) for part in text.lower().split('x'))
     except ValueError:
@@ -34,6 +35,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop synthetic``."""
     defaults = SceneSettings()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', nargs='?', help='folder of the set')
@@ -90,6 +92,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def make_source(args: argparse.Namespace) -> ProceduralClips | PastedClips:
+    """What makes the clips: procedural scenes, or objects pasted from real videos."""
     height, width = args.size
     min_area = max(8, round(0.0015 * height * width))
     if args.source:
@@ -115,11 +118,13 @@ def make_source(args: argparse.Namespace) -> ProceduralClips | PastedClips:
 
 
 def show_progress(split: str, done: int, total: int) -> None:
+    """Print how many videos of a split are written."""
     if done == total or done % max(1, total // 10) == 0:
         print(f'{split}: {done}/{total} videos', flush=True)
 
 
 def print_reports(folder: Path, strides: list[int]) -> None:
+    """Print what each split of a set holds."""
     paths = sorted((folder / 'annotations').glob('*.json'))
     if not paths:
         sys.exit(f'{boundary.tool()}: {folder}/annotations: no annotation file there, so no set')
@@ -129,6 +134,7 @@ def print_reports(folder: Path, strides: list[int]) -> None:
 
 
 def main() -> int:
+    """Do ``maskprop synthetic``; its exit status."""
     args = parse_args()
     if args.report_only:
         print_reports(Path(args.report_only), args.strides)

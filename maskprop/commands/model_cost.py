@@ -19,6 +19,7 @@ from maskprop.engine.model_files import find_config_file
 
 
 def parse_args() -> argparse.Namespace:
+    """Arguments of ``maskprop cost``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', metavar='CONFIG')
     parser.add_argument(
@@ -71,4 +72,5 @@ def count(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Do ``maskprop cost``."""
     count(parse_args())

@@ -12,11 +12,13 @@ from maskprop.zoo import find_model, list_models
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop models``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     return parser.parse_args(argv)
 
 
 def main() -> None:
+    """Do ``maskprop models``."""
     parse_args()
     rows = []
     for name in list_models():

@@ -15,6 +15,7 @@ from maskprop.engine import cli
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop oracle``."""
     parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_model_arguments(parser)
     parser.add_argument('--out', metavar='ROWS.json', help='write the rows: all metrics in 0..1, full precision')
@@ -72,4 +73,5 @@ def study(args: argparse.Namespace) -> list[dict]:
 
 
 def main() -> None:
+    """Do ``maskprop oracle``."""
     study(parse_args())

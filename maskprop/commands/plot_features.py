@@ -15,6 +15,7 @@ from maskprop.engine import cli
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop plot-features``."""
     parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_model_arguments(parser)
     parser.add_argument('--video', type=int, required=True, metavar='ID', help='id in the annotation file')
@@ -93,4 +94,5 @@ def plot(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Do ``maskprop plot-features``."""
     plot(parse_args())

@@ -15,6 +15,7 @@ from maskprop.engine.model_files import local_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
+    """Arguments of ``maskprop publish``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', help='what maskprop train wrote')
     parser.add_argument('out', metavar='OUT', help='FOLDER/NAME of the files, to which their digest is added')
@@ -26,6 +27,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def publish(args: argparse.Namespace) -> None:
+    """Write weights and card as the arguments say."""
     local_checkpoint(args.checkpoint)
     from maskprop.apis.publish import publish_model
 
@@ -41,4 +43,5 @@ def publish(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Do ``maskprop publish``."""
     publish(parse_args())

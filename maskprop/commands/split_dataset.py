@@ -16,6 +16,7 @@ from maskprop.utils import boundary
 
 
 def main() -> int:
+    """Do ``maskprop split``; its exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__.partition('\n')[0], epilog='Writes mini_train.json and mini_val.json.'
     )

@@ -33,6 +33,7 @@ _FILES = {
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of ``maskprop stills``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', choices=SOURCES)
     parser.add_argument('boxes', type=Path, help='instances_*.json of COCO, *-annotations-bbox.csv of OpenImages')
@@ -101,4 +102,5 @@ def _print_rows(rows: int) -> None:
 
 
 def main() -> None:
+    """Do ``maskprop stills``."""
     convert(parse_args())

@@ -14,4 +14,5 @@ from maskprop.engine import cli
 
 
 def main() -> None:
+    """Do ``maskprop test``."""
     cli.test(cli.test_parser(__doc__).parse_args())

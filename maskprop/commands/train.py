@@ -16,4 +16,5 @@ from maskprop.engine import cli
 
 
 def main() -> None:
+    """Do ``maskprop train``."""
     cli.train(cli.train_parser(__doc__).parse_args())

@@ -34,6 +34,7 @@ def verify_all(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Do ``maskprop verify-goldens``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('method', choices=methods(), help='whose numbers they are')
     parser.add_argument('dir', type=Path, help='folder of one case or of several')

@@ -52,7 +52,7 @@ class ConsoleHook(Hook):
         first = self._bar.n == self._bar.initial
         self._bar.set_postfix_str(_numbers(runner), refresh=False)
         self._bar.update()
-        if first:
+        if first and self._bar.last_print_n < self._bar.n:  # not shown yet
             self._bar.refresh()
 
     def after_train_epoch(self, runner: Runner) -> None:

@@ -20,7 +20,11 @@ from maskprop.tracking.video_stream import FrameModel, StreamOptions, VideoStrea
 
 SUFFIX = '_head'
 MASK_PASTES = ('exact', 'legacy')
-MOVED = {key: f'propagation_head.{key}' for key in ('mask_source', 'detach_masks')}
+MOVED = {
+    'mask_source': 'propagation_head.mask_source',
+    'detach_masks': 'propagation_head.detach_masks',
+    'backbone_batch': 'frames_at_once',
+}
 
 
 def as_frame_detector(detector: nn.Module) -> FrameDetector:
@@ -146,6 +150,7 @@ def start_stream(
         refined=refined,
         classified=classified,
         history_filler=history_filler(heads, options.history_fill),
+        frames_at_once=options.frames_at_once or 1,
         score_rule=options.score_rule,
         min_frames=options.min_frames,
     )

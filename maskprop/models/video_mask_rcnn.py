@@ -16,8 +16,8 @@ from maskprop.engine.num_classes import fill_num_classes
 from maskprop.models import model_parts
 from maskprop.models.frame_pairs import FramePairs, pair_features
 from maskprop.models.view_frames import DEFAULT_STRIDE, FrameEncoder
-from maskprop.structures import Frame, FrameDetector, Propagator, VideoHead, View
-from maskprop.tracking.features import FeatureStream
+from maskprop.structures import Frame, FrameDetector, Propagator, VideoHead, View, join_features
+from maskprop.tracking.features import FeatureStream, frames_at_once
 from maskprop.tracking.video_stream import StreamOptions, VideoStream
 
 
@@ -179,6 +179,8 @@ class VideoMaskRCNN(BaseMOTModel):
         """
         own = {key for key in ('linker', 'propagator') if overrides.get(key) is None}
         options = replace(self.stream, **{key: overrides[key] for key in overrides.keys() - own})
+        device = next(self.parameters()).device
+        options = replace(options, frames_at_once=frames_at_once(options.frames_at_once, device))
         propagator = self.propagator if 'propagator' in own else TASK_UTILS.build(options.propagator)
         return model_parts.start_stream(self, self.heads, options, propagator)
 
@@ -187,9 +189,9 @@ class VideoMaskRCNN(BaseMOTModel):
         if self._detections is not None:
             self._detections.check_classes(classes)
 
-    def start_features(self) -> FeatureStream:
+    def start_features(self, frames_at_once: int = 1) -> FeatureStream:
         """The features of a new video, for :meth:`encode`; a stream has its own."""
-        return FeatureStream(self.detector, self.aggregator, self.stream.backbone_batch)
+        return FeatureStream(self.detector, self.aggregator, frames_at_once)
 
     @torch.no_grad()
     def encode(
@@ -208,8 +210,22 @@ class VideoMaskRCNN(BaseMOTModel):
         elif self._detections is not None:
             frame = encoder.from_instances(view, self._detections.instances(view.meta), self.merge_iou, needs)
         else:
-            found = self.frame_detector.detect(view.feats, [view.meta])[0]
-            frame = encoder.from_detections(view, found, needs=needs)
+            return self.encode_batch([view], needs=needs)[0]
+        return self._with_image(frame, view, needs)
+
+    @torch.no_grad()
+    def encode_batch(self, views: Sequence[View], *, needs: Collection[str] | None = None) -> list[Frame]:
+        """:meth:`encode` of B frames of one video, which go through the detector and the heads together."""
+        if not views:
+            return []
+        if self._detections is not None:
+            return [self.encode(view, needs=needs) for view in views]
+        feats = join_features(views)
+        found = self.frame_detector.detect(feats, [view.meta for view in views])
+        frames = self.frame_encoder.from_batch(views, feats, found, needs)
+        return [self._with_image(frame, view, needs) for frame, view in zip(frames, views, strict=True)]
+
+    def _with_image(self, frame: Frame, view: View, needs: Collection[str] | None) -> Frame:
         return replace(frame, image=view.rgb(self.data_preprocessor)) if 'image' in (needs or ()) else frame
 
     def predict(self, inputs: Tensor, data_samples: list[TrackDataSample], **kwargs: Any) -> list:

@@ -203,6 +203,9 @@ class ObjectHead(Protocol):
 class Linker(Protocol):
     """Gives ids to the detections of each frame, or to the tracks of each clip. One linker serves one video.
 
+    One that links several clips faster than one by one has ``link_many(clips)``, with the tracks of the next
+    clips, which gives a list of what :meth:`link` does.
+
     A linker that decides at the end of the video gives provisional ids and has a method ``finish() -> dict[int,
     int | None]``, called once after the last frame: the final id of each provisional one; those left out keep
     theirs. Tracks that get the same id are joined, and those that get None are no result. A linker whose state is

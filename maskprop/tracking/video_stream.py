@@ -186,7 +186,6 @@ class VideoStream:
         self._check_open()
         return self._push_views(self.features.step_chunk(images, metas))
 
-    @torch.no_grad()
     def push(self, frame: Frame) -> list[FrameResult]:
         """Like :meth:`step`, for a frame that is encoded already.
 
@@ -196,6 +195,7 @@ class VideoStream:
         self._check_open()
         return self._push([frame])
 
+    @torch.no_grad()
     def _push(self, frames: Sequence[Frame]) -> list[FrameResult]:
         for frame in frames:
             if self.classified in frame.codes:
@@ -250,8 +250,8 @@ class VideoStream:
         while self._centre < end:
             centres = range(self._centre, min(self._centre + self.frames_at_once, end))
             clips = [self._clip(centre) for centre in centres]
-            for frame, masks in zip((frame for frame, _ in clips), self._propagate(clips), strict=True):
-                results += self._process_clip(frame, masks)
+            for (frame, _), (masks, ids) in zip(clips, self._link_clips(clips), strict=True):
+                results += self._process_clip(frame, masks, ids)
             while self._seen - len(self._ring) < self._centre - self.radius:
                 self._ring.popleft()
         return results
@@ -262,21 +262,29 @@ class VideoStream:
         near = range(max(centre - self.radius, 0), min(centre + self.radius + 1, self._seen))
         return self._ring[centre - start], [self._ring[index - start] for index in near]
 
-    def _propagate(self, clips: Sequence[tuple[Frame, list[Frame]]]) -> Sequence[Tensor | None]:
-        """The masks of each clip, (S, N, H, W); None for a linker that needs none."""
+    def _link_clips(
+        self, clips: Sequence[tuple[Frame, list[Frame]]]
+    ) -> Sequence[tuple[Tensor | None, list[int] | None]]:
+        """The masks of each clip, (S, N, H, W), and its tracks' ids; nothing for a linker that needs no clips."""
         if not self.linker.needs_clips:
-            return [None] * len(clips)
+            return [(None, None)] * len(clips)
         assert self.propagator is not None  # looked at when the stream was made
-        if len(clips) > 1 and hasattr(self.propagator, 'propagate_many'):
-            return self.propagator.propagate_many(clips)
-        return [self.propagator.propagate(frame, clip) for frame, clip in clips]
-
-    def _process_clip(self, frame: Frame, masks: Tensor | None) -> list[FrameResult]:
-        """Link and score the clip centred at the next frame."""
-        first = max(self._centre - self.radius, 0)
-        if masks is not None:
-            ids = cast(list[int], self.linker.link(ClipTracks.from_masks(first, masks, frame.labels)))
+        propagator, linker = cast(Any, self.propagator), cast(Any, self.linker)
+        if hasattr(propagator, 'propagate_many'):
+            masks = propagator.propagate_many(clips)
         else:
+            masks = [propagator.propagate(*clip) for clip in clips]
+        tracks = [
+            ClipTracks.from_masks(max(centre - self.radius, 0), part, frame.labels)
+            for centre, ((frame, _), part) in enumerate(zip(clips, masks, strict=True), self._centre)
+        ]
+        ids = linker.link_many(tracks) if hasattr(linker, 'link_many') else [linker.link(clip) for clip in tracks]
+        return list(zip(masks, ids, strict=True))
+
+    def _process_clip(self, frame: Frame, masks: Tensor | None, ids: list[int] | None) -> list[FrameResult]:
+        """Score the clip centred at the next frame; without clips, link the frame first."""
+        first = max(self._centre - self.radius, 0)
+        if ids is None:
             frame, ids = _drop_losers(frame, self.linker.link(frame))
         result = FrameResult(self._centre, provisional=self._provisional)
         rles = frame.rles if self.output_mask == 'detection' else frame.paste(masks[self._centre - first])

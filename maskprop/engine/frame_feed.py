@@ -54,7 +54,8 @@ class FrameFeed:
         with self._autocast():
             data = self._model.data_preprocessor(batch, False)
             metas = [sample.metainfo for sample in data['data_samples'][0].video_data_samples]
-            return self.stream.step_chunk(data['inputs'][0], metas)
+            images = data['inputs'][0]
+            return self.stream.step(images, *metas) if len(metas) == 1 else self.stream.step_chunk(images, metas)
 
     def _autocast(self) -> Any:
         return autocast(device_type=self._device.type, enabled=self._fp16)

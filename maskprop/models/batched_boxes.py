@@ -59,8 +59,18 @@ def predict_boxes(
     Returns:
         B with ``bboxes`` (N, 4), ``scores`` (N,), ``labels`` (N,) long, best first.
     """
-    roi_head, frames = detector.roi_head, len(feats[0])
     rois = _propose(detector.rpn_head, feats, meta['img_shape'])
+    return _classify(detector.roi_head, pooled, rois, meta, **extra)
+
+
+def _classify(
+    roi_head: StandardRoIHead,
+    pooled: tuple[Tensor, ...],
+    rois: Tensor,
+    meta: dict,
+    **extra: Tensor,
+) -> list[InstanceData]:
+    """``predict_bbox`` of proposals (R, 5) of all frames."""
     if isinstance(roi_head, CascadeRoIHead):
         # all frames as if they were one image, whose RoIs say from which of them they are
         (rois,), (scores,), (deltas,) = roi_head._refine_roi(pooled, rois, [meta], (len(rois),), **extra)
@@ -69,7 +79,7 @@ def predict_boxes(
         bbox_head, found = roi_head.bbox_head, roi_head._bbox_forward(pooled, rois)
         scores, deltas = found['cls_score'], found['bbox_pred']
     found = bbox_head._predict_by_feat_single(rois, scores, deltas, meta, rcnn_test_cfg=None)
-    return _select_classes(found.bboxes, found.scores, rois[:, 0].long(), frames, roi_head.test_cfg)
+    return _select_classes(found.bboxes, found.scores, rois[:, 0].long(), len(pooled[0]), roi_head.test_cfg)
 
 
 def _propose(head: RPNHead, feats: tuple[Tensor, ...], shape: Sequence[int]) -> Tensor:

@@ -5,32 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
 
-def group_duplicates(boxes: Tensor, scores: Tensor, iou_threshold: float | None) -> Tensor:
+def group_duplicates(boxes: Tensor, scores: Tensor, iou_threshold: float | None) -> np.ndarray:
     """Which detection stands for each one: the best-scored box that it overlaps above the threshold.
 
     Args:
         boxes: (N, 4) float. scores: (N,) float. iou_threshold: ``None`` leaves every detection to itself.
 
     Returns:
-        (N,) long on the CPU, indices into the detections; a representative has its own index.
+        (N,) int64, indices into the detections; a representative has its own index.
     """
-    groups = torch.arange(len(boxes))
+    groups = np.arange(len(boxes))
     if iou_threshold is None or len(boxes) < 2:
         return groups
     boxes = boxes.cpu()
     overlaps = (box_iou(boxes, boxes) > iou_threshold).numpy()
-    rows = groups.numpy()  # the same memory
     free = np.ones(len(boxes), dtype=bool)
     for index in scores.cpu().argsort(descending=True, stable=True).numpy():
         if free[index]:
             members = overlaps[index] & free
             members[index] = True
-            rows[members] = index
+            groups[members] = index
             free &= ~members
     return groups
 

@@ -11,6 +11,7 @@ import numpy as np
 import pycocotools.mask as mask_utils
 import torch
 import torch.nn.functional as F
+from mmengine.model import ImgDataPreprocessor
 from torch import Tensor
 
 from maskprop.models.duplicates import class_scores, group_duplicates
@@ -30,18 +31,20 @@ class FrameEncoder:
         paste_masks: (N, m, m) RoI masks, (N, 4) boxes in pixels of the video, height, width to N RLEs.
         merge_iou: detections whose boxes overlap above this are one with several class scores; None: never.
         stride: pixels of the network's input per cell of the soft masks.
+        preprocessor: that normalised the images; for frames that ``need`` their ``'image'``.
     """
 
     heads: Mapping[str, VideoHead]
     paste_masks: PasteMasks
     merge_iou: float | None
     stride: int = DEFAULT_STRIDE
+    preprocessor: ImgDataPreprocessor | None = None
 
     def from_detections(
         self,
         view: View,
         detections: Detections,
-        groups: Tensor | None = None,
+        groups: np.ndarray | None = None,
         needs: Collection[str] | None = None,
     ) -> Frame:
         """The frame with what the detector found.
@@ -49,8 +52,8 @@ class FrameEncoder:
         Args:
             view: the frame's features, image and meta.
             detections: N of them.
-            groups: (N,) long, which detection stands for each one, as ``group_duplicates`` gives it; ``None``: by
-                ``merge_iou``.
+            groups: (N,) integers, which detection stands for each one, as ``group_duplicates`` gives it;
+                ``None``: by ``merge_iou``.
             needs: keys of the heads whose codes are wanted; ``None``: all.
         """
         return self._encode([view], view.feats, [detections], None if groups is None else [groups], needs)[0]
@@ -80,7 +83,7 @@ class FrameEncoder:
         views: Sequence[View],
         feats: tuple[Tensor, ...],
         detections: Sequence[Detections],
-        groups: Sequence[Tensor] | None,
+        groups: Sequence[np.ndarray] | None,
         needs: Collection[str] | None,
     ) -> list[Frame]:
         view = views[0]
@@ -94,7 +97,7 @@ class FrameEncoder:
             groups = [group_duplicates(*part, self.merge_iou) for part in parts]
         known, kept = [], []
         labels, confidences = numbers[:, 5].int().numpy().tolist(), scores.numpy().tolist()
-        for start, rows in zip(accumulate(counts, initial=0), (g.cpu().numpy() for g in groups), strict=False):
+        for start, rows in zip(accumulate(counts, initial=0), groups, strict=False):
             own = np.unique(rows).tolist()
             part = slice(start, start + len(rows))
             known.append(class_scores(labels[part], confidences[part], rows.tolist(), own))
@@ -115,8 +118,8 @@ class FrameEncoder:
             strict=True,
         )
         return [
-            Frame(masks=m, boxes=b, class_scores=c, rles=r, codes=codes, **self._sizes(view))
-            for c, m, b, r, codes in columns
+            Frame(masks=m, boxes=b, class_scores=c, rles=r, codes=codes, **self._common(view, needs))
+            for view, (c, m, b, r, codes) in zip(views, columns, strict=True)
         ]
 
     def _batch_codes(
@@ -171,8 +174,9 @@ class FrameEncoder:
             roi_masks=None,
         )
         groups = group_duplicates(found.boxes, found.scores, merge_iou)
-        kept = groups.unique()
+        kept = np.unique(groups)
         instances = [instances[row] for row in kept.tolist()]
+        found_kept = found.select(torch.from_numpy(kept).to(device))
         return Frame(
             masks=_stride_masks(instances, view, self.stride),
             boxes=_video_boxes(instances),
@@ -180,8 +184,8 @@ class FrameEncoder:
                 found.labels.tolist(), found.scores.tolist(), groups.tolist(), kept.tolist()
             ),
             rles=[_as_text(i['mask']) for i in instances],
-            codes=self._batch_codes([view], view.feats, [found.select(kept.to(device))], needs)[0],
-            **self._sizes(view),
+            codes=self._batch_codes([view], view.feats, [found_kept], needs)[0],
+            **self._common(view, needs),
         )
 
     def _soft_masks(self, view: View, found: Detections) -> Tensor:
@@ -193,10 +197,12 @@ class FrameEncoder:
         height, width = view.shape
         return height // self.stride, width // self.stride
 
-    def _sizes(self, view: View) -> dict[str, Any]:
+    def _common(self, view: View, needs: Collection[str] | None) -> dict[str, Any]:
+        """What does not depend on a frame's instances: sizes, and the image where it is needed."""
         scale = view.meta['scale_factor'][::-1]  # (h, w)
         return dict(
             size=tuple(view.meta['ori_shape'][:2]),
+            image=view.rgb(self.preprocessor) if 'image' in (needs or ()) else None,
             map_size=tuple(n * self.stride / s for n, s in zip(self._cells(view), scale, strict=True)),
         )
 

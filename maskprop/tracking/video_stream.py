@@ -287,7 +287,9 @@ class VideoStream:
         if ids is None:
             frame, ids = _drop_losers(frame, self.linker.link(frame))
         result = FrameResult(self._centre, provisional=self._provisional)
-        rles = frame.rles if self.output_mask == 'detection' else frame.paste(masks[self._centre - first])
+        rles = frame.rles
+        if masks is not None and self.output_mask == 'propagated':
+            rles = frame.paste(masks[self._centre - first])
         if self.refined in frame.codes:
             rles = frame.codes[self.refined].values
         for track_id, label, scores, rle in zip(ids, frame.labels, frame.class_scores, rles, strict=True):

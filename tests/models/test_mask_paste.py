@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 
 from maskprop.methods.masktrack_rcnn.legacy_paste import paste_legacy_masks
 from maskprop.ops import masks
@@ -53,7 +52,7 @@ def test_masks_are_pasted_as_mmdet_does(threshold, soft):
     for mask, box in zip(roi_masks[:, None, None], torch.tensor(boxes), strict=True):
         box[2:] = torch.maximum(box[2:], box[:2] + masks.MIN_BOX_SIDE)
         whole = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
-        pasted, place = _do_paste_mask(mask, box[None], HEIGHT, WIDTH, skip_empty=True)
+        pasted, place = masks._do_paste_mask(mask, box[None], HEIGHT, WIDTH, skip_empty=True)
         whole[place] = pasted[0] >= threshold
         expected.append(masks.encode_mask(whole.numpy()))
     assert paste_binary_masks(roi_masks, torch.tensor(boxes), HEIGHT, WIDTH, threshold) == expected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -76,7 +76,7 @@ class ClipStream:
         self.clips = ClipQueue(model, options.clip_overlap)
         self.scale = STRIDE if options.enlarge == 'embeddings' else 1
         self.clustering = options.build_clustering()
-        device = next(model.parameters(), torch.empty(0)).device
+        device = next(cast(nn.Module, model).parameters(), torch.empty(0)).device
         self.frames_at_once = frames_at_once(options.frames_at_once, device)
         self.features = FeatureStream(model, batch=self.frames_at_once)
         self.stitcher = Stitcher()

@@ -230,7 +230,8 @@ def precision_recall(state, rank, video, blocks, copies, max_dets, num_gts, reca
 _OF_BOTH = (match, keep_matches, precision_recall)
 
 
-def _compile(function: Callable) -> Callable:
+def compile_kernel(function: Callable) -> Callable:
+    """A function as numba compiles it, at its first call or in an earlier process."""
     import numba
 
     try:
@@ -245,7 +246,7 @@ def get_kernels(use_numba: bool) -> SimpleNamespace:
     if not use_numba:
         return SimpleNamespace(**{function.__name__: function for function in _OF_BOTH})
     functions = (decode_rle, add_intersections, *_OF_BOTH)
-    return SimpleNamespace(**{function.__name__: _compile(function) for function in functions})
+    return SimpleNamespace(**{function.__name__: compile_kernel(function) for function in functions})
 
 
 @functools.cache

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os.path as osp
+import pickle
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import cv2
 import mmengine.fileio as fileio
+import numpy as np
 import torch
 from mmdet.datasets import BaseVideoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
-from pycocotools import mask as coco_mask
 
 from maskprop.datasets.image_folders import is_whole_image
-from maskprop.datasets.rle import compress
 from maskprop.datasets.samplers import FrameRequest
-from maskprop.datasets.ytvis_json import Annotation, AnnotationError, GroundTruth, Video, load_ytvis, select_frames
+from maskprop.datasets.shared_lists import load_once
+from maskprop.datasets.video_records import video_record
+from maskprop.datasets.ytvis_json import Annotation, AnnotationError, GroundTruth, load_ytvis, select_frames
+from maskprop.utils.collector import no_collection
 from maskprop.utils.random_state import seeded
 
 
@@ -70,18 +72,28 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         self.frame_range = (float(frame_range[0]), float(frame_range[1]))
         self.keep_empty_frames = keep_empty_frames
         self.need_masks = need_masks
+        self.left_out = 0  # videos without an object
         super().__init__(*args, **kwargs)
 
-    def load_data_list(self) -> list[dict]:
-        """Videos as dicts with ``video_id``, ``video_length`` and ``images``.
+    def full_init(self) -> None:
+        """Load the list, once for all data sets of the same file and options, those of other processes too."""
+        if self._fully_initialized:
+            return
+        with no_collection():
+            load_once(self, super().full_init)
+        if self.left_out:
+            print_log(f'{self.ann_file}: {self.left_out} videos without an object are left out', 'current')
 
-        An image has ``img_id``, ``img_path``, ``file_name``, ``height``, ``width``, ``frame_id`` (its place among
-        the used frames), ``video_id`` and ``instances``: dicts of ``bbox`` (x1, y1, x2, y2 in pixels),
-        ``bbox_label``, ``mask`` (compressed RLE), ``instance_id`` (the annotation's id) and ``ignore_flag``
-        (1 for a crowd); ``box_only`` (True) where ``mask`` is the filled box of an object without one.
-        """
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        """mmengine's, but without a garbage collection, for which reading leaves nothing."""
+        videos = [pickle.dumps(video, protocol=4) for video in self.data_list]
+        self.data_list.clear()
+        return np.frombuffer(b''.join(videos), dtype=np.uint8), np.cumsum([len(video) for video in videos])
+
+    def load_data_list(self) -> list[dict]:
+        """The videos; see :func:`maskprop.datasets.video_records.video_record`."""
         with fileio.get_local_path(self.ann_file, backend_args=self.backend_args) as path:
-            gt = load_ytvis(path, require_annotations=not self.test_mode)
+            gt = load_ytvis(path, require_annotations=not self.test_mode, for_training=True)
         self._set_classes(gt)
         self.is_partial = any(a.get('box_only') for a in gt['annotations'] or []) or any(
             video.get('unknown_categories') for video in gt['videos']
@@ -91,9 +103,13 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         for annotation in gt['annotations'] or []:
             annotations[annotation['video_id']].append(annotation)
         data_list: list[dict] = []
-        first_image = 0
+        folder, first_image = self.data_prefix.get('img_path') or '', 0
         for video in gt['videos']:
-            data_list.append(self._parse_video(video, annotations[video['id']], first_image))
+            data_list.append(
+                video_record(
+                    video, annotations[video['id']], first_image, self.cat2label, folder, test_mode=self.test_mode
+                )
+            )
             first_image += len(video['file_names'])
         return data_list
 
@@ -108,9 +124,7 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
                 f'{self.frame_stride}, frame_range={self.frame_range}); nothing to train on'
                 + ('; need_masks=True leaves out objects that have a box only' if self.need_masks else '')
             )
-        dropped = len(self.data_list) - len(kept)
-        if dropped:
-            print_log(f'{self.ann_file}: {dropped} videos without an object are left out', 'current')
+        self.left_out = len(self.data_list) - len(kept)
         return kept
 
     def key_frames(self) -> list[list[int]]:
@@ -181,66 +195,6 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         self.cat2label = {number: label for label, number in enumerate(self.cat_ids)}
         self._metainfo.update(classes=classes, category_ids=list(self.cat_ids))
 
-    def _parse_video(self, video: Video, annotations: list[Annotation], first_image: int) -> dict:
-        height, width = video['height'], video['width']
-        instances: list[list[dict]] = [[] for _ in video['file_names']]
-        for annotation in annotations:
-            label = self.cat2label[annotation['category_id']]
-            boxes = annotation.get('bboxes') or [None] * len(instances)
-            box_only = dict(box_only=True) if annotation.get('box_only') else {}
-            if box_only and self.test_mode:
-                continue
-            for frame, (mask, box) in enumerate(zip(annotation['segmentations'], boxes, strict=True)):
-                if box_only and box is not None:
-                    mask = _filled(box)
-                if mask is None:
-                    continue
-                rle = compress(mask, height, width)
-                if coco_mask.area(rle) == 0:
-                    continue
-                instances[frame].append(
-                    dict(
-                        bbox=_corners(box, rle, height, width),
-                        bbox_label=label,
-                        mask=rle,
-                        instance_id=annotation['id'],
-                        ignore_flag=int(annotation['iscrowd']),
-                        **box_only,
-                    )
-                )
-        images = [
-            dict(
-                img_id=first_image + frame,
-                img_path=osp.join(self.data_prefix.get('img_path') or '', name),
-                file_name=name,
-                height=height,
-                width=width,
-                frame_id=frame,
-                video_id=video['id'],
-                instances=instances[frame],
-            )
-            for frame, name in enumerate(video['file_names'])
-        ]
-        unknown = [self.cat2label[i] for i in video.get('unknown_categories') or () if i in self.cat2label]
-        return dict(video_id=video['id'], video_length=len(images), images=images, unknown_labels=unknown)
-
 
 def _box_only(instance: dict) -> bool:
     return instance.get('box_only', False)
-
-
-def _filled(box: list[float]) -> list[list[float]]:
-    """The polygon of a box (x, y, width, height), of a pixel's side at least."""
-    x, y, width, height = box
-    right, bottom = x + max(width, 1), y + max(height, 1)
-    return [[x, y, right, y, right, bottom, x, bottom]]
-
-
-def _corners(box: list[float] | None, rle: dict, height: int, width: int) -> list[float]:
-    """The box as x1, y1, x2, y2 inside the picture; that of the mask where the file gives none there."""
-    for x, y, w, h in [box] if box is not None else []:
-        x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
-        if x2 > x1 and y2 > y1:
-            return [float(x1), float(y1), float(x2), float(y2)]
-    x, y, w, h = coco_mask.toBbox(rle).tolist()
-    return [x, y, x + w, y + h]

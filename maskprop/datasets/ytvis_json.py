@@ -13,7 +13,9 @@ import numpy as np
 
 from maskprop.datasets.json_files import AnnotationError, read_json
 from maskprop.datasets.rle import decode_mask, is_absent
+from maskprop.datasets.run_lists import read_with_strings
 from maskprop.datasets.ytvis_checks import PER_FRAME_FIELDS, Problem, check_data, check_images
+from maskprop.utils.collector import no_collection
 
 __all__ = [
     'Annotation',
@@ -67,8 +69,10 @@ class Annotation(_RequiredOfAnnotation, total=False):
     """One object in one video; the lists have one entry a frame, null where the object is not visible.
 
     ``box_only``: True where no mask was drawn: all ``segmentations`` are null and ``bboxes`` say where it is.
+    ``visible``: whether the mask of each frame has a pixel; only if it was loaded for training.
     """
 
+    visible: list[bool]
     box_only: bool
     bboxes: list[list[float] | None]
     areas: list[float | None]
@@ -104,7 +108,8 @@ def find_problems(
         Errors and warnings in the order of the records; empty for a perfect file.
     """
     try:
-        data = _read(path)
+        with no_collection():
+            data = _read(path)
     except AnnotationError as error:
         found, fix = str(error).removeprefix(f'{path}: ').split('; ', 1)
         rule = 'other-format' if found == _OTHER_FORMAT else 'json'
@@ -115,7 +120,7 @@ def find_problems(
     return problems
 
 
-def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTruth:
+def load_ytvis(path: str | Path, require_annotations: bool = False, *, for_training: bool = False) -> GroundTruth:
     """Loads and checks an annotation file.
 
     What may be left out is filled in: ``length`` of videos, ``iscrowd`` (0); ``annotations`` is None if missing.
@@ -124,12 +129,17 @@ def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTru
     Args:
         path: The annotation file.
         require_annotations: Whether a file without annotations is an error.
+        for_training: Give all RLE in compressed form, and ``visible`` of annotations with masks.
 
     Raises:
         AnnotationError: The file has errors. The message has the first ten; ``maskprop check`` lists all.
     """
-    data = _read(path)
-    errors = [p for p in check_data(data, str(path), check_areas=False) if p.severity == 'error']
+    with no_collection():
+        data = read_with_strings(path) if for_training else None
+        errors = None if data is None or other_format(path, data) else _errors(data, path, for_training)
+        if errors is None or errors:  # what is said is of the file as it is
+            data = _read(path)
+            errors = _errors(data, path, for_training)
     if errors:
         more = len(errors) - _MOST_ERRORS_SHOWN
         lines = [str(p) for p in errors[:_MOST_ERRORS_SHOWN]]
@@ -143,6 +153,11 @@ def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTru
             'maskprop split TRAIN.json --val-videos N --seed S'
         )
     return _fill_in(data)
+
+
+def _errors(data: Any, path: str | Path, for_training: bool) -> list[Problem]:
+    problems = check_data(data, str(path), check_areas=False, for_training=for_training)
+    return [p for p in problems if p.severity == 'error']
 
 
 def _read(path: str | Path) -> Any:
@@ -281,6 +296,6 @@ def _fill_in(data: dict[str, Any]) -> GroundTruth:
     for annotation in data['annotations'] or []:
         annotation['iscrowd'] = int(annotation.get('iscrowd') or 0)
         for field in ('segmentations', 'bboxes'):
-            if annotation.get(field):
+            if [] in (annotation.get(field) or ()):
                 annotation[field] = [None if is_absent(x) else x for x in annotation[field]]
     return cast(GroundTruth, data)

@@ -197,18 +197,18 @@ class _Checker:
         if annotation.get('box_only'):
             self._check_box_only(annotation, name, lists)
             return
-        faults, found = self.reader.read(lists['segmentations'], height, width)
-        masked = (i for i, mask in enumerate(found.masks) if mask is not None)
+        faults, read = self.reader.read(lists['segmentations'], height, width)
+        masked = (i for i, mask in enumerate(read.masks) if mask is not None)
         self.masked_frames.setdefault(annotation['video_id'], set()).update(masked)
         for fault in faults:
             self.add(fault.rule, name, f'segmentations[{fault.frame}]', fault.found, fault.fix)
-        self._check_empty(name, lists['segmentations'], found)
-        if 'bboxes' in lists and not _are_sound_boxes(lists['bboxes'], found.masks):
-            self._check_boxes(name, lists['bboxes'], lists['segmentations'], found.areas)
+        self._check_empty(name, lists['segmentations'], read)
+        if 'bboxes' in lists and not _are_sound_boxes(lists['bboxes'], read.masks):
+            self._check_boxes(name, lists['bboxes'], lists['segmentations'], read.areas)
         if 'areas' in lists:
-            self._check_areas(name, lists['areas'], found)
+            self._check_areas(name, lists['areas'], read)
         if self.for_training:
-            annotation.update(segmentations=found.masks, visible=found.visible.tolist())
+            annotation.update(segmentations=read.masks, visible=read.visible.tolist())
 
     def _check_sparse(self) -> None:
         """Masks in every k-th frame only look like frames that nobody annotated, not like objects that blink."""

@@ -135,7 +135,7 @@ def load_ytvis(path: str | Path, require_annotations: bool = False, *, for_train
         AnnotationError: The file has errors. The message has the first ten; ``maskprop check`` lists all.
     """
     with no_collection():
-        data = read_with_strings(path) if for_training else None
+        data: Any = read_with_strings(path) if for_training else None
         errors = None if data is None or other_format(path, data) else _errors(data, path, for_training)
         if errors is None or errors:  # what is said is of the file as it is
             data = _read(path)

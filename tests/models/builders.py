@@ -38,6 +38,16 @@ ATTENTION = dict(
     type='InterFrameAttentionHead', num_classes=CLASSES, in_channels=32, channels=16, num_mask_convs=1
 )
 
+SAMPLER = dict(
+    type='SpatiotemporalSampler',
+    levels=(1, 3),
+    in_channels=(32, 128),
+    channels=8,
+    num_layers=2,
+    bottleneck=8,
+    embed_channels=(8, 8, 8),
+)
+
 
 def build_model(
     detector: str = 'mask_rcnn', head: dict | None = None, mask_threshold: float = 0.5, **kwargs

@@ -9,21 +9,10 @@ from torch import nn
 
 from maskprop.models import batched_boxes
 from maskprop.models.frame_detector import TwoStageFrameDetector
-from tests.models.builders import ATTENTION, CLASSES, HEIGHT, TRACK, WIDTH, build_model, make_batch
+from tests.models.builders import ATTENTION, CLASSES, HEIGHT, SAMPLER, TRACK, WIDTH, build_model, make_batch
 
 META = make_batch(([1], [1]))[1][0].video_data_samples[0].metainfo
 REFINEMENT = dict(type='MaskRefinementHead', patch_size=32, channels=6, num_blocks=2)
-SAMPLER = dict(
-    type='SpatiotemporalSampler',
-    levels=(1, 3),
-    in_channels=(32, 128),
-    channels=8,
-    num_layers=2,
-    bottleneck=8,
-    embed_channels=(8, 8, 8),
-    window=1,
-    num_support=3,
-)
 
 
 def lively(model: nn.Module) -> nn.Module:
@@ -132,7 +121,7 @@ STREAMS = {
     'clips': ('mask_rcnn', dict(clip_radius=2)),
     'filled': ('htc', dict(clip_radius=1, fill=True)),
     'propagated masks': ('mask_rcnn', dict(clip_radius=2, output_mask='propagated')),
-    'aggregated': ('mask_rcnn', dict(clip_radius=2, aggregator=SAMPLER)),
+    'aggregated': ('mask_rcnn', dict(clip_radius=2, aggregator=dict(SAMPLER, window=1, num_support=3))),
     'refined': ('mask_rcnn', dict(clip_radius=1, refinement_head=REFINEMENT)),
     'tracker': ('mask_rcnn', dict(track_head=TRACK, linker=dict(type='MaskTrackLinker'))),
     'history': (

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from maskprop.models.frame_pairs import pair_features
-from tests.models.builders import HEIGHT, WIDTH, build_model, make_batch, make_sample
+from tests.models.builders import HEIGHT, SAMPLER, WIDTH, build_model, make_batch, make_sample
 
 META = make_sample([], 0).metainfo
 WINDOW, SUPPORT = 2, 2
@@ -14,17 +14,7 @@ WINDOW, SUPPORT = 2, 2
 
 def sampling_model(**kwargs):
     model = build_model(
-        aggregator=dict(
-            type='SpatiotemporalSampler',
-            levels=(1, 3),
-            in_channels=(32, 128),
-            channels=8,
-            num_layers=2,
-            bottleneck=8,
-            embed_channels=(8, 8, 8),
-            window=WINDOW,
-            num_support=SUPPORT,
-        ),
+        aggregator=dict(SAMPLER, window=WINDOW, num_support=SUPPORT),
         **kwargs,
     )
     for sampler in model.aggregator.samplers:  # so that it samples elsewhere than at its own place

@@ -63,7 +63,7 @@ WRONG = {
     'configs show maskprop_htc_r50_fpn_20e_ytvis2018': 'did you mean maskprop_htc_r50_fpn_20e_ytvis20',
     'publish none.pth out': 'checkpoint none.pth: no such file',
     'cost nowhere.py': 'config nowhere.py: no such file',
-    'check none.json': '1 errors',
+    'check none.json': '1 error,',
     'split none.json --val-share 0.2': 'none.json: cannot be read',
     'import nowhere out.json': 'nowhere: no such file or folder',
     'export none.json out --to cvat': 'none.json: cannot be read',

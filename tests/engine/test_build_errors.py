@@ -132,7 +132,7 @@ def test_a_class_s_own_fault_is_not_the_config_s(cfg):
         ('train_dataloader.batch_size=0', 'batch_size should be a positive integer value'),
         ('train_cfg.val_interval=0', 'train_cfg.val_interval=0: expected 1 or more epochs'),
         ('model.clip_radius=-1', 'clip_radius=-1: expected 0 or more frames'),
-        ('val_dataloader.batch_size=2', 'val_dataloader.batch_size=2: expected 1, videos are processed one frame'),
+        ('val_dataloader.batch_size=2', 'val_dataloader.batch_size=2: expected 1, videos are read one frame'),
         (
             'val_dataloader.dataset.frame_stride=two',
             "val_dataloader.dataset.frame_stride: expected int, found 'two'",

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from maskprop.ablation.jobs import Job
 from maskprop.ablation.study import slug
 from maskprop.evaluation.results_io import ResultsWriter, write_results
+from maskprop.utils.text import plural
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,6 +87,6 @@ def write_detections(file: Path, cfg: Config, checkpoint: str, frame_stride: int
 def _progress(verb: str) -> Callable[[int, int], None]:
     def show(done: int, total: int) -> None:
         if done % 20 == 0 or done == total:
-            print(f'{verb} {done} of {total} videos', flush=True)
+            print(f'{verb} {done} of {plural(total, "video")}', flush=True)
 
     return show

@@ -17,6 +17,7 @@ from maskprop.datasets.ytvis_json import AnnotationError, load_ytvis
 from maskprop.engine.build_errors import explain_build_errors
 from maskprop.engine.config import ConfigError, load_config
 from maskprop.utils.files import check_writable
+from maskprop.utils.text import plural
 from maskprop.visualization.files import write_image
 from maskprop.visualization.strip import draw_strip
 from maskprop.visualization.tracks import tracks_from_annotations, tracks_from_dataset
@@ -130,7 +131,7 @@ def _choose(total: int, number: int, seed: int) -> list[int]:
 
 
 def _caption(video_id: int, name: str, length: int, tracks: list) -> str:
-    return f'Video {video_id} ({name}): {length} frames, {len(tracks)} objects'
+    return f'Video {video_id} ({name}): {plural(length, "frame")}, {plural(len(tracks), "object")}'
 
 
 def _sampler(cfg: Config, dataset: Any, seed: int) -> Any:

@@ -21,6 +21,7 @@ from pycocotools import mask as mask_api
 from maskprop.datasets.synthetic import oracles
 from maskprop.datasets.ytvis_json import GroundTruth, subsample_frames
 from maskprop.evaluation import evaluate_video_ap
+from maskprop.utils.text import plural
 
 CROSSING_OVERLAP = 0.1
 OCCLUDED_BELOW = 0.9
@@ -180,8 +181,9 @@ def format_report(report: dict) -> str:
         return ', '.join(f'{gap}: {"-" if v is None else f"{v:.3f}"}' for gap, v in values.items())
 
     lines = [
-        f'{report["videos"]} videos, {report["frames"]} frames, {report["instances"]} instances '
-        f'of {report["categories"]} categories, visible in {share(report["visible_share"])} of their frames',
+        f'{plural(report["videos"], "video")}, {plural(report["frames"], "frame")}, '
+        f'{plural(report["instances"], "instance")} of {plural(report["categories"], "category")}, '
+        f'visible in {share(report["visible_share"])} of their frames',
         f'videos with a same-category crossing: {share(report["crossing_share"])}',
         f'frames with an occlusion: {share(report["occluded_frame_share"])}, '
         f'blurred: {share(report["blurred_frame_share"])}',

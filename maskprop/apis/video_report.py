@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from maskprop.structures import FrameResult
+from maskprop.utils.text import plural
 
 
 @dataclass
@@ -42,7 +43,8 @@ class VideoReport:
         rate = self.num_frames / self.seconds if self.seconds else 0.0
         classes = ', '.join(f'{count} {name}' for name, count in self.objects.items())
         found = f'{classes} (score {self.score_thr:g} or more)' if classes else 'no objects'
-        head = f'{self.name}: {self.num_frames} frames in {self.seconds:.1f} s ({rate:.3g} frames/s); {found}'
+        frames = plural(self.num_frames, 'frame')
+        head = f'{self.name}: {frames} in {self.seconds:.1f} s ({rate:.3g} frames/s); {found}'
         return '\n'.join([head, *(f'  {note}' for note in self.notes), *(f'  {path}' for path in self.files)])
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from maskprop.engine import cli
 from maskprop.engine.model_files import find_config_file
+from maskprop.utils.text import plural
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -47,7 +48,11 @@ def browse(args: argparse.Namespace) -> None:
         split=args.split,
         cfg_options=args.cfg_options,
     )
-    print(f'written: {written[0]}' if len(written) == 1 else f'{len(written)} pictures written to {args.out}')
+    print(
+        f'written: {written[0]}'
+        if len(written) == 1
+        else f'{plural(len(written), "picture")} written to {args.out}'
+    )
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import argparse
 from collections import defaultdict
 
 from maskprop.datasets.ytvis_json import Problem, find_problems, load_ytvis, summarize
-from maskprop.utils.text import one_line
+from maskprop.utils.text import one_line, plural
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
     print_warnings(warnings, None if args.all_warnings else 5)
     if not any(not problem.rule.startswith('image-') for problem in errors):
         print_summary(args.gt)
-    print(f'{args.gt}: {len(errors)} errors, {len(warnings)} warnings')
+    print(f'{args.gt}: {plural(len(errors), "error")}, {plural(len(warnings), "warning")}')
     return 1 if errors else 0
 
 
@@ -55,7 +55,8 @@ def print_summary(path: str) -> None:
     """Prints what a file without errors holds."""
     gt = load_ytvis(path)
     counts = summarize(gt)
-    print(f'{counts["videos"]} videos, {counts["frames"]} frames, {counts["categories"]} categories')
+    print(', '.join(plural(counts[f'{name}s'], name) for name in ('video', 'frame')), end=', ')
+    print(plural(counts['categories'], 'category'))
     if gt['annotations'] is None:
         print('no annotations: for a submission only')
         return

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 
 from maskprop.engine import cli
+from maskprop.utils.text import plural
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -61,7 +62,7 @@ def write_detections(args: argparse.Namespace) -> int:
         for records in detect_frames(model, dataset, args.refined, cli.print_progress):
             writer.add(records)
             frames += 1
-    print(f'{writer.count} detections in {frames} frames: {args.out}')
+    print(f'{plural(writer.count, "detection")} in {plural(frames, "frame")}: {args.out}')
     return writer.count
 
 

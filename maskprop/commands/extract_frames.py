@@ -14,6 +14,7 @@ from pathlib import Path
 
 from maskprop.apis.frame_extraction import extract_frames
 from maskprop.engine import cli
+from maskprop.utils.text import plural
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -42,7 +43,7 @@ def extract(args: argparse.Namespace) -> None:
         (args.start, args.stop),
         '.png' if args.png else '.jpg',
         args.overwrite,
-        lambda name, count: print(f'{args.out / name}: {count} frames', flush=True),
+        lambda name, count: print(f'{args.out / name}: {plural(count, "frame")}', flush=True),
     )
 
 

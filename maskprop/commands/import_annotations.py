@@ -26,6 +26,7 @@ from maskprop.datasets.ytvis_json import load_ytvis, read_json
 from maskprop.engine import cli
 from maskprop.engine.errors import ConfigError
 from maskprop.utils.files import check_writable, replace_when_done
+from maskprop.utils.text import plural
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -70,11 +71,13 @@ def convert(args: argparse.Namespace) -> None:
     with replace_when_done(args.out) as temporary:
         temporary.write_text(json.dumps(content), encoding='utf-8')
     if form.detect:
-        print(f'{args.out}: {len(content)} results. Use them as docs/given_detections.md says, or score them:')
+        results = plural(len(content), 'result')
+        print(f'{args.out}: {results}. Use them as docs/given_detections.md says, or score them:')
         print(f'maskprop eval {args.set} {args.out}')
         return
-    count = len(content['annotations'])
-    print(f'{args.out}: {len(content["videos"])} videos, {count} objects of {len(content["categories"])} classes')
+    names = (('videos', 'video'), ('annotations', 'object'), ('categories', 'class'))
+    videos, objects, classes = (plural(len(content[key]), name) for key, name in names)
+    print(f'{args.out}: {videos}, {objects} of {classes}')
     images = '' if args.images is None else f' --images {args.images}'
     print(f'Look at it with: maskprop check {args.out}{images}')
 

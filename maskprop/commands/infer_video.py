@@ -24,6 +24,7 @@ from maskprop.apis.video_arguments import VideoJob, plan_videos
 from maskprop.engine import cli
 from maskprop.utils import boundary
 from maskprop.utils.errors import UserError
+from maskprop.utils.text import plural
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,7 +76,11 @@ def infer(args: argparse.Namespace) -> None:
     model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, args.variant)
     failed = [job for job in jobs if not run(model, job, args)]
     if failed:
-        sys.exit(1 if len(jobs) == 1 else f'{boundary.tool()}: error: {len(failed)} of {len(jobs)} videos failed')
+        sys.exit(
+            1
+            if len(jobs) == 1
+            else f'{boundary.tool()}: error: {len(failed)} of {plural(len(jobs), "video")} failed'
+        )
 
 
 def run(model: Any, job: VideoJob, args: argparse.Namespace) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from maskprop.datasets.ytvis_json import AnnotationError, load_ytvis, read_json
+from maskprop.utils.text import plural
 
 # (training, validation): what maskprop split writes comes first, then the layouts of published sets, whose
 # validation set has no annotations
@@ -50,8 +51,9 @@ class DataSet:
     objects: int
 
     def __str__(self) -> str:
-        objects = f', {self.objects} objects' if self.objects else ', without annotations'
-        counts = f'{self.videos} videos, {self.frames} frames{objects}, {len(self.classes)} classes'
+        objects = plural(self.objects, 'object') if self.objects else 'without annotations'
+        counts = f'{plural(self.videos, "video")}, {plural(self.frames, "frame")}, {objects}'
+        counts += f', {plural(len(self.classes), "class")}'
         return f'{self.ann_file} ({counts}), frames in {self.images}'
 
 

@@ -16,6 +16,7 @@ from maskprop.engine.model_files import check_model_files, find_config_file, is_
 from maskprop.engine.size_option import frame_size
 from maskprop.utils import boundary
 from maskprop.utils.processes import LAUNCHERS
+from maskprop.utils.text import plural
 
 if TYPE_CHECKING:
     from mmengine.runner import FlexibleRunner, Runner
@@ -191,7 +192,7 @@ def _keywords(args: argparse.Namespace) -> dict[str, Any]:
 def print_progress(done: int, total: int) -> None:
     """Print how many videos are done, every ten and at the end; a ``progress`` for :mod:`maskprop.apis`."""
     if done % 10 == 0 or done == total:
-        print(f'{done} of {total} videos', flush=True)
+        print(f'{done} of {plural(total, "video")}', flush=True)
 
 
 def run(

@@ -17,6 +17,7 @@ from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, Runner
 from maskprop.engine.checks import describe, videos_of
 from maskprop.utils.progress import progress_bar
 from maskprop.utils.quiet import is_quiet, say_on_screen
+from maskprop.utils.text import plural
 
 _BAR = '{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}'
 _LINE = '{desc}: {n_fmt}/{total_fmt}{postfix}'
@@ -129,9 +130,9 @@ def as_block(facts: Sequence[tuple[str, str]]) -> str:
 def training_facts(runner: Runner) -> list[tuple[str, str]]:
     """(name, value) of what a user wants to see before hours of training."""
     loop = runner.train_loop
-    length = f'{runner.max_iters} iterations'
+    length = plural(runner.max_iters, 'iteration')
     if isinstance(loop, EpochBasedTrainLoop):
-        length = f'{runner.max_epochs} epochs of {len(loop.dataloader)} iterations'
+        length = f'{plural(runner.max_epochs, "epoch")} of {plural(len(loop.dataloader), "iteration")}'
     validation = _data(runner.val_dataloader.dataset) if runner.val_loop else 'none'
     return [
         ('config', str(runner.cfg.filename)),
@@ -166,9 +167,11 @@ def _data(dataset: Any) -> str:
     parts = getattr(dataset, 'datasets', [dataset])
     videos = [frames for part in parts if hasattr(part, 'get_data_info') for _, frames in videos_of(part).values()]
     inner = ', '.join(describe(part) for part in parts)
-    counts = f'{len(videos)} videos, {sum(videos)} frames' if videos else f'{len(dataset)} samples'
+    counts = plural(len(dataset), 'sample')
+    if videos:
+        counts = f'{plural(len(videos), "video")}, {plural(sum(videos), "frame")}'
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-    return f'{inner}: {counts}' + (f', {len(classes)} classes' if classes else '')
+    return f'{inner}: {counts}' + (f', {plural(len(classes), "class")}' if classes else '')
 
 
 def _model(runner: Runner) -> str:
@@ -203,7 +206,7 @@ def _batch(runner: Runner) -> str:
     factors = [f'{one} per process']
     factors += [f'{processes} processes'] if processes > 1 else []
     factors += [f'{steps} iterations a step'] if steps > 1 else []
-    return f'{one * processes * steps} samples' + (f' ({" x ".join(factors)})' if len(factors) > 1 else '')
+    return plural(one * processes * steps, 'sample') + (f' ({" x ".join(factors)})' if len(factors) > 1 else '')
 
 
 def _rate(runner: Runner) -> str:

@@ -30,6 +30,7 @@ from maskprop.engine.timing import StageClock
 from maskprop.evaluation.results_io import name_categories
 from maskprop.utils.quiet import FILE_ONLY
 from maskprop.utils.random_state import preserve_random_state, seed_all, seeded
+from maskprop.utils.text import plural
 
 
 class ChangedSetupHook(Hook):
@@ -189,7 +190,7 @@ class VideoTrainLoop(EpochBasedTrainLoop):
         self._setup.keep(self.runner)
         if self._iter >= self._max_epochs * length:
             self.runner.logger.warning(
-                f'Nothing is left to train: the {self._max_epochs} epochs are done. To go further: --epochs N; '
+                f'Nothing is left to train: {plural(self._max_epochs, "epoch")} done. To go further: --epochs N; '
                 'rates are then those of a training of N epochs'
             )
         return super().run()

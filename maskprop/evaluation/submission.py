@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from maskprop.utils.text import plural
+
 from .detections import MAX_DETS, Record, counted, fail_unknown, read_record, require_results
 from .ground_truth import GroundTruth, TruthVideo
 from .progress import progress_bar, with_progress
@@ -172,22 +174,18 @@ def _check_counts(truth: GroundTruth, records: list[list[Record]], source: str, 
 
 def _summary(truth: GroundTruth, results: list[Any], path: Path, size: float, found: SubmissionCheck) -> str:
     if found.faults:
-        return f'{path} cannot be uploaded: {_plural(len(found.faults), "fault")}'
+        return f'{path} cannot be uploaded: {plural(len(found.faults), "fault")}'
     categories = {result['category_id'] for result in results} & truth.categories.keys()
     videos = {result['video_id'] for result in results}
     what = (
-        f'{_plural(len(results), "result")}, {len(categories)} of {_plural(len(truth.categories), "class")}, '
-        f'{len(videos)} of {_plural(len(truth.videos), "video")}, {size:.1f} MiB'
+        f'{plural(len(results), "result")}, {len(categories)} of {plural(len(truth.categories), "class")}, '
+        f'{len(videos)} of {plural(len(truth.videos), "video")}, {size:.1f} MiB'
     )
     if zipfile.is_zipfile(path):
         return f'{path} can be uploaded: {what}'
     named = '' if path.name == 'results.json' else 'named results.json and '
     how = 'python -m zipfile -c submission.zip results.json'
     return f'{path} can be uploaded once it is {named}zipped ({how}): {what}'
-
-
-def _plural(number: int, name: str) -> str:
-    return f'{number:,} {name}' + ('' if number == 1 else 'es' if name.endswith('s') else 's')
 
 
 def most_of(lines: list[str], most: int = 20) -> Iterator[str]:

@@ -60,6 +60,7 @@ def quiet_imports() -> Iterator[None]:
         return
     _quiet_loggers()
     with contextlib.redirect_stdout(io.StringIO()):
+        _log_checkpoints()
         yield
 
 
@@ -115,6 +116,22 @@ def _quiet_loggers() -> None:
     for logger in MMLogger._instance_dict.values():
         stack.callback(setattr, logger, 'handlers', list(logger.handlers))
         _replace_streams(logger)
+
+
+def _log_checkpoints() -> None:
+    """Let mmengine log which checkpoint it reads, where it would print that past the log, until the tool ends."""
+    from mmengine.runner import checkpoint
+
+    stack, original = _state['stack'], checkpoint.print_log
+    if stack is None or getattr(original, 'is_quiet', False):
+        return
+
+    def print_log(msg: Any, logger: Any = None, level: int = logging.INFO) -> None:
+        original(msg, 'current' if logger is None and level == logging.INFO else logger, level)
+
+    print_log.is_quiet = True  # type: ignore[attr-defined]
+    checkpoint.print_log = print_log
+    stack.callback(setattr, checkpoint, 'print_log', original)
 
 
 def _replace_streams(logger: logging.Logger) -> None:

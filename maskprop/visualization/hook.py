@@ -13,6 +13,7 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 
 from maskprop.utils.files import unique_names
+from maskprop.utils.text import plural
 from maskprop.visualization.files import write_image
 from maskprop.visualization.strip import draw_strip
 from maskprop.visualization.tracks import Track, draw_tracks, tracks_from_dataset, tracks_from_results
@@ -92,7 +93,9 @@ class VideoVisualizationHook(Hook):
         """How many videos could not be drawn, and why the first could not; empty if all could."""
         name, error = next(iter(self.failed.items()), ('', None))
         stopped = '; drawing stopped there' if isinstance(error, OSError) else ''
-        return f'{len(self.failed)} videos not drawn, the first: {name} ({error}){stopped}' if error else ''
+        return (
+            f'{plural(len(self.failed), "video")} not drawn, the first: {name} ({error}){stopped}' if error else ''
+        )
 
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """``outputs``: dict(video_id, results, img_paths) of the video that was finished."""

@@ -13,7 +13,7 @@ ODD_VALUES = st.one_of(
         [None, True, False, 0, 1, -1, 5, 2**31, 2**63, -(2**63), HUGE, 0.5, -0.5, 1e300, float('nan')]
         + [float('inf'), '', 'x', '0', 'None', '\n', '\0', '..', '/', 'é', '狗', '\ud800', 'a' * 300]
         + [[], {}, [[]], [None], [0], [1, 2], ['x'], {'a': 1}, {'counts': 'x', 'size': [1, 1]}, [0.0] * 8]
-    ),
+    ).map(deepcopy),  # the next change may be inside of it
     st.integers(-1000, 1000),
     st.floats(),
     st.text(max_size=8),

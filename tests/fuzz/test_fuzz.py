@@ -6,8 +6,11 @@ import pytest
 
 pytest.importorskip('hypothesis', reason='the fuzzer needs hypothesis: pip install hypothesis')
 
+from hypothesis import given, settings  # noqa: E402
+
 from tests.engine.tiny_config import quick_runs  # noqa: E402
 from tests.fuzz.engine import fuzz  # noqa: E402
+from tests.fuzz.mutants import ODD_VALUES  # noqa: E402
 from tests.fuzz.targets import TARGETS  # noqa: E402
 from tests.fuzz.verdicts import HANG, REFUSED, TRACEBACK, WRONG, Hang, WrongAcceptance, verdict_of  # noqa: E402
 
@@ -31,3 +34,12 @@ def test_verdicts():
     assert verdict_of(lambda: raise_(KeyError('x')))[0] == TRACEBACK
     assert verdict_of(lambda: raise_(Hang()))[0] == HANG
     assert verdict_of(lambda: 1, lambda found: raise_(WrongAcceptance('2')))[0] == WRONG
+
+
+@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@given(ODD_VALUES, ODD_VALUES)
+def test_a_change_inside_of_a_drawn_value_is_not_in_the_next_mutant(*values):
+    for value in values:
+        if isinstance(value, list):
+            assert 'changed' not in value
+            value.append('changed')

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from maskprop.utils.files import name_in_errors
+
 BEAT = 20.0  # seconds between two signs of life
 
 
@@ -51,10 +53,7 @@ def hold_folder(
     path = folder / name
     with contextlib.closing(_open_locked(path, say, poll, wait)) as file:
         spent = _seconds_of_the_dead(path, file, say)
-        file.seek(0)
-        file.truncate()
-        json.dump(dict(host=socket.gethostname(), pid=os.getpid(), started=time.time()), file)
-        file.flush()
+        _sign(path, file)
         ended = threading.Event()
         beat = threading.Thread(target=_beat, args=(path, ended), daemon=True)
         beat.start()
@@ -89,6 +88,18 @@ def _open_locked(path: Path, say: Callable[[str], None], poll: float, wait: bool
             file.close()
             raise
         file.close()
+
+
+def _sign(path: Path, file: TextIO) -> None:
+    file.seek(0)
+    file.truncate()
+    try:
+        with name_in_errors(path):
+            json.dump(dict(host=socket.gethostname(), pid=os.getpid(), started=time.time()), file)
+            file.flush()
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _is_at(path: Path, file: TextIO) -> bool:

@@ -109,7 +109,7 @@ def test_what_is_counted(tmp_path):
     make(tmp_path, {'train.json': 'abc'}, {'frames': 'ab'})  # of c it is the data set that will miss the frames
     train = find_sets(tmp_path, 'train').train
     assert (train.classes, train.category_ids) == (('dog', 'cat'), (8, 9)) and train.images == tmp_path / 'frames'
-    assert '(3 videos, 6 frames, 1 objects, 2 classes), frames in' in str(train)
+    assert '(3 videos, 6 frames, 1 object, 2 classes), frames in' in str(train)
 
 
 def test_a_file_is_the_training_or_the_test_set(tmp_path):

@@ -6,13 +6,18 @@ import contextlib
 import json
 import resource
 import runpy
+import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
+import cv2
 import pytest
 
+from maskprop.commands import COMMANDS
 from maskprop.evaluation.results_io import ResultsWriter, write_results
 from maskprop.utils import boundary
 from maskprop.utils.files import write_json
@@ -86,6 +91,124 @@ def test_tools(tool, root, tmp_path, monkeypatch, capsys):
     assert code == 1 and named in said and 'Traceback' not in said and 'unforeseen' not in said
     assert contents(out) == before
     assert run(monkeypatch, capsys, tool, *args)[0] == 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command.
+
+    Attributes:
+        words: of the command line, for the folder of inputs and that of outputs.
+        named: what the message names. limit: of the size of files, in bytes.
+    """
+
+    words: Callable[[Path, Path], list]
+    named: str
+    limit: int = LIMIT
+
+
+def gt(root: Path) -> Path:
+    return root / 'annotations/train.json'
+
+
+def export(form: str, named: str, limit: int = LIMIT) -> Case:
+    return Case(
+        lambda root, out: ['export', gt(root), out / named.partition('/')[0], '--to', form, '--overwrite'],
+        named,
+        limit,
+    )
+
+
+CASES = dict(
+    export_csv=export('csv', 'table.csv', 60),
+    export_coco=export('coco', 'coco.json'),
+    export_masks=export('masks', 'masks/', 60),
+    export_mots_png=export('mots', 'mots/instances/', 60),
+    export_mots_txt=export('mots-txt', 'mots/', 60),
+    export_cvat=export('cvat', 'cvat/'),
+    import_csv=Case(lambda root, out: ['import', root / 'table.csv', out / 'set.json', '--overwrite'], 'set.json'),
+    analyze=Case(
+        lambda root, out: ['analyze', 'results', gt(root), root / 'results.json', '--out', out / 'report'],
+        'report/',
+    ),
+    analyze_compare=Case(
+        lambda root, out: [
+            *('analyze', 'compare', gt(root), root / 'results.json', root / 'others.json', '--resamples', 5),
+            *('--out', out / 'report'),
+        ],
+        'report/',
+    ),
+    analyze_curves=Case(lambda root, out: ['analyze', 'curves', root / 'run', '--out', out / 'curves'], 'curves/'),
+    browse_page=Case(
+        lambda root, out: ['browse', gt(root), '--images', root / 'train/JPEGImages', '--out', out / 'page.html'],
+        'page.html',
+    ),
+    browse_pictures=Case(
+        lambda root, out: ['browse', gt(root), '--images', root / 'train/JPEGImages', '--out', out / 'shown'],
+        'shown/video_',
+    ),
+    compare_videos=Case(
+        lambda root, out: [
+            *('compare-videos', gt(root), root / 'train/JPEGImages', '--results', root / 'results.json'),
+            *('--out', out / 'strips'),
+        ],
+        'strips/video_',
+    ),
+    extract=Case(
+        lambda root, out: ['extract', root / 'clip.avi', out / 'frames', '--overwrite'], 'frames/clip/00000.jpg'
+    ),
+    configs=Case(
+        lambda root, out: ['configs', 'cp', 'maskprop_mini_synthetic', out / 'copy.py', '--overwrite'],
+        'copy.py',
+        60,
+    ),
+)
+
+
+@pytest.fixture(scope='module')
+def inputs(tmp_path_factory) -> Path:
+    root = write_tiny_ytvis(tmp_path_factory.mktemp('inputs'), videos=2, frames=3)
+    commands(root, root)  # its results.json
+    shutil.copy(root / 'results.json', root / 'others.json')
+    assert command('export', gt(root), root / 'table.csv', '--to', 'csv') == 0
+    writer = cv2.VideoWriter(str(root / 'clip.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    for frame in sorted((root / 'train/JPEGImages').glob('*/*.jpg')):
+        writer.write(cv2.imread(str(frame)))
+    writer.release()
+    lines = [dict(loss=1.5, lr=0.1, epoch=1, iter=i, step=i) for i in range(1, 9)]
+    (root / 'run/20260101_000000/vis_data').mkdir(parents=True)
+    (root / 'run/20260101_000000/vis_data/scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+    return root
+
+
+def command(name: str, *words: object) -> int:
+    """Exit status of ``maskprop NAME WORDS``."""
+    own, sys.argv = sys.argv, [f'maskprop {name}', *map(str, words)]
+    try:
+        return boundary.run(import_module(f'maskprop.commands.{COMMANDS[name].module}').main) or 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.argv = own
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_commands(name, inputs, tmp_path, capsys):
+    """What was written before stays, no temporary file is left, and the same command works once there is room."""
+    case = CASES[name]
+    words = case.words(inputs, tmp_path)
+    assert command(*words) == 0, capsys.readouterr().err
+    for path in tmp_path.rglob('*'):  # so that it is seen whether it is the old one
+        if path.is_file():
+            path.write_bytes(b'old')
+    before = contents(tmp_path)
+    with full_disk(case.limit):
+        code = command(*words)
+    said = capsys.readouterr().err
+    assert code == 1 and str(tmp_path / case.named) in said, said
+    assert 'Traceback' not in said and 'unforeseen' not in said and '.tmp' not in said
+    assert before and contents(tmp_path) == before
+    assert command(*words) == 0 and contents(tmp_path) != before
 
 
 def test_results_and_metrics(tmp_path):

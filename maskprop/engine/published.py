@@ -17,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from maskprop.utils.files import replace_when_done
+
 PRIVATE = (
     'work_dir',
     'load_from',
@@ -46,7 +48,8 @@ def write_published(
         texts, format='pt', config=Config(config).pretty_text, dataset_meta=json.dumps(dict(dataset_meta))
     )
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
-    path.write_bytes(save(tensors, metadata))  # save_file's error of a full disk is no OSError
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata))  # save_file's error of a full disk is no OSError
 
 
 def read_published(path: Path, map_location: Any = 'cpu') -> dict[str, Any]:

@@ -93,10 +93,11 @@ def _open_locked(path: Path, say: Callable[[str], None], poll: float, wait: bool
 def _sign(path: Path, file: TextIO) -> None:
     file.seek(0)
     file.truncate()
+    left = json.dumps(dict(host=socket.gethostname(), pid=os.getpid(), started=time.time())).encode()
     try:
         with name_in_errors(path):
-            json.dump(dict(host=socket.gethostname(), pid=os.getpid(), started=time.time()), file)
-            file.flush()
+            while left:  # not by file.write: what a full disk did not take would fail again at close
+                left = left[os.write(file.fileno(), left) :]
     except OSError:
         path.unlink(missing_ok=True)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import runpy
 import shutil
@@ -16,13 +17,25 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.fileio import LocalBackend
 
-from maskprop.commands import COMMANDS
+from maskprop.ablation.plots import write_plot
+from maskprop.ablation.study import Row, Study
+from maskprop.ablation.tables import METRICS, RowScores
+from maskprop.commands import COMMANDS, demo
+from maskprop.conversion.state_dicts import write_checkpoint
+from maskprop.engine import runs
+from maskprop.engine.published import write_published
 from maskprop.evaluation.results_io import ResultsWriter, write_results
 from maskprop.utils import boundary
 from maskprop.utils.files import write_json
+from maskprop.utils.folder_lock import hold_folder
+from tests.engine.tiny_config import quick_runs, tiny_config
 from tests.helpers import write_tiny_ytvis
 
+ROWS = (Row('a'), Row('b'))
 TOOLS = Path(__file__).parents[2] / 'tools'
 LIMIT = 600  # bytes
 
@@ -224,6 +237,75 @@ def test_results_and_metrics(tmp_path):
     with full_disk(), pytest.raises(OSError), ResultsWriter(tmp_path / 'new.json') as writer:
         writer.add(many)
     assert sorted(p.name for p in tmp_path.iterdir()) == ['m.json', 'r.json']
+
+
+def weights(number: int) -> dict[str, torch.Tensor]:
+    return dict(w=torch.full((1000,), float(number)))
+
+
+WRITERS = dict(
+    convert=lambda path, number: write_checkpoint(path, weights(number), {}),
+    publish=lambda path, number: write_published(path, weights(number), {}, {}),
+    study=lambda path, number: write_plot(
+        path,
+        Study('s', 's.py', Config(), 'T', ROWS),
+        [RowScores(row, dict.fromkeys(METRICS, [0.5])) for row in ROWS],
+    ),
+    lock=lambda path, number: hold_folder(path.parent, name=path.name).__enter__(),
+)
+
+
+@pytest.mark.parametrize('name', WRITERS)
+def test_writers(name, tmp_path):
+    """What converting, publishing and studies write, and the lock of a training's folder."""
+    path = tmp_path / 'a.png'
+    old = b'' if name == 'lock' else b'old'
+    path.write_bytes(old)
+    with full_disk(10), pytest.raises(OSError) as error:
+        WRITERS[name](path, 2)
+    left = contents(tmp_path)
+    assert left == ({} if name == 'lock' else {'a.png': old})
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.slow
+def test_checkpoints_of_a_training(tmp_path, monkeypatch):
+    """The disk is full at the second checkpoint: the first one stays, and the message names the second."""
+    root, put = write_tiny_ytvis(tmp_path / 'set', videos=1, frames=3), LocalBackend.put
+
+    def put_second(self, content: bytes, path: str) -> None:
+        with full_disk() if 'epoch_2' in str(path) else contextlib.nullcontext():
+            put(self, content, path)
+
+    monkeypatch.setattr(LocalBackend, 'put', put_second)
+    cfg = tiny_config(root, tmp_path / 'work', train_cfg__max_epochs=2)
+    cfg.default_hooks.checkpoint = dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=1)
+    with quick_runs(), pytest.raises(OSError, match='work/epoch_2.pth'):
+        runs.train(cfg)
+    assert sorted(p.name for p in (tmp_path / 'work').glob('*.pth*')) == ['epoch_1.pth']
+    assert not list((tmp_path / 'work').glob('.*'))
+    torch.load(tmp_path / 'work/epoch_1.pth', weights_only=False)
+
+
+def test_the_demo_keeps_its_summary(tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'out'
+    for name in ('track', 'draw', 'train', 'call', 'make_set'):
+        monkeypatch.setattr(demo, name, lambda *words: None)
+    monkeypatch.setattr(demo, 'last_validation', lambda run: dict(AP=0.5))
+    write_json(out / 'rows.json', [])
+    write_json(out / 'summary.json', {})
+    before = contents(out)
+    monkeypatch.setattr(sys, 'argv', ['maskprop demo', '--out', str(out)])
+    with full_disk(10), pytest.raises(SystemExit):
+        boundary.run(demo.main)
+    assert 'summary.json' in capsys.readouterr().err and contents(out) == before
+
+
+def test_a_log_without_room_names_the_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(boundary._state, 'folder', tmp_path)
+    with pytest.raises(SystemExit):
+        boundary.run(lambda: open('/dev/full', 'w').close() or os.write(os.open('/dev/full', os.O_WRONLY), b'x'))
+    assert f'{tmp_path}: [Errno 28]' in capsys.readouterr().err
 
 
 def test_the_traceback_of_an_unforeseen_error(tmp_path, monkeypatch, capsys):

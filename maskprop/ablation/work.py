@@ -20,6 +20,7 @@ from maskprop.ablation.scheduler import JobFailed, Runner
 from maskprop.ablation.settings import whole_batch
 from maskprop.ablation.testing import test
 from maskprop.engine.config import ConfigError
+from maskprop.utils.files import replace_when_done
 from maskprop.utils.processes import child_environment
 
 SYNTHETIC = ('-m', 'maskprop', 'synthetic')
@@ -48,7 +49,8 @@ class Workers:
         cfg.update(val_cfg=None, val_dataloader=None, val_evaluator=None)  # the tests come later
         cfg.default_hooks.checkpoint.max_keep_ckpts = -1 if job.level == 'detector' else 2
         config = job.folder / 'config.py'
-        cfg.dump(config)
+        with replace_when_done(config) as temporary:
+            temporary.write_text(cfg.pretty_text, encoding='utf-8')
         command = [
             *('-m', 'maskprop', 'train'),
             str(config),

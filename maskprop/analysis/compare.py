@@ -12,7 +12,7 @@ import numpy as np
 
 from maskprop.analysis.counts import video_aps
 from maskprop.analysis.figures import draw_intervals, save
-from maskprop.analysis.report import Report, percent, write_csv
+from maskprop.analysis.report import PAGE, Report, percent, write_csv
 from maskprop.analysis.results import DEFAULTS, AnalysisOptions, draw_strips, load_set
 from maskprop.evaluation.bootstrap import resamples
 from maskprop.evaluation.ground_truth import GroundTruth
@@ -21,6 +21,7 @@ from maskprop.evaluation.scoring import Scores, score_results, video_ap_of
 from maskprop.evaluation.stability_result import StabilityResult
 from maskprop.evaluation.validation import EvalInputError
 from maskprop.evaluation.video_ap import METRIC_NAMES, VideoAPResult, summarize
+from maskprop.utils.files import fill_when_done
 
 LEVEL = 0.95
 STABILITY = ('track_recall', 'frame_recall', 'missed_share', 'smoothness', 'id_switches_per_track')
@@ -136,17 +137,25 @@ def report_comparison(
         score_results(truth, records, min_score=options.min_score, results_name=str(path))
         for records, path in zip(results, (a, b), strict=True)
     ]
-    found, out = compare_scores(truth, sides[0], sides[1], n, seed), Path(out)
+    found = compare_scores(truth, sides[0], sides[1], n, seed)
     titles = _titles(a, b)
     report = Report(f'{titles[1]} against {titles[0]} on {Path(set_file).name}')
     report.text(f'A is {a}, B is {b}. Positive differences: B has the larger number.')
-    _add_differences(report, found, out, n if len(truth.videos) > 1 else 0)
-    _add_videos(
-        report, truth, names, [video_ap_of(side) for side in sides], out, options, set_file, (a, b), titles
-    )
-    path = out / 'report.html'
-    report.write(path)
-    return path, found
+    with fill_when_done(out) as unfinished:
+        _add_differences(report, found, unfinished, n if len(truth.videos) > 1 else 0)
+        _add_videos(
+            report,
+            truth,
+            names,
+            [video_ap_of(side) for side in sides],
+            unfinished,
+            options,
+            set_file,
+            (a, b),
+            titles,
+        )
+        report.write(unfinished / PAGE)
+    return Path(out, PAGE), found
 
 
 def _titles(a: str | Path, b: str | Path) -> tuple[str, str]:

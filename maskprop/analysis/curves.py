@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from maskprop.analysis.figures import draw_grid, plain, save
-from maskprop.analysis.report import Report, percent, write_csv
+from maskprop.analysis.report import PAGE, Report, percent, write_csv
 from maskprop.analysis.scalars import RunScalars, Series, read_run
 from maskprop.evaluation.validation import EvalInputError
+from maskprop.utils.files import fill_when_done
 
 OTHERS = ('acc', 'grad_norm', 'time', 'data_time', 'memory')
 SHOWN_AP = ('AP', 'AP50', 'AP75', 'AR10')
@@ -34,7 +35,12 @@ def report_curves(runs: Sequence[str | Path], out: str | Path, names: Sequence[s
     if len(names) != len(runs) or len(set(names)) < len(names):
         raise EvalInputError(f'--names {" ".join(names)}: expected {len(runs)} different names, one for each run')
     scalars = {name: read_run(run) for name, run in zip(names, runs, strict=True)}
-    out = Path(out)
+    with fill_when_done(out) as unfinished:
+        _write(scalars, names, unfinished)
+    return Path(out, PAGE)
+
+
+def _write(scalars: dict[str, RunScalars], names: list[str], out: Path) -> None:
     write_csv(out / 'scalars.csv', ['run', 'split', 'name', 'iteration', 'value'], _rows(scalars))
     report = Report(f'Training of {", ".join(names)}')
     report.table(['run', 'iterations', 'last loss', 'smallest loss', 'best AP', 'at iteration'], _summary(scalars))
@@ -58,9 +64,7 @@ def report_curves(runs: Sequence[str | Path], out: str | Path, names: Sequence[s
         'Losses are means over the logger window. A validation is put at the last iteration logged before it. '
         'All numbers are in scalars.csv.'
     )
-    path = out / 'report.html'
-    report.write(path)
-    return path
+    report.write(out / PAGE)
 
 
 def _names(runs: Sequence[str | Path]) -> list[str]:

@@ -21,6 +21,7 @@ div.wide { overflow-x: auto; } table { border-collapse: collapse; margin: 1em 0;
 th, td { padding: .2em .7em; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap; }
 th { border-bottom: 2px solid #999; } th.text, td.text { text-align: left; } td.text { white-space: normal; }
 """
+PAGE = 'report.html'  # of the folder of a report
 MIME = {'.png': 'image/png', '.jpg': 'image/jpeg', '.jpeg': 'image/jpeg'}
 
 

@@ -21,7 +21,7 @@ from maskprop.analysis.counts import (
 )
 from maskprop.analysis.errors import KINDS, MEANING, ErrorSummary, VideoErrors, find_errors, summarize_errors
 from maskprop.analysis.figures import MOST_CLASSES, draw_bars, draw_confusion, draw_grid, save
-from maskprop.analysis.report import Report, percent, write_csv
+from maskprop.analysis.report import PAGE, Report, percent, write_csv
 from maskprop.analysis.video_matches import VideoMatches, match_videos
 from maskprop.evaluation.detections import VideoDetections, read_detections
 from maskprop.evaluation.ground_truth import GroundTruth, load_annotations, parse_ground_truth
@@ -30,6 +30,7 @@ from maskprop.evaluation.results_io import read_results
 from maskprop.evaluation.stability import StabilityResult, measure_stability
 from maskprop.evaluation.validation import fail
 from maskprop.evaluation.video_ap import METRIC_NAMES, RECALL_THRESHOLDS, VideoAPResult, summarize
+from maskprop.utils.files import fill_when_done
 
 PR_IOUS = (0.5, 0.75)
 SHORT = ('cls', 'loc', 'both', 'dup', 'bkg', 'id', 'miss')  # headers of ``KINDS``
@@ -118,16 +119,16 @@ def report_results(
     Raises:
         EvalInputError: see :func:`analyse`.
     """
-    found, out = analyse(set_file, results, options), Path(out)
+    found = analyse(set_file, results, options)
     report = Report(f'Results of {Path(results).name} on {Path(set_file).name}')
     _add_numbers(report, found)
-    _add_errors(report, found, out)
-    _add_classes(report, found, out, options)
-    _add_curves(report, found, out)
-    _add_videos(report, found, out, options, set_file, results)
-    path = out / 'report.html'
-    report.write(path)
-    return path, found
+    with fill_when_done(out) as unfinished:
+        _add_errors(report, found, unfinished)
+        _add_classes(report, found, unfinished, options)
+        _add_curves(report, found, unfinished)
+        _add_videos(report, found, unfinished, options, set_file, results)
+        report.write(unfinished / PAGE)
+    return Path(out, PAGE), found
 
 
 def _add_numbers(report: Report, found: Analysis) -> None:

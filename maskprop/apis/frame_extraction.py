@@ -13,7 +13,8 @@ import numpy as np
 
 from maskprop.apis.frames import VideoError, open_frames
 from maskprop.datasets.image_folders import list_images, natural_key
-from maskprop.utils.files import unique_names
+from maskprop.utils.files import name_in_errors, unique_names
+from maskprop.visualization.files import write_image
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.avi', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.ts', '.wmv')
 
@@ -100,13 +101,11 @@ def _within(
 
 def _write(out: Path, name: str, frames: Iterator[tuple[int, np.ndarray]], suffix: str, source: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix='.', dir=out) as temporary:
+    with tempfile.TemporaryDirectory(prefix='.', dir=out) as temporary, name_in_errors(out, temporary):
         folder, count = Path(temporary) / name, 0
         folder.mkdir()
         for number, frame in frames:
-            path = folder / f'{number:05d}{suffix}'
-            if not cv2.imwrite(str(path), frame, [cv2.IMWRITE_JPEG_QUALITY, 95]):
-                raise OSError(f'{out / name}/{path.name}: cannot be written; is the disk full?')
+            write_image(folder / f'{number:05d}{suffix}', frame)
             count += 1
         if not count:
             raise VideoError(f'{source}: no frame in the range')

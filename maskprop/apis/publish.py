@@ -17,6 +17,7 @@ from maskprop.engine.config import ConfigError, load_config
 from maskprop.engine.foreign_config import check_foreign_config
 from maskprop.engine.model_files import PUBLISHED_SUFFIX
 from maskprop.engine.published import read_config_text, write_published
+from maskprop.utils.files import name_in_errors
 from maskprop.zoo.downloads import file_digest
 
 CARD = """---
@@ -107,7 +108,7 @@ def publish_model(
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     revision = f'{maskprop.__version__}, {get_git_hash(digits=8)}'
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder, name_in_errors(out, folder):
         written, card = Path(folder, 'weights'), Path(folder, 'card')
         write_published(
             written, weights, cfg, dataset_meta, metrics=json.dumps(_plain_metrics(found)), revision=revision

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file
 from maskprop.engine.state_dicts import as_tensors, find_weights
+from maskprop.utils.files import replace_when_done
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -48,14 +49,10 @@ def _read_npz(path: str | Path) -> dict[str, np.ndarray]:
 
 def write_checkpoint(path: str | Path, state: Mapping[str, Tensor], meta: dict[str, Any]) -> None:
     """Write a checkpoint as mmengine's are: ``dict(state_dict=..., meta=...)``, under a temporary name first."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        torch.save(dict(state_dict=dict(state), meta=meta), temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = io.BytesIO()  # in a file torch's error of a full disk would be no OSError
+    torch.save(dict(state_dict=dict(state), meta=meta), content)
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def check_files(source: str | Path, out: str | Path) -> None:

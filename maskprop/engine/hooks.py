@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from maskprop.engine.checkpoint import CheckpointError, saved_classes
 from maskprop.engine.checkpoint_content import check_content
 from maskprop.engine.state_dicts import find_weights, list_some
 from maskprop.engine.weights import complete_weights, frozen_at_random, weights_to_begin_with
+from maskprop.utils.files import name_in_errors, replace_when_done
 from maskprop.utils.random_state import get_random_state, seed_all, set_random_state
 
 
@@ -107,7 +107,8 @@ class SafeCheckpointHook(CheckpointHook):
             self.best_ckpt_path = self.file_backend.join_path(self.out_dir, Path(best).name)
 
     def _save_checkpoint_with_step(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        with self._removing_late(), _saving_whole(runner):
+        note = Path(runner.work_dir, 'last_checkpoint')  # written last
+        with self._removing_late(), _saving_whole(runner), name_in_errors(note):
             super()._save_checkpoint_with_step(runner, *args, **kwargs)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
@@ -142,10 +143,10 @@ def _saving_whole(runner: Runner) -> Iterator[None]:
         if '://' in str(out_dir):
             save(out_dir, filename, *args, **kwargs)
             return
-        unfinished = f'.{filename}.tmp'
-        save(out_dir, unfinished, *args, **kwargs)
-        if is_main_process():
-            os.replace(Path(out_dir, unfinished), Path(out_dir, filename))
+        unfinished = f'.{filename}.tmp'  # of all processes
+        file = replace_when_done(Path(out_dir, filename), unfinished) if is_main_process() else nullcontext()
+        with file:
+            save(out_dir, unfinished, *args, **kwargs)
 
     runner.save_checkpoint = save_whole
     try:

@@ -14,8 +14,10 @@ from typing import Any, cast
 
 from mmengine.config import Config
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
+
+from maskprop.utils.files import replace_when_done
 
 PRIVATE = (
     'work_dir',
@@ -45,7 +47,9 @@ def write_published(
     metadata = dict(
         texts, format='pt', config=Config(config).pretty_text, dataset_meta=json.dumps(dict(dataset_meta))
     )
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}, path, metadata)
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata))  # save_file's error of a full disk is no OSError
 
 
 def read_published(path: Path, map_location: Any = 'cpu') -> dict[str, Any]:

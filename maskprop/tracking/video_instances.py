@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
 from maskprop.structures import FrameResult
+from maskprop.utils.files import name_in_errors
 
 SCORE_RULES = ('all', 'with_category', 'majority', 'majority_lowest')
 SPOOL_BYTES = 2**24  # of a video's encoded masks that are held in memory; more go to a temporary file
@@ -178,7 +179,8 @@ class _MaskFile:
 
     def append(self, rle: dict) -> int:
         place = self._file.seek(0, 2)
-        pickle.dump(rle, self._file, pickle.HIGHEST_PROTOCOL)
+        with name_in_errors(tempfile.gettempdir()):
+            pickle.dump(rle, self._file, pickle.HIGHEST_PROTOCOL)
         return place
 
     def __getitem__(self, place: int) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -19,6 +20,7 @@ options of every command:
   --verbose             show all that libraries log and warn of (MASKPROP_VERBOSE=1 does the same)
   --debug               show the traceback of an error"""
 _state: dict[str, Any] = dict(folder=None)
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # of a disk
 
 
 def log_to(folder: str | Path) -> None:
@@ -56,11 +58,18 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
         print(f'\n{tool()}: interrupted', file=sys.stderr)
         raise SystemExit(130) from None
     except (UserError, OSError) as error:
-        _say(str(error))
+        _say(_with_place(error))
         raise SystemExit(1) from None
     except Exception as error:
         _say(f'{describe_unforeseen(error)}. Its traceback is {_keep_traceback(error)}; --debug shows it')
         raise SystemExit(1) from None
+
+
+def _with_place(error: UserError | OSError) -> str:
+    """What an error says; of a full disk, where it names no file, with the folder of the training or test."""
+    if isinstance(error, OSError) and error.errno in _FULL and error.filename is None and _state['folder']:
+        return f'{_state["folder"]}: {error}'
+    return str(error)
 
 
 def _takes(option: str) -> bool:

@@ -16,21 +16,49 @@ _LONGEST_NAME = 200  # bytes; file systems take 255, of which suffixes and tempo
 
 
 @contextlib.contextmanager
-def replace_when_done(path: str | Path) -> Iterator[Path]:
+def name_in_errors(path: str | Path, temporary: str | Path | None = None) -> Iterator[None]:
+    """Let an OSError name ``path`` where it names no file, as a full disk's does, or what is in ``temporary``."""
+    try:
+        yield
+    except OSError as error:
+        named = error.filename
+        inside = temporary is not None and isinstance(named, str) and Path(named).is_relative_to(temporary)
+        if named is None or inside:
+            error.filename = str(Path(path, Path(named).relative_to(temporary)) if inside else path)
+            del error.filename2  # set to None it would be written out
+        raise
+
+
+@contextlib.contextmanager
+def replace_when_done(path: str | Path, temporary_name: str | None = None) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; it becomes ``path`` at the end, or goes on an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.{threading.get_ident()}.tmp')
+    temporary = path.with_name(temporary_name or f'.{path.name}.{os.getpid()}.{threading.get_ident()}.tmp')
     try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:  # a full disk's names no file, others the temporary one
-        if error.filename in (None, str(temporary)):
-            error.filename = str(path)
-            del error.filename2  # set to None it would be written out
-        raise
+        with name_in_errors(path, temporary):
+            yield temporary
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        if not temporary.is_dir():  # as some write checkpoints of several processes
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def fill_when_done(folder: str | Path) -> Iterator[Path]:
+    """Give a temporary folder to write to; at the end its files get their places in ``folder``, on an error none.
+
+    What is in ``folder`` under other names stays.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.unfinished_', dir=folder) as unfinished:
+        with name_in_errors(folder, unfinished):
+            yield Path(unfinished)
+        for path in [path for path in Path(unfinished).rglob('*') if path.is_file()]:
+            target = folder / path.relative_to(unfinished)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

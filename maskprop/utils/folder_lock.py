@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from maskprop.utils.files import name_in_errors
+
 BEAT = 20.0  # seconds between two signs of life
 
 
@@ -51,10 +53,7 @@ def hold_folder(
     path = folder / name
     with contextlib.closing(_open_locked(path, say, poll, wait)) as file:
         spent = _seconds_of_the_dead(path, file, say)
-        file.seek(0)
-        file.truncate()
-        json.dump(dict(host=socket.gethostname(), pid=os.getpid(), started=time.time()), file)
-        file.flush()
+        _sign(path, file)
         ended = threading.Event()
         beat = threading.Thread(target=_beat, args=(path, ended), daemon=True)
         beat.start()
@@ -89,6 +88,19 @@ def _open_locked(path: Path, say: Callable[[str], None], poll: float, wait: bool
             file.close()
             raise
         file.close()
+
+
+def _sign(path: Path, file: TextIO) -> None:
+    file.seek(0)
+    file.truncate()
+    left = json.dumps(dict(host=socket.gethostname(), pid=os.getpid(), started=time.time())).encode()
+    try:
+        with name_in_errors(path):
+            while left:  # not by file.write: what a full disk did not take would fail again at close
+                left = left[os.write(file.fileno(), left) :]
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _is_at(path: Path, file: TextIO) -> bool:

@@ -139,6 +139,21 @@ def _replace_streams(logger: logging.Logger) -> None:
         if type(handler) is logging.StreamHandler:
             logger.handlers[place] = screen = _Screen(handler.level)
             screen.filters = handler.filters
+        elif isinstance(handler, logging.FileHandler):
+            handler.handleError = _LogLost(handler.baseFilename)  # type: ignore[method-assign]
+
+
+class _LogLost:
+    """In place of the traceback of each line that a log file can't take, as on a full disk: a warning, once."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._told = False
+
+    def __call__(self, record: logging.LogRecord) -> None:
+        if not self._told:
+            self._told = True
+            print(f'warning: log {self.file} cannot be written ({sys.exc_info()[1]})', file=sys.stderr)
 
 
 def _said_by_library() -> bool:

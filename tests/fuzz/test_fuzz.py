@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 pytest.importorskip('hypothesis', reason='the fuzzer needs hypothesis: pip install hypothesis')
@@ -9,6 +11,7 @@ pytest.importorskip('hypothesis', reason='the fuzzer needs hypothesis: pip insta
 from hypothesis import given, settings  # noqa: E402
 
 from tests.engine.tiny_config import quick_runs  # noqa: E402
+from tests.fuzz import verdicts  # noqa: E402
 from tests.fuzz.engine import fuzz  # noqa: E402
 from tests.fuzz.mutants import ODD_VALUES  # noqa: E402
 from tests.fuzz.targets import TARGETS  # noqa: E402
@@ -29,7 +32,17 @@ def raise_(error: BaseException) -> None:
     raise error
 
 
-def test_verdicts():
+def busy() -> None:
+    while True:
+        pass
+
+
+def test_verdicts(monkeypatch):
+    monkeypatch.setattr(verdicts, 'MOST_SECONDS', 0.05)
+    assert verdict_of(busy)[0] == HANG
+    monkeypatch.setattr(verdicts, 'MOST_WAITING', 0.05)
+    assert verdict_of(lambda: time.sleep(60))[0] == HANG
+    monkeypatch.undo()
     assert verdict_of(lambda: raise_(OSError('file: gone')))[0] == REFUSED
     assert verdict_of(lambda: raise_(KeyError('x')))[0] == TRACEBACK
     assert verdict_of(lambda: raise_(Hang()))[0] == HANG
@@ -38,8 +51,8 @@ def test_verdicts():
 
 @settings(max_examples=300, deadline=None, database=None, derandomize=True)
 @given(ODD_VALUES, ODD_VALUES)
-def test_a_change_inside_of_a_drawn_value_is_not_in_the_next_mutant(*values):
-    for value in values:
+def test_a_change_inside_of_a_drawn_value_is_not_in_the_next_mutant(first, second):
+    for value in (first, second):
         if isinstance(value, list):
             assert 'changed' not in value
             value.append('changed')

@@ -16,7 +16,8 @@ from maskprop.utils.errors import UserError
 ACCEPTED, REFUSED = 'accepted', 'refused'
 TRACEBACK, HANG, WRONG = 'BARE TRACEBACK', 'HANG', 'SILENT WRONG ACCEPTANCE'
 BAD = (TRACEBACK, HANG, WRONG)
-MOST_SECONDS = 60
+MOST_SECONDS = 20  # of the CPU
+MOST_WAITING = 600  # by the clock: on a busy machine a sound mutant may wait a minute
 
 
 class Hang(BaseException):
@@ -35,10 +36,10 @@ def verdict_of(read: Callable[[], Any], check: Callable[[Any], None] = lambda fo
             :func:`maskprop.utils.boundary.run`. check: raises :class:`WrongAcceptance` of what was accepted.
     """
     try:
-        with quiet(), _limit(MOST_SECONDS):
+        with quiet(), _limit():
             found = read()
     except Hang:
-        return HANG, f'more than {MOST_SECONDS} s'
+        return HANG, f'more than {MOST_SECONDS} s of CPU time, or {MOST_WAITING} s in all'
     except (UserError, OSError) as error:
         return (REFUSED if str(error).strip() else TRACEBACK), str(error)
     except SystemExit as end:
@@ -65,15 +66,22 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _limit(seconds: int) -> Iterator[None]:
+def _limit() -> Iterator[None]:
     def stop(*_: Any) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    timers = {
+        signal.SIGPROF: (signal.ITIMER_PROF, MOST_SECONDS),
+        signal.SIGALRM: (signal.ITIMER_REAL, MOST_WAITING),
+    }
+    before = {number: signal.signal(number, stop) for number in timers}
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _ in timers.values():
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         sys.stdout.flush()

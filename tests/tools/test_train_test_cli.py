@@ -171,7 +171,7 @@ def test_checkpoints_are_not_replaced_without_a_word(root, tmp_path, capsys):
     assert 'work has checkpoints of an earlier training (iter_5.pth the latest)' in capsys.readouterr().err
     runner = train(config, '--resume', *options)
     (log,) = Path(runner.log_dir).glob('*.log')
-    assert 'Nothing is left to train: the 1 epochs are done' in log.read_text()
+    assert 'Nothing is left to train: 1 epoch done' in log.read_text()
     (tmp_path / 'work/last_checkpoint').unlink()
     with pytest.raises(CheckpointError, match=r'no file last_checkpoint.*--resume .*iter_5.pth'):
         train(config, '--resume')
@@ -229,7 +229,7 @@ def test_pictures_that_cannot_be_drawn_cost_no_results(root, tmp_path, monkeypat
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr('maskprop.visualization.hook.write_image', fail)
-    with pytest.raises(OSError, match=r'--show-dir .*shown: 1 videos not drawn.*No space left.*stopped there'):
+    with pytest.raises(OSError, match=r'--show-dir .*shown: 1 video not drawn.*No space left.*stopped there'):
         test(config, weights, *map(str, options))
     monkeypatch.undo()
     test(config, weights, '--out', str(tmp_path / 'again.json'))

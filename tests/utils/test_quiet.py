@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import types
 import warnings
 
 import pytest
+import torch
 from mmengine.logging import MMLogger
+from mmengine.runner.checkpoint import _load_checkpoint
 
 from maskprop.engine.deprecation import telling_of_old_configs
 from maskprop.utils import boundary, progress, quiet
@@ -39,6 +42,47 @@ def log(tmp_path, monkeypatch):
     monkeypatch.delenv(quiet.VERBOSE, raising=False)
     monkeypatch.setattr(MMLogger, '_instance_dict', type(MMLogger._instance_dict)())
     return tmp_path / 'run.log'
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(28, 'No space left on device')
+
+
+def test_a_log_that_cannot_be_written_is_one_warning(log, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['tools/some.py'])
+
+    def fill() -> None:
+        with quiet.quiet_imports():
+            pass
+        logger = MMLogger.get_instance(f'full {log}', log_file=str(log))
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.setStream(Full())
+        logger.info('one')
+        logger.info('two')
+
+    boundary.run(fill)
+    said = capsys.readouterr().err
+    assert said == f'warning: log {log} cannot be written ([Errno 28] No space left on device)\n'
+
+
+def test_which_checkpoint_is_loaded_goes_to_the_log(log, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['tools/some.py'])
+    torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
+
+    def load() -> None:
+        with quiet.quiet_imports():
+            pass
+        logger = MMLogger.get_instance(f'loading {log}', log_file=str(log))
+        _load_checkpoint(str(tmp_path / 'weights.pth'))
+        for handler in logger.handlers:
+            handler.flush()
+
+    boundary.run(load)
+    assert not capsys.readouterr().out and 'Loads checkpoint by local backend' in log.read_text()
+    _load_checkpoint(str(tmp_path / 'weights.pth'))  # outside of a tool mmengine prints it as before
+    assert 'Loads checkpoint by local backend' in capsys.readouterr().out
 
 
 def talk(log) -> None:

@@ -141,7 +141,7 @@ def test_what_cannot_be_drawn_is_counted_and_passed_over(tmp_path, dataset, monk
     monkeypatch.setattr('maskprop.visualization.hook.draw_strip', draw)
     _run(hook, dataset)
     assert _files(tmp_path / 'out') == ['second_strip.png']
-    assert hook.summary() == '1 videos not drawn, the first: first (raqm_layout() failed)'
+    assert hook.summary() == '1 video not drawn, the first: first (raqm_layout() failed)'
     _run(hook, dataset)
     assert hook.summary() == '' and len(drawn) == 4
 

@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 
 from maskprop.datasets.formats.tracks import FrameObject, VideoInfo
 from maskprop.datasets.json_files import AnnotationError
+from maskprop.utils.files import replace_when_done
 
 
 class LabelMaps:
@@ -69,5 +70,5 @@ def check_stems(info: VideoInfo) -> list[str]:
 
 def save_png(path: Path, picture: Image.Image) -> None:
     """Writes a PNG and its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, 'PNG')
+    with replace_when_done(path) as temporary:
+        picture.save(temporary, 'PNG')

@@ -28,7 +28,7 @@ from maskprop.datasets.formats.tracks import (
     encode,
 )
 from maskprop.datasets.json_files import AnnotationError, read_json
-from maskprop.utils.files import write_json
+from maskprop.utils.files import fill_when_done, write_json
 
 CLASSES = 'classes.json'
 
@@ -56,18 +56,19 @@ def write_masks(out: Path, videos: Iterable[VideoFrames], categories: Sequence[C
         AnnotationError: more than 254 objects in a video, or two frames of one name.
     """
     maps, palette, classes = LabelMaps(out), davis_palette(), {}
-    for info, frames in videos:
-        of_video: dict[str, str] = {}
-        for stem, objects in zip(check_stems(info), frames, strict=True):
-            values = {found.id: IGNORED if found.crowd else found.id for found in objects}
-            if any(found.id >= IGNORED and not found.crowd for found in objects):
-                raise AnnotationError(f'video {info.name}: more than 254 objects; use mots, coco, cvat or csv')
-            of_video.update({str(found.id): found.category for found in objects if not found.crowd})
-            picture = Image.fromarray(maps.draw(info, objects, values).astype('uint8')).convert('P')
-            picture.putpalette(palette)
-            save_png(out / info.name / f'{stem}.png', picture)
-        classes[info.name] = of_video
-    write_json(out / CLASSES, classes)
+    with fill_when_done(out) as folder:
+        for info, frames in videos:
+            of_video: dict[str, str] = {}
+            for stem, objects in zip(check_stems(info), frames, strict=True):
+                values = {found.id: IGNORED if found.crowd else found.id for found in objects}
+                if any(found.id >= IGNORED and not found.crowd for found in objects):
+                    raise AnnotationError(f'video {info.name}: more than 254 objects; use mots, coco, cvat or csv')
+                of_video.update({str(found.id): found.category for found in objects if not found.crowd})
+                picture = Image.fromarray(maps.draw(info, objects, values).astype('uint8')).convert('P')
+                picture.putpalette(palette)
+                save_png(folder / info.name / f'{stem}.png', picture)
+            classes[info.name] = of_video
+        write_json(folder / CLASSES, classes)
     maps.warn()
     return [out]
 

@@ -42,6 +42,7 @@ from maskprop.datasets.formats.tracks import (
     encode,
 )
 from maskprop.datasets.json_files import AnnotationError
+from maskprop.utils.files import fill_when_done
 
 INSTANCES = 'instances'
 SIXTEEN_BITS = ('I;16', 'I;16B', 'I')
@@ -64,15 +65,16 @@ def write_mots_png(out: Path, videos: Iterable[VideoFrames], categories: Sequenc
     if len(numbers) > 64:
         raise AnnotationError(f'{out}: {len(numbers)} classes; 16 bits hold 64: use coco, or mots-txt')
     maps = LabelMaps(out)
-    for info, frames in videos:
-        values: dict[int, int] = {}
-        for stem, objects in zip(check_stems(info), frames, strict=True):
-            objects = without_crowds(objects)
-            for found in objects:
-                values.setdefault(found.id, object_value(info, numbers, found))
-            label_map = maps.draw(info, objects, values)
-            save_png(folder / info.name / f'{stem}.png', Image.fromarray(label_map))
-    write_labels(folder / LABELS, categories)
+    with fill_when_done(folder) as unfinished:
+        for info, frames in videos:
+            values: dict[int, int] = {}
+            for stem, objects in zip(check_stems(info), frames, strict=True):
+                objects = without_crowds(objects)
+                for found in objects:
+                    values.setdefault(found.id, object_value(info, numbers, found))
+                label_map = maps.draw(info, objects, values)
+                save_png(unfinished / info.name / f'{stem}.png', Image.fromarray(label_map))
+        write_labels(unfinished / LABELS, categories)
     maps.warn()
     return [folder]
 

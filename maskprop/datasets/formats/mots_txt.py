@@ -42,7 +42,7 @@ from maskprop.datasets.formats.tracks import (
 )
 from maskprop.datasets.json_files import AnnotationError
 from maskprop.datasets.rle import inspect_masks
-from maskprop.utils.files import replace_when_done
+from maskprop.utils.files import fill_when_done, replace_when_done
 
 _LINE = re.compile(r'\s*\d+ \d+ \d+ \d+ \d+ \S+')
 
@@ -62,18 +62,19 @@ def write_mots_txt(out: Path, videos: Iterable[VideoFrames], categories: Sequenc
     """
     numbers, files = class_numbers(categories), []
     maps = LabelMaps(out)
-    for info, frames in videos:
-        target = out / f'{info.name}.txt'
-        of_frame = frame_numbers(info.file_names) or list(range(len(info.file_names)))
-        with replace_when_done(target) as temporary, temporary.open('w', encoding='utf-8') as file:
-            for frame, objects in zip(of_frame, frames, strict=True):
-                for found in _without_overlaps(maps, info, without_crowds(objects)):
-                    value = object_value(info, numbers, found)
-                    counts = plain(found.mask)['counts']
-                    head = f'{frame} {value} {numbers[found.category]}'
-                    file.write(f'{head} {info.height} {info.width} {counts}\n')
-        files.append(target)
-    write_labels(out / LABELS, categories)
+    with fill_when_done(out) as unfinished:
+        for info, frames in videos:
+            name = f'{info.name}.txt'
+            of_frame = frame_numbers(info.file_names) or list(range(len(info.file_names)))
+            with replace_when_done(unfinished / name) as temporary, temporary.open('w', encoding='utf-8') as file:
+                for frame, objects in zip(of_frame, frames, strict=True):
+                    for found in _without_overlaps(maps, info, without_crowds(objects)):
+                        value = object_value(info, numbers, found)
+                        counts = plain(found.mask)['counts']
+                        head = f'{frame} {value} {numbers[found.category]}'
+                        file.write(f'{head} {info.height} {info.width} {counts}\n')
+            files.append(out / name)
+        write_labels(unfinished / LABELS, categories)
     maps.warn()
     return files
 

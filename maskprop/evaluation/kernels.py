@@ -17,6 +17,8 @@ from maskprop.utils.compiled import compile_loops
 # States of a detection for one area range and IoU threshold.
 FALSE_POSITIVE, TRUE_POSITIVE, IGNORED = 0, 1, 2
 _EPS = np.spacing(1)
+#: Bits before the last digit that a number can have: of 9 digits, more than any 32-bit length needs.
+_MAX_SHIFT = 40
 
 
 def decode_rle(chars, bounds, present, keep, num_pixels, starts, ends, offsets, areas):
@@ -37,26 +39,22 @@ def decode_rle(chars, bounds, present, keep, num_pixels, starts, ends, offsets, 
         areas[m] = 0
         if not present[m]:
             continue
-        p, stop = bounds[m], bounds[m + 1]
         position, area, index = 0, 0, 0
         last, before_last = 0, 0
-        while p < stop:
-            run, shift, more = 0, 0, True
-            while more:
-                if p >= stop or shift > 40:  # truncated, or more than any 32-bit length needs
+        value, shift = 0, 0  # of a number's digits so far
+        for p in range(bounds[m], bounds[m + 1]):
+            code = np.int64(chars[p]) - 48
+            if not 0 <= code < 32:  # one comparison for the many numbers of one digit
+                if code < 0 or code > 63 or shift >= _MAX_SHIFT:
                     return m
-                code = np.int64(chars[p]) - 48
-                if code < 0 or code > 63:
-                    return m
-                run |= (code & 31) << shift
-                more = (code & 32) != 0
-                p += 1
+                value |= (code & 31) << shift
                 shift += 5
-                if not more and code & 16:
-                    run -= 1 << shift
+                continue
+            run = value + ((code - ((code & 16) << 1)) << shift)
+            value, shift = 0, 0
             if index > 2:  # from the fourth on, lengths are differences to the length two before
                 run += before_last
-            if run < 0 or position + run > num_pixels:
+            if run < 0 or run > num_pixels - position:
                 return m
             if index & 1 and run > 0:
                 area += run
@@ -68,7 +66,7 @@ def decode_rle(chars, bounds, present, keep, num_pixels, starts, ends, offsets, 
             before_last = last
             last = run
             index += 1
-        if position != num_pixels:
+        if shift or position != num_pixels:  # the string ends within a number, or too early
             return m
         areas[m] = area
     offsets[bounds.size - 1] = n

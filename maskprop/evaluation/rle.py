@@ -175,13 +175,7 @@ def _decode_numba(
 ) -> VideoMasks:
     strings = [text for track in counts for text in track]
     present = np.array([text is not None for text in strings], dtype=np.bool_)
-    encoded = [
-        b'' if text is None else text if isinstance(text, bytes) else text.encode('utf-8', 'surrogatepass')
-        for text in strings
-    ]
-    bounds = np.zeros(len(strings) + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded)), out=bounds[1:])
-    chars = np.frombuffer(b''.join(encoded), dtype=np.uint8)
+    chars, bounds = _joined(strings)
     starts, ends = np.empty(chars.size, dtype=np.int32), np.empty(chars.size, dtype=np.int32)
     offsets = np.zeros(len(strings) + 1, dtype=np.int64)
     areas = np.zeros(len(strings), dtype=np.int64)
@@ -198,6 +192,19 @@ def _decode_numba(
         ends=ends[:used].copy(),
         offsets=offsets,
     )
+
+
+def _joined(strings: list[str | bytes | None]) -> tuple[np.ndarray, np.ndarray]:
+    """All strings end to end, uint8 (C,), and where each begins, int64 (M + 1,)."""
+    parts: list = ['' if text is None else text for text in strings]
+    try:
+        joined = ''.join(parts).encode('ascii')
+    except (TypeError, UnicodeEncodeError):  # bytes among them, or what is no RLE, which stays so in UTF-8
+        parts = [text.encode('utf-8', 'surrogatepass') if isinstance(text, str) else text for text in parts]
+        joined = b''.join(parts)
+    bounds = np.zeros(len(parts) + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(map(len, parts), dtype=np.int64, count=len(parts)), out=bounds[1:])
+    return np.frombuffer(joined, dtype=np.uint8), bounds
 
 
 def add_intersections(

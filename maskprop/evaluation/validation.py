@@ -64,6 +64,9 @@ def require(record: dict, field: str, source: str, name: str, expected: str) -> 
 
 def require_id(record: dict, field: str, source: str, name: str) -> int:
     """``record[field]`` as an integer id."""
+    value = record.get(field)
+    if type(value) is int and -(2**63) < value < 2**63:  # nearly always
+        return value
     value = require(record, field, source, name, 'an integer id')
     whole = isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer())
     if isinstance(value, bool) or not whole or abs(value) >= 2**63:  # kept in int64

@@ -193,7 +193,7 @@ def _compressed(mask: Any, size: tuple[int, int], source: str, name: str) -> str
     counts = mask.get('counts')
     if isinstance(counts, (str, bytes)):
         return counts
-    if not isinstance(counts, list) or not all(type(run) is int and run >= 0 for run in counts):
+    if not isinstance(counts, list) or not {*map(type, counts)} <= {int} or min(counts, default=0) < 0:
         fail(
             source,
             name,

@@ -150,6 +150,29 @@ def match(ious, ignored, crowd, outside, thresholds, state):
                     state[area, t, d] = IGNORED if outside[area, d] else FALSE_POSITIVE
 
 
+def keep_matches(possible, unclear, first, matches):
+    """Let each ground truth of a video and class keep the prediction of the frame before, where that is possible.
+
+    Args:
+        possible: float64 (F, D, G), above 0 where the two may match. unclear: bool (F,), frames not to decide.
+        first: int, the frame to begin at. matches: int64 (F, G), predictions or -1, changed
+            from ``first`` on.
+
+    Returns:
+        int: the first frame from ``first`` on that is unclear; F if none.
+    """
+    for frame in range(first, unclear.size):
+        if unclear[frame]:
+            return frame
+        if frame == 0:
+            continue
+        for g in range(matches.shape[1]):
+            before = matches[frame - 1, g]
+            if before >= 0 and possible[frame, before, g] > 0:
+                matches[frame, g] = before
+    return unclear.size
+
+
 def precision_recall(state, rank, video, blocks, copies, max_dets, num_gts, recall_thresholds, precision, recall):
     """Interpolated precision and reached recall of one category.
 
@@ -195,12 +218,16 @@ def precision_recall(state, rank, video, blocks, copies, max_dets, num_gts, reca
             precision[t, r] = curve[i] if i < n else 0.0
 
 
+#: Those that run as Python too.
+_OF_BOTH = (match, keep_matches, precision_recall)
+
+
 @functools.cache
 def get_kernels(use_numba: bool) -> SimpleNamespace:
     """The functions of this module that both backends run, and with numba those on masks too."""
     if not use_numba:
-        return SimpleNamespace(match=match, precision_recall=precision_recall)
-    functions = (decode_rle, add_intersections, match, precision_recall)
+        return SimpleNamespace(**{function.__name__: function for function in _OF_BOTH})
+    functions = (decode_rle, add_intersections, *_OF_BOTH)
     return SimpleNamespace(**{function.__name__: compile_loops(function) for function in functions})
 
 

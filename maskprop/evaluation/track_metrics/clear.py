@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..kernels import get_kernels
 from .overlaps import NONE, TrackOverlaps, above
 
 TITLE = 'CLEAR'
@@ -13,8 +14,13 @@ COUNTS = ('IDSW', 'TP', 'FP', 'FN', 'Frag', 'MT', 'PT', 'ML')
 _GOING_ON = 1000
 
 
-def count(overlaps: TrackOverlaps) -> dict[str, np.ndarray]:
+def count(overlaps: TrackOverlaps) -> dict[str, float]:
     """What adds up over videos and classes: the ``COUNTS``, and ``IoU``, the sum of those of the matches."""
+    truths, found = overlaps.truths.sum(), overlaps.found.sum()
+    if not overlaps.ious.size:
+        return dict.fromkeys((*COUNTS, 'IoU'), 0.0) | dict(
+            FP=float(found), FN=float(truths), ML=len(overlaps.truths)
+        )
     frames = np.flatnonzero(overlaps.truths.any(axis=0) & overlaps.found.any(axis=0))
     matches = _match(overlaps, frames)
     matched = matches != NONE
@@ -26,35 +32,35 @@ def count(overlaps: TrackOverlaps) -> dict[str, np.ndarray]:
     counts = dict(
         IDSW=sum(np.count_nonzero(np.diff(ids[ids != NONE])) for ids in matches.T),
         TP=place.size,
-        FP=overlaps.found.sum() - place.size,
-        FN=overlaps.truths.sum() - place.size,
+        FP=found - place.size,
+        FN=truths - place.size,
         Frag=np.maximum(begins - 1, 0).sum(),
         MT=mostly,
         PT=share.size - mostly - hardly,
         ML=hardly,
         IoU=overlaps.ious[frames[place], matches[place, gts], gts].sum(),
     )
-    return {name: np.asarray(value, dtype=np.float64) for name, value in counts.items()}
+    return {name: float(value) for name, value in counts.items()}
 
 
 def _match(overlaps: TrackOverlaps, frames: np.ndarray) -> np.ndarray:
     """The prediction matched to each ground truth in each of the frames, or ``NONE``: int64 (F, G)."""
     possible = above(overlaps.ious[frames])
     matches, unclear = overlaps.nearest(possible)
-    before, gts = np.full(len(overlaps.truths), NONE), np.arange(len(overlaps.truths))
-    for place, frame in enumerate(frames.tolist()):
-        goes_on = (before != NONE) & (possible[place, before, gts] > 0)
-        if unclear[place]:
-            scores = possible[place].copy()
-            scores[before[goes_on], gts[goes_on]] += _GOING_ON
-            matches[place] = overlaps.match_frame(frame, scores)
-        else:
-            matches[place] = np.where(goes_on, before, matches[place])
-        before = matches[place]
+    keep_matches = get_kernels(overlaps.use_numba).keep_matches
+    place = keep_matches(possible, unclear, 0, matches)
+    while place < frames.size:
+        scores = possible[place].copy()
+        if place:
+            gts = np.flatnonzero(matches[place - 1] != NONE)
+            before = matches[place - 1, gts]
+            scores[before, gts] += np.where(scores[before, gts] > 0, _GOING_ON, 0)
+        matches[place] = overlaps.match_frame(int(frames[place]), scores)
+        place = keep_matches(possible, unclear, place + 1, matches)
     return matches
 
 
-def numbers(sums: dict[str, np.ndarray]) -> dict[str, float]:
+def numbers(sums: dict[str, float]) -> dict[str, float]:
     """The ``RATES``, and the ``COUNTS`` as whole numbers; a rate of nothing is 0."""
     truths = max(1.0, sums['TP'] + sums['FN'])
     wrong = sums['FP'] + sums['IDSW']

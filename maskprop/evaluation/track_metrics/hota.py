@@ -35,7 +35,10 @@ def count(overlaps: TrackOverlaps) -> dict[str, np.ndarray]:
     sums = dict(TP=true, FN=gt_frames.sum() - true, FP=det_frames.sum() - true, IoU=reached @ ious)
     pairs, which = np.unique(gts * len(det_frames) + dets, return_inverse=True)
     together = np.zeros((pairs.size, ALPHAS.size))
-    np.add.at(together, which, reached.T)
+    if pairs.size:
+        order = np.argsort(which, kind='stable')
+        first = np.searchsorted(which[order], np.arange(pairs.size))
+        together = np.add.reduceat(reached.T[order].astype(np.float64), first)
     in_gt, in_det = gt_frames[pairs // len(det_frames)][:, None], det_frames[pairs % len(det_frames)][:, None]
     for name, frames in (('Ass', in_gt + in_det - together), ('AssRe', in_gt), ('AssPr', in_det)):
         sums[name] = (together * together / frames).sum(axis=0)

@@ -12,17 +12,20 @@ RATES = ('IDF1', 'IDP', 'IDR')
 COUNTS = ('IDTP', 'IDFP', 'IDFN')
 
 
-def count(overlaps: TrackOverlaps) -> dict[str, np.ndarray]:
+def count(overlaps: TrackOverlaps) -> dict[str, float]:
     """What adds up over videos and classes: the ``COUNTS``, of the matching of tracks with most IDTP."""
+    true = _most_together(overlaps.ious) if overlaps.ious.size else 0.0
+    return dict(IDTP=true, IDFP=float(overlaps.found.sum()) - true, IDFN=float(overlaps.truths.sum()) - true)
+
+
+def _most_together(ious: np.ndarray) -> float:
     from scipy.optimize import linear_sum_assignment
 
-    together = np.count_nonzero(overlaps.ious >= MATCH_IOU, axis=0)
-    true = together[linear_sum_assignment(together, maximize=True)].sum()
-    counts = dict(IDTP=true, IDFP=overlaps.found.sum() - true, IDFN=overlaps.truths.sum() - true)
-    return {name: np.asarray(value, dtype=np.float64) for name, value in counts.items()}
+    together = np.count_nonzero(ious >= MATCH_IOU, axis=0)
+    return float(together[linear_sum_assignment(together, maximize=True)].sum())
 
 
-def numbers(sums: dict[str, np.ndarray]) -> dict[str, float]:
+def numbers(sums: dict[str, float]) -> dict[str, float]:
     """The ``RATES``, and the ``COUNTS`` as whole numbers; a rate of nothing is 0."""
     true, false, missed = (sums[name] for name in COUNTS)
     rates = dict(

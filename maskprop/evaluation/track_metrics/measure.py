@@ -64,7 +64,7 @@ def measure_tracks(
     with progress_bar(len(truth.videos), ', '.join(kinds), 'video') as bar:
         for video, found in zip(truth.videos, detections, strict=True):
             for group, gts, dets in _groups(video, found, class_agnostic, min_score):
-                result.add(group, measure_overlaps(video, found, gts, dets), dets.size)
+                result.add(group, measure_overlaps(video, found, gts, dets, truth.use_numba), dets.size)
             bar.update()
     return result
 

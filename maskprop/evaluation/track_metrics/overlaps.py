@@ -27,11 +27,13 @@ class TrackOverlaps:
     Attributes:
         truths: bool (G, T), frames in which a ground truth has a pixel. found: bool (D, T), of a prediction.
         ious: float64 (T, D, G), IoU in each frame; 0 where one of the two is absent.
+        use_numba: which form the kernels take; equal results.
     """
 
     truths: np.ndarray
     found: np.ndarray
     ious: np.ndarray
+    use_numba: bool = False
 
     def match_frames(self, scores: np.ndarray) -> np.ndarray:
         """One-to-one matches of the largest summed score in each frame.
@@ -76,7 +78,7 @@ class TrackOverlaps:
 
 
 def measure_overlaps(
-    video: TruthVideo, found: VideoDetections, gts: np.ndarray, dets: np.ndarray
+    video: TruthVideo, found: VideoDetections, gts: np.ndarray, dets: np.ndarray, use_numba: bool = False
 ) -> TrackOverlaps:
     """Intersect the masks of one class in every frame; crowds ignore predictions, and are no ground truth.
 
@@ -85,14 +87,17 @@ def measure_overlaps(
     """
     truths, present = video.masks.areas[gts] > 0, found.masks.areas[dets] > 0
     gts, truths, dets, present = *_seen(gts, truths), *_seen(dets, present)
+    if not gts.size or not dets.size:  # most classes of a video
+        truths = truths[~video.crowd[gts]]
+        return TrackOverlaps(truths, present, np.zeros((video.length, len(present), len(truths))), use_numba)
     shared = frame_intersections(found.masks, video.masks, dets, gts)
     det_areas = found.masks.areas[dets].T[:, :, None]
     union = det_areas + video.masks.areas[gts].T[:, None, :] - shared
     ious = np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0)
     crowd = video.crowd[gts]
     if not crowd.any():
-        return TrackOverlaps(truths, present, ious)
-    overlaps = TrackOverlaps(truths[~crowd], present, ious[:, :, ~crowd])
+        return TrackOverlaps(truths, present, ious, use_numba)
+    overlaps = TrackOverlaps(truths[~crowd], present, ious[:, :, ~crowd], use_numba)
     within = (shared[:, :, crowd] > (_CROWD_SHARE + EPS) * det_areas).any(axis=2)
     return _without(overlaps, within & ~_matched(overlaps))
 
@@ -122,4 +127,4 @@ def _without(overlaps: TrackOverlaps, ignored: np.ndarray) -> TrackOverlaps:
     found = overlaps.found & ~ignored.T
     keep = found.any(axis=1)
     ious = np.where(ignored[:, :, None], 0, overlaps.ious)
-    return TrackOverlaps(overlaps.truths, found[keep], ious[:, keep])
+    return TrackOverlaps(overlaps.truths, found[keep], ious[:, keep], overlaps.use_numba)

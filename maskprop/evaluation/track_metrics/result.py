@@ -30,7 +30,7 @@ class TrackResult:
     category_names: dict[int, str]
     class_agnostic: bool
     min_score: float
-    sums: dict[str, dict[int, dict[str, np.ndarray]]] = field(default_factory=dict)
+    sums: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     num_tracks: dict[int, int] = field(default_factory=dict)
     num_predictions: int = 0
 
@@ -110,5 +110,5 @@ class TrackResult:
 _NO_TRACKS = TrackOverlaps(np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.bool_), np.zeros((0, 0, 0)))
 
 
-def _added(ones: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _added(ones: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
     return {name: value + others[name] for name, value in ones.items()}

@@ -27,7 +27,7 @@ def decode_rle(chars, bounds, present, keep, num_pixels, starts, ends, offsets, 
     Args:
         chars: uint8 (C,), all strings. bounds: int64 (M + 1,), where each of the M strings begins.
         present, keep: bool (M,): is there a mask; are its intervals to be stored. num_pixels: int, h * w.
-        starts, ends: int32 (C,), filled with the intervals [start, end) in column-major pixel order.
+        starts, ends: int32 (C // 2,) or more, filled with the intervals [start, end) in column-major pixel order.
         offsets: int64 (M + 1,), filled with the first interval of each mask. areas: int64 (M,), filled.
 
     Returns:
@@ -101,17 +101,26 @@ def add_intersections(
                     a += np.searchsorted(d_ends[a:d_stop], g_starts[b], side='right')
                 else:
                     b += np.searchsorted(g_ends[b:b_stop], d_begin, side='right')
+                if a == d_stop or b == b_stop:
+                    continue
                 shared = 0
-                while a < d_stop and b < b_stop:  # branches: measured 3x faster here than min and max
-                    low = max(d_starts[a], g_starts[b])
-                    if d_ends[a] <= g_ends[b]:
-                        if d_ends[a] > low:
-                            shared += d_ends[a] - low
+                d_low, d_high, g_low, g_high = d_starts[a], d_ends[a], g_starts[b], g_ends[b]
+                while True:  # branches: measured 3x faster here than min and max
+                    low = max(d_low, g_low)
+                    if d_high <= g_high:
+                        if d_high > low:
+                            shared += d_high - low
                         a += 1
+                        if a == d_stop:
+                            break
+                        d_low, d_high = d_starts[a], d_ends[a]
                     else:
-                        if g_ends[b] > low:
-                            shared += g_ends[b] - low
+                        if g_high > low:
+                            shared += g_high - low
                         b += 1
+                        if b == b_stop:
+                            break
+                        g_low, g_high = g_starts[b], g_ends[b]
                 of_frame[i, j] += shared
 
 

@@ -57,13 +57,15 @@ def video_ious(
     Summed intersection / summed union over the frames, 0 if the union is empty; exact integers until the division.
     """
     shared = np.zeros((dets.size, gts.size), dtype=np.int64)
+    if not shared.size:
+        return np.zeros(shared.shape)
     step = max(1, _CHUNK // max(1, shared.size))
-    for first in range(0, truth.length if shared.size else 0, step):
+    for first in range(0, truth.length, step):
         frames = range(first, min(first + step, truth.length))
         add_intersections(detections.masks, truth.masks, dets, gts, frames, shared[None])
         if bar is not None:
             bar.update(shared.size * len(frames))
-    areas = detections.masks.areas[dets].sum(axis=1)[:, None] + truth.masks.areas[gts].sum(axis=1)[None, :]
+    areas = detections.masks.total_areas[dets][:, None] + truth.masks.total_areas[gts][None, :]
     union = areas - shared
     return np.divide(shared, union, out=np.zeros(union.shape), where=union > 0)
 
@@ -102,7 +104,9 @@ def match_category(
         video, found = truth.videos[index], detections[index]
         ignored = video.crowd[gts] | _outside(video.mean_areas[gts])
         num_gts[:, index] = np.count_nonzero(~ignored, axis=1)
-        outside = _outside(found.masks.mean_areas()[dets])
+        if not dets.size:
+            continue
+        outside = _outside(found.masks.mean_areas[dets])
         state = np.zeros((num_areas, num_thresholds, dets.size), dtype=np.uint8)
         ious = video_ious(video, found, dets, gts, bar)
         kernel(ious, ignored, video.crowd[gts], outside, IOU_THRESHOLDS, state)

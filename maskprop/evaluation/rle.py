@@ -6,6 +6,7 @@ base-32 digits, from the fourth on as differences to the count two before.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,10 +85,15 @@ class VideoMasks:
     ends: np.ndarray | None = None
     offsets: np.ndarray | None = None
 
+    @functools.cached_property
+    def total_areas(self) -> np.ndarray:
+        """Sum of a track's areas: int64 (N,)."""
+        return self.areas.sum(axis=1)
+
+    @functools.cached_property
     def mean_areas(self) -> np.ndarray:
         """Mean area over the frames in which the track has one, 0 if there is none: float64 (N,)."""
-        frames = np.count_nonzero(self.areas, axis=1)
-        return self.areas.sum(axis=1) / np.maximum(frames, 1)
+        return self.total_areas / np.maximum(np.count_nonzero(self.areas, axis=1), 1)
 
     def intervals(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Foreground of one track whose intervals were kept: frame, start and end of each interval, int64 (R,).
@@ -176,22 +182,20 @@ def _decode_numba(
     strings = [text for track in counts for text in track]
     present = np.array([text is not None for text in strings], dtype=np.bool_)
     chars, bounds = _joined(strings)
-    starts, ends = np.empty(chars.size, dtype=np.int32), np.empty(chars.size, dtype=np.int32)
+    keep = np.repeat(keep, num_frames)
+    most = int(np.diff(bounds)[keep].sum()) // 2  # every second number of one digit or more is an interval
+    starts, ends = np.empty(most, dtype=np.int32), np.empty(most, dtype=np.int32)
     offsets = np.zeros(len(strings) + 1, dtype=np.int64)
     areas = np.zeros(len(strings), dtype=np.int64)
     bad = get_kernels(True).decode_rle(
-        chars, bounds, present, np.repeat(keep, num_frames), size[0] * size[1], starts, ends, offsets, areas
+        chars, bounds, present, keep, size[0] * size[1], starts, ends, offsets, areas
     )
     if bad >= 0:
         raise RLEError(bad, _problem(strings[bad], *size))
-    used = int(offsets[-1])
-    return VideoMasks(
-        areas.reshape(len(counts), num_frames),
-        size,
-        starts=starts[:used].copy(),
-        ends=ends[:used].copy(),
-        offsets=offsets,
-    )
+    starts, ends = starts[: offsets[-1]], ends[: offsets[-1]]
+    if 2 * starts.size < most:  # don't hold memory that is not used
+        starts, ends = starts.copy(), ends.copy()
+    return VideoMasks(areas.reshape(len(counts), num_frames), size, starts=starts, ends=ends, offsets=offsets)
 
 
 def _joined(strings: list[str | bytes | None]) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from .column_runs import ColumnRuns
 from .detections import (
     ALL_CATEGORIES,
     MIN_SCORE,
@@ -23,6 +22,7 @@ from .detections import (
     taking_part,
 )
 from .ground_truth import GroundTruth, TruthVideo
+from .motion import centroids, moved_ious
 from .progress import progress_bar
 from .rle import frame_intersections
 from .stability_result import StabilityResult, TrackStability
@@ -185,10 +185,8 @@ def _smoothness(
 ) -> dict[str, float]:
     """``pairs``, ``moved_iou`` and ``truth_moved_iou`` of a ground truth and its match, visible in ``both``."""
     before = np.flatnonzero(both[:-1] & both[1:])
-    truth = ColumnRuns.of_track(video.masks, gt)
-    centres, areas = truth.centroids(), truth.areas()
+    areas = video.masks.areas[gt]
+    centres = centroids(video.masks, gt)
     motion = centres[before], centres[before + 1], np.sqrt(areas[before + 1] / np.maximum(areas[before], 1))
-    sums = []
-    for runs in (ColumnRuns.of_track(found.masks, det), truth):
-        sums.append(runs.of_frames(before).moved(*motion).ious(runs.of_frames(before + 1)).sum())
-    return dict(pairs=before.size, moved_iou=float(sums[0]), truth_moved_iou=float(sums[1]))
+    moved = moved_ious(found.masks, det, before, *motion), moved_ious(video.masks, gt, before, *motion)
+    return dict(pairs=before.size, moved_iou=float(moved[0].sum()), truth_moved_iou=float(moved[1].sum()))

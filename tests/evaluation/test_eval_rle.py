@@ -58,6 +58,10 @@ def test_zero_runs_are_legal():
     assert masks.areas.tolist() == [[7]]
 
 
+def to_text(counts: str | bytes) -> str:
+    return counts.decode() if isinstance(counts, bytes) else counts
+
+
 def runs_with_empty_ones(rng: np.random.Generator, pixels: int) -> list[int]:
     borders = np.sort(rng.choice([0, 3, 4, 5, 8, 9, pixels], 7))
     return np.diff(np.concatenate([[0], borders, [pixels]])).tolist()
@@ -77,6 +81,17 @@ def test_intersections_of_masks_with_empty_runs():
             total = np.zeros((3, 3), dtype=np.int64)
             add_intersections(left, right, np.arange(3), np.arange(3), range(1), total[None])
             assert np.array_equal(total, np.array(dense[0]) @ np.array(dense[1]).T)
+
+
+@pytest.mark.parametrize('use_numba', [True, False])
+def test_strings_may_be_text_or_bytes_or_both(use_numba):
+    text = [[compress([4, 3, 5], 3, 4), None], [compress([0, 12], 3, 4), compress([12], 3, 4)]]
+    text = [[counts if counts is None else to_text(counts) for counts in row] for row in text]
+    binary = [[counts if counts is None else counts.encode() for counts in row] for row in text]
+    for rows in (text, binary, [text[0], binary[1]], [binary[0], text[1]]):
+        masks = decode_masks(rows, 2, (3, 4), np.ones(2, bool), use_numba)
+        assert masks.areas.tolist() == [[3, 0], [12, 0]]
+        assert [part.tolist() for part in masks.intervals(0)] == [[0], [4], [7]]
 
 
 BAD = {

@@ -14,6 +14,7 @@ from pycocotools import mask as mask_api
 
 from maskprop.evaluation import EvalInputError, GroundTruth, evaluate_stability
 from maskprop.evaluation.column_runs import ColumnRuns
+from maskprop.evaluation.motion import centroids, moved_ious
 from maskprop.evaluation.rle import decode_masks
 from maskprop.evaluation.stability import count_switches, match_tracks
 
@@ -314,6 +315,31 @@ def test_moved_masks_equal_the_literal_ones(seed, backend):
             drawn[moved.top[run] : moved.bottom[run], moved.column[run]] = True
         np.testing.assert_array_equal(drawn, dense)
         assert ious[frame] == (dense & other[frame]).sum() / max((dense | other[frame]).sum(), 1)
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_compiled_motion_equals_the_other_form(seed):
+    """To the last bit; with frames passed over, empty runs of an RLE, and masks moved out of the frame."""
+    rng = np.random.default_rng(seed)
+    height, width, frames = (int(n) for n in rng.integers(3, 20, 3))
+    size = height, width
+    rows = []
+    for _ in range(3):
+        masks = rng.random((frames, height, width)) < rng.choice([0.02, 0.5, 0.95], frames)[:, None, None]
+        masks[:, height // 2, width // 2] = True
+        rows.append([encode(mask)['counts'] for mask in masks])
+    pixels = height * width
+    touching = {'size': list(size), 'counts': [2, 3, 0, pixels - 7, 2]}
+    rows[1][-1] = mask_api.frPyObjects(touching, *size)['counts']
+    rows[2][frames // 2] = None
+    pairs = rng.permutation(np.array([f for f in range(frames - 1) if frames // 2 not in (f, f + 1)], np.int64))
+    origin, target = rng.random((2, pairs.size, 2)) * [width, height] * 2 - 5
+    scale = rng.choice([1, 0.5, 2, 0.3, 1.7, 6], pairs.size)
+    ones, others = (decode_masks(rows, frames, size, np.ones(3, bool), compiled) for compiled in (True, False))
+    for row in range(3):
+        np.testing.assert_array_equal(centroids(ones, row), centroids(others, row))
+        found, expected = (moved_ious(masks, row, pairs, origin, target, scale) for masks in (ones, others))
+        np.testing.assert_array_equal(found, expected)
 
 
 @BACKENDS

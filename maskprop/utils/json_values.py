@@ -25,20 +25,20 @@ def parse_json(file: IO) -> Any:
     Raises:
         ValueError: the file is no JSON, or its lists and objects are nested deeper than Python can follow.
     """
-    as_text = isinstance(file, io.TextIOWrapper)
-    content = file.buffer.read() if as_text else file.read()
+    text = file if isinstance(file, io.TextIOWrapper) else None
+    content = file.read() if text is None else text.buffer.read()
     fast = _fast_parser()
     with _without_garbage_collection():
         if fast is not None:
             with contextlib.suppress(ValueError, RecursionError):
                 return fast(content)
         try:
-            return json.loads(_decoded(content, file) if as_text else content)
+            return json.loads(content if text is None else _decoded(content, text))
         except RecursionError:
             raise ValueError('lists or objects are nested too deeply') from None
 
 
-def _decoded(content: bytes, file: IO) -> str:
+def _decoded(content: bytes, file: io.TextIOWrapper) -> str:
     return io.TextIOWrapper(io.BytesIO(content), encoding=file.encoding, errors=file.errors).read()
 
 

@@ -11,6 +11,8 @@ from typing import Any, NoReturn, cast
 
 import numpy as np
 
+from maskprop.utils.garbage import without_garbage_collection
+
 from .ground_truth import GroundTruth, TruthVideo
 from .progress import progress_bar, with_progress
 from .rle import RLEError, VideoMasks, decode_masks
@@ -95,12 +97,13 @@ def read_detections(
         )
     records: list[list[Record]] = [[] for _ in truth.videos]
     unlisted: Counter[int] = Counter()
-    for index, result in enumerate(with_progress(results, 'checking results', 'result')):
-        video, record = read_record(truth, result, source, index)
-        if record.category in truth.categories:
-            records[video].append(record)
-        else:
-            unlisted[record.category] += 1
+    with without_garbage_collection():
+        for index, result in enumerate(with_progress(results, 'checking results', 'result')):
+            video, record = read_record(truth, result, source, index)
+            if record.category in truth.categories:
+                records[video].append(record)
+            else:
+                unlisted[record.category] += 1
     if unlisted and not drop_unknown:
         fail_unknown(unlisted, truth, source)
     if unlisted:
@@ -109,7 +112,7 @@ def read_detections(
             stacklevel=3,
         )
     detections = []
-    with progress_bar(len(records), 'decoding results', 'video') as bar:
+    with without_garbage_collection(), progress_bar(len(records), 'decoding results', 'video') as bar:
         for truth_video, found in zip(truth.videos, records, strict=True):
             detections.append(_decode_video(truth_video, found, source, class_agnostic, truth.use_numba, keep_all))
             bar.update()

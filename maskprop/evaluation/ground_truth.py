@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from maskprop.utils.garbage import without_garbage_collection
+
 from .annotation_reader import Track, check_has_annotations, read_annotations, read_categories, read_videos
 from .kernels import uses_numba
 from .progress import progress_bar
@@ -69,12 +71,13 @@ class GroundTruth:
         check_has_annotations(data, source)
         categories = read_categories(data, source)
         videos = read_videos(data, source)
-        tracks = read_annotations(data, videos, categories, source)
         result = []
-        with progress_bar(len(videos), 'decoding ground truth', 'video') as bar:
-            for video in sorted(videos):
-                result.append(_decode_video(video, *videos[video], tracks[video], source, use_numba))
-                bar.update()
+        with without_garbage_collection():
+            tracks = read_annotations(data, videos, categories, source)
+            with progress_bar(len(videos), 'decoding ground truth', 'video') as bar:
+                for video in sorted(videos):
+                    result.append(_decode_video(video, *videos[video], tracks[video], source, use_numba))
+                    bar.update()
         return cls(result, categories, source, use_numba, list(videos))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import io
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from numbers import Real
 from typing import IO, Any
+
+from maskprop.utils.garbage import without_garbage_collection
 
 
 def parse_json(file: IO) -> Any:
@@ -28,7 +29,7 @@ def parse_json(file: IO) -> Any:
     text = file if isinstance(file, io.TextIOWrapper) else None
     content = file.read() if text is None else text.buffer.read()
     fast = _fast_parser()
-    with _without_garbage_collection():
+    with without_garbage_collection():
         if fast is not None:
             with contextlib.suppress(ValueError, RecursionError):
                 return fast(content)
@@ -50,18 +51,6 @@ def _fast_parser() -> Callable[[bytes], Any] | None:
     except ImportError:
         return None
     return msgspec.json.decode
-
-
-@contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Parsing makes millions of objects and no cycle; looking for some takes longer than parsing."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def is_finite_number(value: Any) -> bool:

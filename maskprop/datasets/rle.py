@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from maskprop.datasets.mask_kernels import LONGEST_NUMBER
 from maskprop.utils.json_values import is_finite_number
 
 # farthest coordinate of a polygon, in longer sides of the picture: pycocotools walks every pixel of an outline, so
 # a stray coordinate takes all memory
 POLYGON_REACH = 10
-_LONGEST_NUMBER = 7  # characters; 7 x 5 bits hold every run of a picture that pycocotools can hold
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ def measure_strings(strings: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, n
     starts = np.concatenate([[0], ends[:-1] + 1])
     size = ends - starts + 1
     string_of_number = string_of_digit[starts]
-    readable[string_of_number[size > _LONGEST_NUMBER]] = False
-    place = np.minimum(np.arange(len(digits)) - np.repeat(starts, size), _LONGEST_NUMBER)
+    readable[string_of_number[size > LONGEST_NUMBER]] = False
+    place = np.minimum(np.arange(len(digits)) - np.repeat(starts, size), LONGEST_NUMBER)
     numbers = np.add.reduceat((digits & 31) << (5 * place), starts)
-    numbers -= np.where(digits[ends] & 16, np.int64(1) << (5 * np.minimum(size, _LONGEST_NUMBER)), 0)
+    numbers -= np.where(digits[ends] & 16, np.int64(1) << (5 * np.minimum(size, LONGEST_NUMBER)), 0)
 
     runs, is_mask = _undo_differences(numbers, string_of_number, len(strings))
     readable[string_of_number[runs < 0]] = False

@@ -9,14 +9,15 @@ import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from maskprop.datasets.image_folders import image_size, is_whole_image, largest_of_16_bits
-from maskprop.datasets.rle import inspect_masks, is_absent
+from maskprop.datasets.rle import is_absent
+from maskprop.datasets.sound_masks import MaskReader, ObjectMasks, as_numbers
 from maskprop.utils.files import is_file
 from maskprop.utils.json_values import is_finite_number
 
@@ -56,9 +57,10 @@ class Problem:
 class _Checker:
     """Walks one parsed file and collects its problems."""
 
-    def __init__(self, file: str, check_areas: bool) -> None:
+    def __init__(self, file: str, check_areas: bool, for_training: bool) -> None:
         self.file = file
         self.check_areas = check_areas
+        self.for_training = for_training
         self.problems: list[Problem] = []
         self.videos: dict[int, tuple[int, int, int]] = {}  # id -> (length, height, width) of the sound ones
         self.video_ids: set[int] = set()
@@ -87,6 +89,7 @@ class _Checker:
         self.listed_categories = {c['id'] for c in listed if isinstance(c, dict) and _is_id(c.get('id'))}
         self.video_ids = self._records(data, 'videos', 'video', self._check_video)
         self.category_ids = self._records(data, 'categories', 'category', self._check_category)
+        self.reader = MaskReader(_count_masks(annotations), self.for_training)
         self._records(data, 'annotations', 'annotation', self._check_annotation)
         self._check_category_names(data)
         self._check_sparse()
@@ -194,16 +197,18 @@ class _Checker:
         if annotation.get('box_only'):
             self._check_box_only(annotation, name, lists)
             return
-        masked = (i for i, mask in enumerate(lists['segmentations']) if not is_absent(mask))
+        faults, found = self.reader.read(lists['segmentations'], height, width)
+        masked = (i for i, mask in enumerate(found.masks) if mask is not None)
         self.masked_frames.setdefault(annotation['video_id'], set()).update(masked)
-        faults, areas = inspect_masks(lists['segmentations'], height, width)
         for fault in faults:
             self.add(fault.rule, name, f'segmentations[{fault.frame}]', fault.found, fault.fix)
-        self._check_empty(name, lists['segmentations'], areas)
-        if 'bboxes' in lists:
-            self._check_boxes(name, lists['bboxes'], lists['segmentations'], areas)
+        self._check_empty(name, lists['segmentations'], found)
+        if 'bboxes' in lists and not _are_sound_boxes(lists['bboxes'], found.masks):
+            self._check_boxes(name, lists['bboxes'], lists['segmentations'], found.areas)
         if 'areas' in lists:
-            self._check_areas(name, lists['areas'], lists['segmentations'], areas)
+            self._check_areas(name, lists['areas'], found)
+        if self.for_training:
+            annotation.update(segmentations=found.masks, visible=found.visible.tolist())
 
     def _check_sparse(self) -> None:
         """Masks in every k-th frame only look like frames that nobody annotated, not like objects that blink."""
@@ -219,8 +224,10 @@ class _Checker:
             fix = 'null says that nothing is visible; list annotated frames only (--unannotated skip in an import)'
             self.add('sparse-frames', f'video {video_id}', 'segmentations', found, fix, warn=True)
 
-    def _check_empty(self, name: str, masks: Sequence[Any], areas: np.ndarray) -> None:
-        empty = [i for i, mask in enumerate(masks) if (mask is not None and is_absent(mask)) or areas[i] == 0]
+    def _check_empty(self, name: str, masks: Sequence[Any], read: ObjectMasks) -> None:
+        if masks.count(None) == read.masks.count(None) and not (read.areas == 0).any():
+            return
+        empty = [i for i, mask in enumerate(masks) if (mask is not None and is_absent(mask)) or read.areas[i] == 0]
         if empty:
             found = f'a mask without a pixel in {len(empty)} frames, the first {empty[0]}'
             fix = 'write null where the object is not visible (taken as null)'
@@ -267,13 +274,17 @@ class _Checker:
             fix = 'write the box of the mask (training takes it from the mask)'
             self.add('mask-without-box', name, f'bboxes[{without_box[0]}]', found, fix, warn=True)
 
-    def _check_areas(self, name: str, given: Sequence[Any], masks: Sequence[Any], areas: np.ndarray) -> None:
-        bad = [i for i, a in enumerate(given) if a is not None and not (is_finite_number(a) and a >= 0)]
+    def _check_areas(self, name: str, given: Sequence[Any], read: ObjectMasks) -> None:
+        numbers = as_numbers([a for a in given if a is not None], {int, float})
+        if numbers is not None and np.isfinite(numbers).all() and (numbers >= 0).all():
+            bad = []
+        else:
+            bad = [i for i, a in enumerate(given) if a is not None and not (is_finite_number(a) and a >= 0)]
         for frame in bad:
             self.add('areas', name, f'areas[{frame}]', _show(given[frame]), 'expected a number of pixels, or null')
         if bad or not self.check_areas:
             return
-        areas = np.where([is_absent(m) for m in masks], 0, areas)
+        areas = np.where([mask is None for mask in read.masks], 0, read.areas)
         values = np.array([a or 0 for a in given], dtype=np.float64)
         off = np.flatnonzero(np.abs(values - areas) > np.maximum(1, 0.01 * areas))  # nan compares as equal
         if len(off):
@@ -282,17 +293,38 @@ class _Checker:
             self.add('areas-differ', name, f'areas[{off[0]}]', found, fix, warn=True)
 
 
-def check_data(data: Any, file: str, check_areas: bool = True) -> list[Problem]:
+def check_data(data: Any, file: str, check_areas: bool = True, for_training: bool = False) -> list[Problem]:
     """Every problem of a parsed annotation file, in the order of its records.
 
     Args:
         data: What ``json.load`` gave.
         file: Name of the file, for the messages.
         check_areas: Also compare ``areas`` with the masks (warnings only).
+        for_training: Change ``data`` where masks are without a fault: lists of runs become compressed RLE, and
+            annotations get ``visible``, whether the mask of each frame has a pixel.
     """
-    checker = _Checker(file, check_areas)
+    checker = _Checker(file, check_areas, for_training)
     checker.run(data)
     return checker.problems
+
+
+def _count_masks(annotations: Any) -> int:
+    records = annotations if isinstance(annotations, list) else []
+    lists = (record.get('segmentations') for record in records if isinstance(record, dict))
+    return sum(len(masks) for masks in lists if isinstance(masks, list))
+
+
+def _are_sound_boxes(boxes: Sequence[Any], masks: Sequence[Any]) -> bool:
+    """Whether there is a box for each mask, and surely none has a fault."""
+    given = [box for box in boxes if box is not None]
+    if not given:
+        return not any(mask is not None for mask in masks)
+    if set(map(type, given)) != {list} or set(map(len, given)) != {4}:
+        return False
+    numbers = as_numbers(list(chain.from_iterable(given)), {int, float})
+    if numbers is None or not np.isfinite(numbers).all() or (numbers.reshape(-1, 4)[:, 2:] < 0).any():
+        return False
+    return [box is None for box in boxes] == [mask is None for mask in masks]
 
 
 def check_images(data: dict, file: str, image_root: str | Path, decode: bool = False) -> Iterator[Problem]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import mmengine.fileio as fileio
+import numpy as np
 import torch
 from mmdet.datasets import BaseVideoDataset
 from mmdet.registry import DATASETS
@@ -77,11 +79,12 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
 
         An image has ``img_id``, ``img_path``, ``file_name``, ``height``, ``width``, ``frame_id`` (its place among
         the used frames), ``video_id`` and ``instances``: dicts of ``bbox`` (x1, y1, x2, y2 in pixels),
-        ``bbox_label``, ``mask`` (compressed RLE), ``instance_id`` (the annotation's id) and ``ignore_flag``
-        (1 for a crowd); ``box_only`` (True) where ``mask`` is the filled box of an object without one.
+        ``bbox_label``, ``mask`` (compressed RLE; in training polygons stay polygons, of which a sample needs few),
+        ``instance_id`` (the annotation's id) and ``ignore_flag`` (1 for a crowd); ``box_only`` (True) where
+        ``mask`` is the filled box of an object without one.
         """
         with fileio.get_local_path(self.ann_file, backend_args=self.backend_args) as path:
-            gt = load_ytvis(path, require_annotations=not self.test_mode)
+            gt = load_ytvis(path, require_annotations=not self.test_mode, for_training=True)
         self._set_classes(gt)
         self.is_partial = any(a.get('box_only') for a in gt['annotations'] or []) or any(
             video.get('unknown_categories') for video in gt['videos']
@@ -186,25 +189,22 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         instances: list[list[dict]] = [[] for _ in video['file_names']]
         for annotation in annotations:
             label = self.cat2label[annotation['category_id']]
-            boxes = annotation.get('bboxes') or [None] * len(instances)
             box_only = dict(box_only=True) if annotation.get('box_only') else {}
             if box_only and self.test_mode:
                 continue
-            for frame, (mask, box) in enumerate(zip(annotation['segmentations'], boxes, strict=True)):
-                if box_only and box is not None:
-                    mask = _filled(box)
-                if mask is None:
-                    continue
-                rle = compress(mask, height, width)
-                if coco_mask.area(rle) == 0:
-                    continue
+            masks, visible = _filled_boxes(annotation, height, width) if box_only else _masks(annotation)
+            frames = np.flatnonzero(visible).tolist()
+            if self.test_mode:
+                masks = [mask and compress(mask, height, width) for mask in masks]
+            corners = _corners(annotation.get('bboxes') or [None] * len(masks), masks, frames, height, width)
+            for frame, box in zip(frames, corners, strict=True):
                 instances[frame].append(
                     dict(
-                        bbox=_corners(box, rle, height, width),
+                        bbox=box,
                         bbox_label=label,
-                        mask=rle,
+                        mask=masks[frame],
                         instance_id=annotation['id'],
-                        ignore_flag=int(annotation['iscrowd']),
+                        ignore_flag=annotation['iscrowd'],
                         **box_only,
                     )
                 )
@@ -229,6 +229,18 @@ def _box_only(instance: dict) -> bool:
     return instance.get('box_only', False)
 
 
+def _masks(annotation: Annotation) -> tuple[list[Any], list[bool]]:
+    """The masks of each frame, and whether they have a pixel."""
+    return annotation['segmentations'], annotation['visible']
+
+
+def _filled_boxes(annotation: Annotation, height: int, width: int) -> tuple[list[Any], list[bool]]:
+    """The boxes of an object without masks as masks."""
+    boxes = annotation.get('bboxes') or [None] * len(annotation['segmentations'])
+    masks = [None if box is None else compress(_filled(box), height, width) for box in boxes]
+    return masks, [mask is not None and coco_mask.area(mask) > 0 for mask in masks]
+
+
 def _filled(box: list[float]) -> list[list[float]]:
     """The polygon of a box (x, y, width, height), of a pixel's side at least."""
     x, y, width, height = box
@@ -236,11 +248,15 @@ def _filled(box: list[float]) -> list[list[float]]:
     return [[x, y, right, y, right, bottom, x, bottom]]
 
 
-def _corners(box: list[float] | None, rle: dict, height: int, width: int) -> list[float]:
-    """The box as x1, y1, x2, y2 inside the picture; that of the mask where the file gives none there."""
-    for x, y, w, h in [box] if box is not None else []:
-        x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
-        if x2 > x1 and y2 > y1:
-            return [float(x1), float(y1), float(x2), float(y2)]
-    x, y, w, h = coco_mask.toBbox(rle).tolist()
-    return [x, y, x + w, y + h]
+def _corners(
+    boxes: Sequence[list[float] | None], masks: Sequence[Any], frames: list[int], height: int, width: int
+) -> list[list[float]]:
+    """The boxes of some frames as x1, y1, x2, y2 inside the picture; those of masks where the file gives none."""
+    given = np.array([boxes[i] or (0, 0, 0, 0) for i in frames], dtype=np.float64).reshape(-1, 4)
+    start = np.maximum(given[:, :2], 0)
+    stop = np.minimum(given[:, :2] + given[:, 2:], (width, height))
+    corners = np.concatenate([start, stop], axis=1).tolist()
+    for row in np.flatnonzero((stop <= start).any(axis=1)):
+        x, y, w, h = coco_mask.toBbox(compress(masks[frames[row]], height, width)).tolist()
+        corners[row] = [x, y, x + w, y + h]
+    return corners

@@ -14,6 +14,7 @@ import numpy as np
 from maskprop.datasets.json_files import AnnotationError, read_json
 from maskprop.datasets.rle import decode_mask, is_absent
 from maskprop.datasets.ytvis_checks import PER_FRAME_FIELDS, Problem, check_data, check_images
+from maskprop.utils.collector import no_collection
 
 __all__ = [
     'Annotation',
@@ -67,8 +68,10 @@ class Annotation(_RequiredOfAnnotation, total=False):
     """One object in one video; the lists have one entry a frame, null where the object is not visible.
 
     ``box_only``: True where no mask was drawn: all ``segmentations`` are null and ``bboxes`` say where it is.
+    ``visible``: whether the mask of each frame has a pixel; only if it was loaded for training.
     """
 
+    visible: list[bool]
     box_only: bool
     bboxes: list[list[float] | None]
     areas: list[float | None]
@@ -104,7 +107,8 @@ def find_problems(
         Errors and warnings in the order of the records; empty for a perfect file.
     """
     try:
-        data = _read(path)
+        with no_collection():
+            data = _read(path)
     except AnnotationError as error:
         found, fix = str(error).removeprefix(f'{path}: ').split('; ', 1)
         rule = 'other-format' if found == _OTHER_FORMAT else 'json'
@@ -115,7 +119,7 @@ def find_problems(
     return problems
 
 
-def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTruth:
+def load_ytvis(path: str | Path, require_annotations: bool = False, *, for_training: bool = False) -> GroundTruth:
     """Loads and checks an annotation file.
 
     What may be left out is filled in: ``length`` of videos, ``iscrowd`` (0); ``annotations`` is None if missing.
@@ -124,12 +128,15 @@ def load_ytvis(path: str | Path, require_annotations: bool = False) -> GroundTru
     Args:
         path: The annotation file.
         require_annotations: Whether a file without annotations is an error.
+        for_training: Give all RLE in compressed form, and ``visible`` of annotations with masks.
 
     Raises:
         AnnotationError: The file has errors. The message has the first ten; ``maskprop check`` lists all.
     """
-    data = _read(path)
-    errors = [p for p in check_data(data, str(path), check_areas=False) if p.severity == 'error']
+    with no_collection():
+        data = _read(path)
+        problems = check_data(data, str(path), check_areas=False, for_training=for_training)
+    errors = [p for p in problems if p.severity == 'error']
     if errors:
         more = len(errors) - _MOST_ERRORS_SHOWN
         lines = [str(p) for p in errors[:_MOST_ERRORS_SHOWN]]

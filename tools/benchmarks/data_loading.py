@@ -1,4 +1,4 @@
-"""From an annotation file to a data set that is ready for training: this project and mmdet's ``YouTubeVISDataset``.
+"""From an annotation file to a data set that is ready for training: this project against mmdet's data set.
 
     python tools/benchmarks/data_loading.py [--kinds polygon] [--runs 1]
 
@@ -114,7 +114,6 @@ def measure(kind: str, shape: FileShape, runs: int) -> dict[str, Any]:
                 form()
                 seconds[side].append(time.process_time() - begin)
     return dict(row, seconds=seconds, ratios=common.ratios(seconds['mmdet'], seconds['maskprop']))
-
 
 
 def lines_of(rows: dict[str, dict]) -> list[str]:

@@ -51,7 +51,7 @@ def encode_runs(runs, bounds, total, area, chars, ends):
     """Runs as compressed RLE strings, with their sums.
 
     Args:
-        runs: int64 (R,), 0 to 2^31, those of all masks. bounds: int64 (N + 1,), where each mask begins.
+        runs: int32 (R,), 0 or more, those of all masks. bounds: int64 (N + 1,), where each mask begins.
         total, area: int64 (N,), filled: sum of all runs, of every second one.
         chars: uint8 (LONGEST_NUMBER * R,), filled with the strings. ends: int64 (N,), filled: where each ends.
     """
@@ -63,7 +63,9 @@ def encode_runs(runs, bounds, total, area, chars, ends):
             total[n] += runs[i]
             if place & 1:
                 area[n] += runs[i]
-            number = runs[i] - runs[i - 2] if place > 2 else runs[i]
+            number = np.int64(runs[i])
+            if place > 2:
+                number -= runs[i - 2]
             more = True
             while more:
                 code = number & 31

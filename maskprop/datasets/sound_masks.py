@@ -123,9 +123,8 @@ class MaskReader:
     ) -> tuple[list[str] | None, np.ndarray, np.ndarray]:
         """Strings (for training), sums of all runs (empty if they have a fault), areas."""
         bounds = _bounds(counts)
-        flat = list(chain.from_iterable(counts))
-        runs = as_numbers(flat, {int})
-        if runs is None or not len(runs) or runs.min() < 0 or runs.max() > height * width:
+        runs = as_numbers(counts, whole=True)
+        if runs is None or not len(runs) or runs.min() < 0:
             return None, np.empty(0), np.empty(0)
         if self.loops is not None:
             total, area, ends = np.zeros((3, len(counts)), dtype=np.int64)
@@ -152,7 +151,7 @@ class MaskReader:
         lengths = np.diff(bounds)
         if lengths.min() < 6 or (lengths % 2).any():
             return None
-        numbers = as_numbers(list(chain.from_iterable(polygons)), {int, float})
+        numbers = as_numbers(polygons)
         # also False where one is nan
         if numbers is None or not np.abs(numbers).max() <= POLYGON_REACH * max(height, width):
             return None
@@ -166,20 +165,30 @@ class MaskReader:
         return given, np.full(len(given), np.nan), visible
 
 
-def as_numbers(values: Sequence[Any], kinds: set[type]) -> np.ndarray | None:
-    """Numbers as an array; None if one is of another type than ``kinds``, or too large.
+def as_numbers(lists: Sequence[list], whole: bool = False) -> np.ndarray | None:
+    """The numbers of some lists, end to end; None if something there is no number, or too large.
 
     Args:
-        values: any number of them.
-        kinds: {int} for int64, or {int, float} for float64.
+        lists: of integers and floats, bool being none.
+        whole: take integers only, and give int32 in place of float64.
     """
-    if not set(map(type, values)) <= kinds:
-        return None
-    code = 'd' if float in kinds else 'q'
+    numbers = array('i' if whole else 'd')
     try:
-        return np.frombuffer(array(code, values), dtype=code) if values else np.empty(0)
-    except OverflowError:
+        for values in lists:
+            numbers.fromlist(values)
+    except (OverflowError, TypeError):
         return None
+    if not numbers:
+        return np.empty(0)
+    found = np.frombuffer(numbers, dtype=numbers.typecode)
+    unclear = np.flatnonzero(found <= 1 if whole else (found == 0) | (found == 1))  # some may have been bool
+    if len(unclear):
+        bounds = _bounds(lists)
+        rows = np.searchsorted(bounds, unclear, side='right') - 1
+        for row, column in zip(rows.tolist(), (unclear - bounds[rows]).tolist(), strict=True):
+            if type(lists[row][column]) not in (int, float):
+                return None
+    return found
 
 
 def _bounds(lists: Sequence[Any]) -> np.ndarray:

@@ -9,7 +9,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -275,7 +275,7 @@ class _Checker:
             self.add('mask-without-box', name, f'bboxes[{without_box[0]}]', found, fix, warn=True)
 
     def _check_areas(self, name: str, given: Sequence[Any], read: ObjectMasks) -> None:
-        numbers = as_numbers([a for a in given if a is not None], {int, float})
+        numbers = as_numbers([[a for a in given if a is not None]])
         if numbers is not None and np.isfinite(numbers).all() and (numbers >= 0).all():
             bad = []
         else:
@@ -321,7 +321,7 @@ def _are_sound_boxes(boxes: Sequence[Any], masks: Sequence[Any]) -> bool:
         return not any(mask is not None for mask in masks)
     if set(map(type, given)) != {list} or set(map(len, given)) != {4}:
         return False
-    numbers = as_numbers(list(chain.from_iterable(given)), {int, float})
+    numbers = as_numbers(given)
     if numbers is None or not np.isfinite(numbers).all() or (numbers.reshape(-1, 4)[:, 2:] < 0).any():
         return False
     return [box is None for box in boxes] == [mask is None for mask in masks]

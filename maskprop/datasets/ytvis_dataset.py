@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os.path as osp
+import pickle
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ import torch
 from mmdet.datasets import BaseVideoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
-from pycocotools import mask as coco_mask
 
 from maskprop.datasets.image_folders import is_whole_image
-from maskprop.datasets.rle import compress
 from maskprop.datasets.samplers import FrameRequest
-from maskprop.datasets.ytvis_json import Annotation, AnnotationError, GroundTruth, Video, load_ytvis, select_frames
+from maskprop.datasets.shared_lists import load_once
+from maskprop.datasets.video_records import video_record
+from maskprop.datasets.ytvis_json import Annotation, AnnotationError, GroundTruth, load_ytvis, select_frames
+from maskprop.utils.collector import no_collection
 from maskprop.utils.random_state import seeded
 
 
@@ -72,17 +72,26 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         self.frame_range = (float(frame_range[0]), float(frame_range[1]))
         self.keep_empty_frames = keep_empty_frames
         self.need_masks = need_masks
+        self.left_out = 0  # videos without an object
         super().__init__(*args, **kwargs)
 
-    def load_data_list(self) -> list[dict]:
-        """Videos as dicts with ``video_id``, ``video_length`` and ``images``.
+    def full_init(self) -> None:
+        """Load the list, once for all data sets of the same file and options, those of other processes too."""
+        if self._fully_initialized:
+            return
+        with no_collection():
+            load_once(self, super().full_init)
+        if self.left_out:
+            print_log(f'{self.ann_file}: {self.left_out} videos without an object are left out', 'current')
 
-        An image has ``img_id``, ``img_path``, ``file_name``, ``height``, ``width``, ``frame_id`` (its place among
-        the used frames), ``video_id`` and ``instances``: dicts of ``bbox`` (x1, y1, x2, y2 in pixels),
-        ``bbox_label``, ``mask`` (compressed RLE; in training polygons stay polygons, of which a sample needs few),
-        ``instance_id`` (the annotation's id) and ``ignore_flag`` (1 for a crowd); ``box_only`` (True) where
-        ``mask`` is the filled box of an object without one.
-        """
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        """mmengine's, but without a garbage collection, for which reading leaves nothing."""
+        videos = [pickle.dumps(video, protocol=4) for video in self.data_list]
+        self.data_list.clear()
+        return np.frombuffer(b''.join(videos), dtype=np.uint8), np.cumsum([len(video) for video in videos])
+
+    def load_data_list(self) -> list[dict]:
+        """The videos; see :func:`maskprop.datasets.video_records.video_record`."""
         with fileio.get_local_path(self.ann_file, backend_args=self.backend_args) as path:
             gt = load_ytvis(path, require_annotations=not self.test_mode, for_training=True)
         self._set_classes(gt)
@@ -94,9 +103,13 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         for annotation in gt['annotations'] or []:
             annotations[annotation['video_id']].append(annotation)
         data_list: list[dict] = []
-        first_image = 0
+        folder, first_image = self.data_prefix.get('img_path') or '', 0
         for video in gt['videos']:
-            data_list.append(self._parse_video(video, annotations[video['id']], first_image))
+            data_list.append(
+                video_record(
+                    video, annotations[video['id']], first_image, self.cat2label, folder, test_mode=self.test_mode
+                )
+            )
             first_image += len(video['file_names'])
         return data_list
 
@@ -111,9 +124,7 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
                 f'{self.frame_stride}, frame_range={self.frame_range}); nothing to train on'
                 + ('; need_masks=True leaves out objects that have a box only' if self.need_masks else '')
             )
-        dropped = len(self.data_list) - len(kept)
-        if dropped:
-            print_log(f'{self.ann_file}: {dropped} videos without an object are left out', 'current')
+        self.left_out = len(self.data_list) - len(kept)
         return kept
 
     def key_frames(self) -> list[list[int]]:
@@ -184,79 +195,6 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         self.cat2label = {number: label for label, number in enumerate(self.cat_ids)}
         self._metainfo.update(classes=classes, category_ids=list(self.cat_ids))
 
-    def _parse_video(self, video: Video, annotations: list[Annotation], first_image: int) -> dict:
-        height, width = video['height'], video['width']
-        instances: list[list[dict]] = [[] for _ in video['file_names']]
-        for annotation in annotations:
-            label = self.cat2label[annotation['category_id']]
-            box_only = dict(box_only=True) if annotation.get('box_only') else {}
-            if box_only and self.test_mode:
-                continue
-            masks, visible = _filled_boxes(annotation, height, width) if box_only else _masks(annotation)
-            frames = np.flatnonzero(visible).tolist()
-            if self.test_mode:
-                masks = [mask and compress(mask, height, width) for mask in masks]
-            corners = _corners(annotation.get('bboxes') or [None] * len(masks), masks, frames, height, width)
-            for frame, box in zip(frames, corners, strict=True):
-                instances[frame].append(
-                    dict(
-                        bbox=box,
-                        bbox_label=label,
-                        mask=masks[frame],
-                        instance_id=annotation['id'],
-                        ignore_flag=annotation['iscrowd'],
-                        **box_only,
-                    )
-                )
-        images = [
-            dict(
-                img_id=first_image + frame,
-                img_path=osp.join(self.data_prefix.get('img_path') or '', name),
-                file_name=name,
-                height=height,
-                width=width,
-                frame_id=frame,
-                video_id=video['id'],
-                instances=instances[frame],
-            )
-            for frame, name in enumerate(video['file_names'])
-        ]
-        unknown = [self.cat2label[i] for i in video.get('unknown_categories') or () if i in self.cat2label]
-        return dict(video_id=video['id'], video_length=len(images), images=images, unknown_labels=unknown)
-
 
 def _box_only(instance: dict) -> bool:
     return instance.get('box_only', False)
-
-
-def _masks(annotation: Annotation) -> tuple[list[Any], list[bool]]:
-    """The masks of each frame, and whether they have a pixel."""
-    return annotation['segmentations'], annotation['visible']
-
-
-def _filled_boxes(annotation: Annotation, height: int, width: int) -> tuple[list[Any], list[bool]]:
-    """The boxes of an object without masks as masks."""
-    boxes = annotation.get('bboxes') or [None] * len(annotation['segmentations'])
-    masks = [None if box is None else compress(_filled(box), height, width) for box in boxes]
-    return masks, [mask is not None and coco_mask.area(mask) > 0 for mask in masks]
-
-
-def _filled(box: list[float]) -> list[list[float]]:
-    """The polygon of a box (x, y, width, height), of a pixel's side at least."""
-    x, y, width, height = box
-    right, bottom = x + max(width, 1), y + max(height, 1)
-    return [[x, y, right, y, right, bottom, x, bottom]]
-
-
-def _corners(
-    boxes: Sequence[list[float] | None], masks: Sequence[Any], frames: list[int], height: int, width: int
-) -> list[list[float]]:
-    """The boxes of some frames as x1, y1, x2, y2 inside the picture; those of masks where the file gives none."""
-    given = np.array([boxes[i] or (0, 0, 0, 0) for i in frames], dtype=np.float64).reshape(-1, 4)
-    start = np.maximum(given[:, :2], 0)
-    stop = np.minimum(given[:, :2] + given[:, 2:], (width, height))
-    corners = np.concatenate([start, stop], axis=1).tolist()
-    for row in np.flatnonzero((stop <= start).any(axis=1)):
-        x, y, w, h = coco_mask.toBbox(compress(masks[frames[row]], height, width)).tolist()
-        corners[row] = [x, y, x + w, y + h]
-    return corners

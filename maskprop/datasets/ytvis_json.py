@@ -288,6 +288,6 @@ def _fill_in(data: dict[str, Any]) -> GroundTruth:
     for annotation in data['annotations'] or []:
         annotation['iscrowd'] = int(annotation.get('iscrowd') or 0)
         for field in ('segmentations', 'bboxes'):
-            if annotation.get(field):
+            if [] in (annotation.get(field) or ()):
                 annotation[field] = [None if is_absent(x) else x for x in annotation[field]]
     return cast(GroundTruth, data)

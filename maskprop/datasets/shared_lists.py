@@ -1,9 +1,9 @@
 """One copy of a data set's list for all that load the same file: twice in a process, or in several on a machine.
 
 mmengine keeps the list of a data set as bytes in one array, which the data workers that a process forks share
-with it. Here a second data set of the process takes the array of the first, and the ranks of a machine map the memory of
-the one that was first to load: it is read-only, has no name in the file system, and goes with the last process,
-however that ends. Where a system cannot do that each process loads its own, as with mmengine.
+with it. Here a second data set of the process takes the array of the first, and the ranks of a machine map the
+memory of the one that was first to load: it is read-only, has no name in the file system, and goes with the last
+process, however that ends. Where a system cannot do that each process loads its own, as with mmengine.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from maskprop.utils.compiled import compile_loops
 
 LONGEST_NUMBER = 7  # characters; 7 x 5 bits hold every run of a picture that pycocotools can hold
 SUBPIXELS = 5  # pycocotools rounds the points of a polygon to fifths of a pixel
+SPACES = (9, 10, 13, 32)  # of JSON
 SURE_ROWS = 2  # between two crossings of a column; rounding takes less than half a row of it
 
 
@@ -113,11 +114,80 @@ def surely_visible(points, bounds, height, width, visible):
                 visible[n] = True
 
 
+def compress_lists(text, starts, out):
+    """Copy JSON, with lists of whole numbers of 0 to 2^31 - 1 as strings of compressed RLE.
+
+    Args:
+        text: uint8 (C,). starts: int64 (N,), ascending: where the colon before each list follows, perhaps.
+        out: uint8, filled.
+
+    Returns:
+        int: length of the copy; -1 if ``out`` is too small.
+    """
+    size, limit, done, o = text.size, out.size - 32, 0, 0
+    for start in starts:
+        if o + start - done > limit:
+            return -1
+        out[o : o + start - done] = text[done:start]
+        o += start - done
+        done = start
+        p = start
+        for wanted in (58, 91):  # ':' and '['
+            while p < size and text[p] in SPACES:
+                p += 1
+            if p < size and text[p] == wanted:
+                p += 1
+            else:
+                p = size
+        begin = o
+        out[o], out[o + 1] = 58, 34
+        o += 2
+        place, last, before_last, closed = 0, 0, 0, False
+        while p < size and not closed:
+            while p < size and text[p] in SPACES:
+                p += 1
+            first, run = p, 0
+            while p < size and 48 <= text[p] <= 57 and p - first < 11:
+                run = 10 * run + text[p] - 48
+                p += 1
+            if p == first or run > 2147483647 or (text[first] == 48 and p > first + 1) or o > limit:
+                break
+            number = run - before_last if place > 2 else run
+            more = True
+            while more:
+                code = number & 31
+                number >>= 5
+                more = number != -1 if code & 16 else number != 0
+                code += 80 if more else 48
+                if code == 92:  # JSON's backslash
+                    out[o] = 92
+                    o += 1
+                out[o] = code
+                o += 1
+            place, before_last, last = place + 1, last, run
+            while p < size and text[p] in SPACES:
+                p += 1
+            closed = p < size and text[p] == 93
+            if p < size and (closed or text[p] == 44):
+                p += 1
+            else:
+                break
+        if closed:
+            out[o] = 34
+            o, done = o + 1, p
+        else:  # something else: it stays
+            o = begin
+    if o + size - done > limit:
+        return -1
+    out[o : o + size - done] = text[done:]
+    return o + size - done
+
+
 @functools.cache
 def compiled() -> SimpleNamespace | None:
     """The functions above, compiled; None where numba cannot be imported."""
     try:
-        functions = [compile_loops(f) for f in (measure_strings, encode_runs, surely_visible)]
+        functions = [compile_loops(f) for f in (measure_strings, encode_runs, surely_visible, compress_lists)]
     except ImportError:
         return None
     return SimpleNamespace(**{function.__name__: function for function in functions})

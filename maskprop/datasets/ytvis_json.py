@@ -13,6 +13,7 @@ import numpy as np
 
 from maskprop.datasets.json_files import AnnotationError, read_json
 from maskprop.datasets.rle import decode_mask, is_absent
+from maskprop.datasets.run_lists import read_with_strings
 from maskprop.datasets.ytvis_checks import PER_FRAME_FIELDS, Problem, check_data, check_images
 from maskprop.utils.collector import no_collection
 
@@ -134,9 +135,11 @@ def load_ytvis(path: str | Path, require_annotations: bool = False, *, for_train
         AnnotationError: The file has errors. The message has the first ten; ``maskprop check`` lists all.
     """
     with no_collection():
-        data = _read(path)
-        problems = check_data(data, str(path), check_areas=False, for_training=for_training)
-    errors = [p for p in problems if p.severity == 'error']
+        data = read_with_strings(path) if for_training else None
+        errors = None if data is None or other_format(path, data) else _errors(data, path, for_training)
+        if errors is None or errors:  # what is said is of the file as it is
+            data = _read(path)
+            errors = _errors(data, path, for_training)
     if errors:
         more = len(errors) - _MOST_ERRORS_SHOWN
         lines = [str(p) for p in errors[:_MOST_ERRORS_SHOWN]]
@@ -150,6 +153,11 @@ def load_ytvis(path: str | Path, require_annotations: bool = False, *, for_train
             'maskprop split TRAIN.json --val-videos N --seed S'
         )
     return _fill_in(data)
+
+
+def _errors(data: Any, path: str | Path, for_training: bool) -> list[Problem]:
+    problems = check_data(data, str(path), check_areas=False, for_training=for_training)
+    return [p for p in problems if p.severity == 'error']
 
 
 def _read(path: str | Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from maskprop.datasets import sound_masks, ytvis_checks
+from maskprop.datasets import run_lists, sound_masks, ytvis_checks, ytvis_json
 from maskprop.datasets.mask_kernels import LONGEST_NUMBER, compiled
 from maskprop.datasets.rle import compress, inspect_masks, measure_strings
+from maskprop.datasets.run_lists import compress_lists
 from maskprop.datasets.sound_masks import MaskReader
 from maskprop.datasets.ytvis_checks import check_data
+from maskprop.datasets.ytvis_json import AnnotationError, load_ytvis, read_json
+from maskprop.evaluation.rle import decode_counts
 
 HEIGHT, WIDTH, FRAMES = 20, 30, 6
 KINDS = ('string', 'runs', 'polygons')
@@ -173,3 +177,74 @@ def test_only_numbers_are_taken(whole):
     assert sound_masks.as_numbers([], whole).tolist() == []
     for odd in (True, False, None, '1', [1], 10**400, *([2**40, 1.0, 2.5] if whole else [])):
         assert sound_masks.as_numbers([[1, 2], [3, odd]], whole) is None
+
+
+def random_text(rng: np.random.Generator) -> str:
+    """JSON with lists of runs and what looks like some."""
+    space = rng.choice(['', '', ' ', ' ', '\n\t', '\r', '\x0b'])  # the last is none of JSON's
+    runs = [str(int(10 ** rng.uniform(-1, rng.choice([2, 9.3])))) for _ in range(rng.integers(1, 9))]
+    if rng.random() < 0.3:
+        odd = ['-1', '1.0', '1e3', 'true', 'null', '"5"', '[5]', '2147483647', '2147483648', '9' * 30, '00', '']
+        runs[rng.integers(len(runs))] = odd[rng.integers(len(odd))]
+    tail = rng.choice(['', '', '', ',', ']', '5'])
+    value = f'[{space}{f"{space},{space}".join(runs)}{tail}{space}]'
+    key = rng.choice(['"counts"', '"counts"', '"counts"', '"x\\"counts"', '"\\"counts\\""', '"account"'])
+    return f'{{"size":{space}[3, 5],{space}{key}{space}:{space}{value}, "file": "a \\"counts\\": [1, 2]"}}'
+
+
+def as_lists(value: Any, wanted: Any) -> Any:
+    """A value with the strings of compressed RLE as lists again, where lists are wanted."""
+    if isinstance(value, str) and isinstance(wanted, list):
+        return decode_counts(value).tolist()
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        return {key: as_lists(inner, wanted.get(key)) for key, inner in value.items()}
+    if isinstance(value, list) and isinstance(wanted, list) and len(value) == len(wanted):
+        return [as_lists(*both) for both in zip(value, wanted, strict=True)]
+    return value
+
+
+@needs_numba
+def test_lists_in_text_become_strings_of_the_same_runs():
+    rng = np.random.default_rng(0)
+    changed = 0
+    for _ in range(1500):
+        text = '[{"counts": [3]}, ' + random_text(rng) + ']'
+        found = compress_lists(text.encode())
+        try:
+            expected = json.loads(text)
+        except ValueError:
+            with pytest.raises(ValueError):
+                json.loads(found)
+            continue
+        got = json.loads(found)
+        assert got[0]['counts'] == '3' and as_lists(got, expected) == expected, text
+        runs = expected[1].get('counts')
+        sound = runs and all(type(run) is int and 0 <= run < 2**31 for run in runs)
+        assert isinstance(got[1].get('counts'), str) == bool(sound), text
+        changed += bool(sound)
+    assert changed > 200
+    for other in (b'', b'{}', b'{"counts": "3"}', b'{"counts": 3, "x": {"counts": [3]}}'):
+        assert compress_lists(other) is None
+
+
+@needs_numba
+def test_a_file_is_read_with_strings_and_errors_are_of_the_file_as_it_is(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    path, data = tmp_path / 'gt.json', random_file(rng)
+    data['annotations'].reverse()  # no string comes first
+    path.write_text('\ufeff' + json.dumps(data), encoding='utf-8')
+    plain = load_ytvis(path, for_training=True)
+    monkeypatch.setattr(run_lists, 'LEAST_BYTES', 0)
+    calls = []
+    monkeypatch.setattr(ytvis_json, 'read_json', lambda path: calls.append(path) or read_json(path))
+    assert load_ytvis(path, for_training=True) == plain and not calls
+    data['annotations'][1]['segmentations'][0] = dict(size=[HEIGHT, WIDTH], counts=[1, 2, 3])
+    for text in (json.dumps(data), json.dumps(data)[:-9], '{"counts": [1]}', '[{"counts": [1]}, 01]'):
+        path.write_text(text)
+        messages = []
+        for least in (0, 10**9):
+            monkeypatch.setattr(run_lists, 'LEAST_BYTES', least)
+            with pytest.raises(AnnotationError) as error:
+                load_ytvis(path, for_training=True)
+            messages.append(str(error.value))
+        assert messages[0] == messages[1]

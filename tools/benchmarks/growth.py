@@ -41,6 +41,7 @@ maskprop.register_all()
 
 from mmdet.registry import MODELS  # noqa: E402
 from mmengine.config import Config  # noqa: E402
+from yapf.yapflib import yapf_api  # noqa: E402
 
 from maskprop.commands import check_dataset, eval_results, split_dataset  # noqa: E402
 from maskprop.datasets.samplers import SeededFrameSampler  # noqa: E402
@@ -182,8 +183,8 @@ WITH_IMAGES = ('train', 'test')
 def warm_up() -> None:
     """Let this process load what the tools compile, so that the forked ones have it.
 
-    With a small set: memory that this process has freed would be taken by them without a trace. Its own objects are
-    left out of garbage collections, which would walk them at a time that depends on the size.
+    With a small set: memory that this process has freed would be taken by them without a trace. Its own objects
+    are left out of garbage collections, which would walk them at a time that depends on the size.
     """
     with tempfile.TemporaryDirectory() as root, contextlib.redirect_stdout(io.StringIO()):
         write_set(Path(root), **{**SMALL, 'videos': 2})
@@ -191,6 +192,7 @@ def warm_up() -> None:
             TOOLS[name].run(Path(root))
         masks = json.loads((Path(root) / 'gt.json').read_text())['annotations'][0]['segmentations']
         MaskReader(MANY, for_training=True).read(masks, HEIGHT, WIDTH)
+    yapf_api.FormatCode = lambda text, **kwargs: (text, False)  # makes a config pretty, in seconds
     gc.collect()
     gc.freeze()
 
@@ -260,6 +262,7 @@ def lines_of(rows: Sequence[dict]) -> list[str]:
 
 def main() -> None:
     parser = common.parser(__doc__, runs=1)
+    parser.set_defaults(threads=1)
     parser.add_argument('--tools', nargs='+', choices=TOOLS, default=list(TOOLS), help='default: all')
     parser.add_argument('--sizes', nargs='+', choices=SIZES, default=SIZES, help='default: all')
     args = parser.parse_args()

@@ -115,7 +115,7 @@ bench: setup
 	$(call run_benchmark,training_step,--runs 2 --steps 20)
 	$(call run_benchmark,data_pipeline,--runs 3)
 	$(call run_benchmark,data_loading,--runs 1 --threads 1)
-	$(call run_benchmark,growth)
+	$(call run_benchmark,growth,--runs 1)
 	$(call run_benchmark,scale_out,--runs 1)
 	$(call run_benchmark,inter_frame_attention,--runs 1)
 	$(call run_benchmark,mask_assembly,--threads 1)

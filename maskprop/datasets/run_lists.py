@@ -45,10 +45,10 @@ def read_with_strings(path: str | Path) -> Any | None:
 
 def compress_lists(content: bytes) -> bytes | None:
     """The text with lists of runs as strings; None if the first ``counts`` is no list, or numba is missing."""
-    starts = [place + len(_KEY) for place in _places(content)]
-    loops = compiled()
-    if not starts or loops is None or not _LIST.match(content, starts[0]):
+    first = content.find(_KEY)
+    if first < 0 or not _LIST.match(content, first + len(_KEY)) or (loops := compiled()) is None:
         return None
+    starts = [place + len(_KEY) for place in _places(content)]
     found = np.empty(len(content) + 64, dtype=np.uint8)
     length = loops.compress_lists(np.frombuffer(content, dtype=np.uint8), np.array(starts), found)
     return None if length < 0 else found[:length].tobytes()

@@ -28,6 +28,7 @@ from mmdet.registry import DATASETS  # noqa: E402
 from maskprop.ablation.jobs import plan  # noqa: E402
 from maskprop.ablation.study import load_study  # noqa: E402
 from maskprop.apis.frames import open_frames  # noqa: E402
+from maskprop.datasets.rle import compress  # noqa: E402
 from maskprop.datasets.ytvis_json import AnnotationError, find_problems, load_ytvis  # noqa: E402
 from maskprop.engine.cfg_options import ConfigOptions, is_text  # noqa: E402
 from maskprop.engine.checkpoint import load_checkpoint_file, saved_classes  # noqa: E402
@@ -92,8 +93,9 @@ def annotations(draw: Callable, folder: Path) -> Verdict:
             for video in range(len(dataset)):
                 for image in dataset.get_data_info(video)['images']:
                     for instance in image['instances']:
-                        area = int(coco_mask.decode(instance['mask']).sum())
-                        fail_unless(area == int(coco_mask.area(instance['mask'])) > 0, f'an area of {area}')
+                        rle = compress(instance['mask'], image['height'], image['width'])  # may be polygons
+                        area = int(coco_mask.decode(rle).sum())
+                        fail_unless(area == int(coco_mask.area(rle)) > 0, f'an area of {area}')
 
     return verdict_of(read, check)
 

@@ -15,6 +15,8 @@ import common  # noqa: E402
 import data_loading  # noqa: E402
 from annotation_files import KINDS, TRAINING  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TINY = replace(TRAINING, videos=51, frames=(2, 4), size=(72, 128))
 
 

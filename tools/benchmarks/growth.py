@@ -1,12 +1,13 @@
 """How time and memory of the tools that read annotations and results grow with each size of a set.
 
-    python tools/benchmarks/growth.py [--tools split test] [--sizes videos frames] [--runs 3]
+    python tools/benchmarks/growth.py [--tools split test] [--sizes videos frames] [--runs 1]
 
 Each of the numbers of videos, frames, objects, predictions and categories is made 4 and 16 times as large, the
 others staying as they are, and each tool is run on the set. With a cost of a + b n^p, the p of the last two
 columns follows from the three points: (t16 - t4) / (t4 - t1) = 4^p. It is left out where the cost at 16 times the
 size is below 1.2 times that of the set itself: then this size hardly counts. Each run is forked from one process
-that has all imported, so that its CPU seconds and its memory (the most beyond that process) are its own.
+that has all imported, so that its CPU seconds and its memory (the most beyond that process) are its own. Of
+several runs the least counts.
 
 ``train`` is a training's start but for the model: the file, its frames, key frames, the order of an epoch.
 ``test`` is the demo's model on detections from a file, from the frames to scores.
@@ -244,7 +245,7 @@ def exponent(costs: Sequence[float]) -> float | None:
         return None
     if second <= first:  # noise: all growth is taken for that of the last step
         return math.log(third / second, 4)
-    return math.log((third - second) / (second - first), 4)
+    return max(math.log((third - second) / (second - first), 4), 0.0)
 
 
 def lines_of(rows: Sequence[dict]) -> list[str]:
@@ -261,7 +262,7 @@ def lines_of(rows: Sequence[dict]) -> list[str]:
 
 
 def main() -> None:
-    parser = common.parser(__doc__, runs=1)
+    parser = common.parser(__doc__, runs=2)
     parser.set_defaults(threads=1)
     parser.add_argument('--tools', nargs='+', choices=TOOLS, default=list(TOOLS), help='default: all')
     parser.add_argument('--sizes', nargs='+', choices=SIZES, default=SIZES, help='default: all')

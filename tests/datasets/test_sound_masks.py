@@ -239,7 +239,15 @@ def test_a_file_is_read_with_strings_and_errors_are_of_the_file_as_it_is(tmp_pat
     monkeypatch.setattr(ytvis_json, 'read_json', lambda path: calls.append(path) or read_json(path))
     assert load_ytvis(path, for_training=True) == plain and not calls
     data['annotations'][1]['segmentations'][0] = dict(size=[HEIGHT, WIDTH], counts=[1, 2, 3])
-    for text in (json.dumps(data), json.dumps(data)[:-9], '{"counts": [1]}', '[{"counts": [1]}, 01]'):
+    single = copy.deepcopy(data)
+    single['annotations'][1]['segmentations'] = dict(size=[HEIGHT, WIDTH], counts=[1, 2, 3])  # is shown as it is
+    for text in (
+        json.dumps(data),
+        json.dumps(single),
+        json.dumps(data)[:-9],
+        '{"counts": [1]}',
+        '[{"counts": [1]}, 01]',
+    ):
         path.write_text(text)
         messages = []
         for least in (0, 10**9):

@@ -27,17 +27,21 @@ def measure_strings(chars, bounds, total, area, readable):
         total[n], area[n], readable[n] = 0, 0, p < stop
         index, last, before_last = 0, 0, 0
         while p < stop and readable[n]:
-            run, digits, more = 0, 0, True
-            while more:
-                code = chars[p] - 48 if p < stop and digits < LONGEST_NUMBER else -1
-                if code < 0 or code > 63:
-                    readable[n] = False
-                    break
-                run |= (code & 31) << (5 * digits)
-                more = (code & 32) != 0
-                p, digits = p + 1, digits + 1
-                if not more and code & 16:
-                    run -= 1 << (5 * digits)
+            code = np.int64(chars[p]) - 48
+            if 0 <= code < 32:  # most numbers have one digit
+                run, p = code - 32 if code & 16 else code, p + 1
+            else:
+                run, digits, more = 0, 0, True
+                while more:
+                    code = np.int64(chars[p]) - 48 if p < stop and digits < LONGEST_NUMBER else -1
+                    if code < 0 or code > 63:
+                        readable[n] = False
+                        break
+                    run |= (code & 31) << (5 * digits)
+                    more = (code & 32) != 0
+                    p, digits = p + 1, digits + 1
+                    if not more and code & 16:
+                        run -= 1 << (5 * digits)
             if index > 2:  # from the fourth on, a difference to the run two before
                 run += before_last
             if run < 0:

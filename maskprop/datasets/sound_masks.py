@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 from maskprop.datasets.mask_kernels import LONGEST_NUMBER, compiled
 from maskprop.datasets.rle import POLYGON_REACH, MaskFault, compress, inspect_masks, is_absent, measure_strings
 
+_FEW = 512  # numbers, whose types are looked at faster than for those that may be bool
 MANY = 5000  # masks; for fewer it takes longer to load the compiled loops
 
 
@@ -78,6 +79,8 @@ class MaskReader:
         if found is None:
             return None
         count = len(segmentations)
+        if len(given) == count:
+            return ObjectMasks(*found)
         result = ObjectMasks([None] * count, np.full(count, np.nan), np.zeros(count, dtype=bool))
         for place, mask in zip(places, found[0], strict=True):
             result.masks[place] = mask
@@ -181,6 +184,8 @@ def as_numbers(lists: Sequence[list], whole: bool = False) -> np.ndarray | None:
     if not numbers:
         return np.empty(0)
     found = np.frombuffer(numbers, dtype=numbers.typecode)
+    if len(found) <= _FEW:
+        return found if set(map(type, chain.from_iterable(lists))) <= {int, float} else None
     unclear = np.flatnonzero(found <= 1 if whole else (found == 0) | (found == 1))  # some may have been bool
     if len(unclear):
         bounds = _bounds(lists)

@@ -276,7 +276,7 @@ class _Checker:
 
     def _check_areas(self, name: str, given: Sequence[Any], read: ObjectMasks) -> None:
         numbers = as_numbers([[a for a in given if a is not None]])
-        if numbers is not None and np.isfinite(numbers).all() and (numbers >= 0).all():
+        if numbers is not None and (not len(numbers) or (_is_finite(numbers) and numbers.min() >= 0)):
             bad = []
         else:
             bad = [i for i, a in enumerate(given) if a is not None and not (is_finite_number(a) and a >= 0)]
@@ -322,9 +322,14 @@ def _are_sound_boxes(boxes: Sequence[Any], masks: Sequence[Any]) -> bool:
     if set(map(type, given)) != {list} or set(map(len, given)) != {4}:
         return False
     numbers = as_numbers(given)
-    if numbers is None or not np.isfinite(numbers).all() or (numbers.reshape(-1, 4)[:, 2:] < 0).any():
+    if numbers is None or not (_is_finite(numbers) and numbers.reshape(-1, 4)[:, 2:].min() >= 0):
         return False
     return [box is None for box in boxes] == [mask is None for mask in masks]
+
+
+def _is_finite(numbers: np.ndarray) -> bool:
+    """Whether all are, of one at least."""
+    return bool(numbers.min() > -np.inf and numbers.max() < np.inf)  # nan is neither
 
 
 def check_images(data: dict, file: str, image_root: str | Path, decode: bool = False) -> Iterator[Problem]:

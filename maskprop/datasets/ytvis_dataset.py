@@ -20,7 +20,7 @@ from maskprop.datasets.samplers import FrameRequest
 from maskprop.datasets.shared_lists import load_once
 from maskprop.datasets.video_records import video_record
 from maskprop.datasets.ytvis_json import Annotation, AnnotationError, GroundTruth, load_ytvis, select_frames
-from maskprop.utils.collector import no_collection
+from maskprop.utils.garbage import without_garbage_collection
 from maskprop.utils.random_state import seeded
 
 
@@ -79,7 +79,7 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
         """Load the list, once for all data sets of the same file and options, those of other processes too."""
         if self._fully_initialized:
             return
-        with no_collection():
+        with without_garbage_collection():
             load_once(self, super().full_init)
         if self.left_out:
             print_log(f'{self.ann_file}: {self.left_out} videos without an object are left out', 'current')

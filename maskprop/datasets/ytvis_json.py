@@ -15,7 +15,7 @@ from maskprop.datasets.json_files import AnnotationError, read_json
 from maskprop.datasets.rle import decode_mask, is_absent
 from maskprop.datasets.run_lists import read_with_strings
 from maskprop.datasets.ytvis_checks import PER_FRAME_FIELDS, Problem, check_data, check_images
-from maskprop.utils.collector import no_collection
+from maskprop.utils.garbage import without_garbage_collection
 
 __all__ = [
     'Annotation',
@@ -108,7 +108,7 @@ def find_problems(
         Errors and warnings in the order of the records; empty for a perfect file.
     """
     try:
-        with no_collection():
+        with without_garbage_collection():
             data = _read(path)
     except AnnotationError as error:
         found, fix = str(error).removeprefix(f'{path}: ').split('; ', 1)
@@ -134,7 +134,7 @@ def load_ytvis(path: str | Path, require_annotations: bool = False, *, for_train
     Raises:
         AnnotationError: The file has errors. The message has the first ten; ``maskprop check`` lists all.
     """
-    with no_collection():
+    with without_garbage_collection():
         data: Any = read_with_strings(path) if for_training else None
         errors = None if data is None or other_format(path, data) else _errors(data, path, for_training)
         if errors is None or errors:  # what is said is of the file as it is

@@ -1,0 +1,89 @@
+"""How many operators PyTorch calls, by the part of a model that calls them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+# new memory without content, and new names of old memory
+WITHOUT_WORK = {
+    'empty',
+    'empty_like',
+    'empty_strided',
+    'new_empty',
+    'new_empty_strided',
+    '_unsafe_view',
+    'lift_fresh',
+}
+
+
+class OperatorCount(TorchDispatchMode):
+    """Counts the operators that compute something while it is entered: forward, backward, casts of autocast.
+
+    A GPU starts at least one kernel for each; they are counted on a CPU as well. Views are left out, and memory
+    that is only reserved. A call for many tensors (``_foreach_add_``) counts once.
+
+    Attributes:
+        by_part: how often each operator was called, by the part that called it (:meth:`part`, :meth:`watch`),
+            ``''`` outside of all. An operator of a backward pass belongs to the part that it is the gradient of.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_part: dict[str, Counter[str]] = {}
+        self._part = ''
+        self._begun: list[tuple[int, str]] = []  # autograd's number of the first node that a part can have made
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What is called inside belongs to this part; in a part within a part, to the inner one."""
+        outer = self._part
+        self._begin(name)
+        try:
+            yield
+        finally:
+            self._begin(outer)
+
+    def watch(self, owner: Any, method: str, name: str) -> None:
+        """Make each call of an object's method a part, for as long as the object lives."""
+        call = getattr(owner, method)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return call(*args, **kwargs)
+
+        setattr(owner, method, counted)
+
+    def total(self) -> Counter[str]:
+        """How often each operator was called in all parts."""
+        return sum(self.by_part.values(), Counter())
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if not func.is_view and name not in WITHOUT_WORK:
+            self.by_part.setdefault(self._now(), Counter())[name] += 1
+        return func(*args, **(kwargs or {}))
+
+    def _begin(self, name: str) -> None:
+        self._part = name
+        self._begun.append((torch._C._autograd._get_sequence_nr(), name))
+
+    def _now(self) -> str:
+        node = torch._C._current_autograd_node()
+        if node is None:
+            return self._part
+        before = bisect_right(self._begun, node._sequence_nr(), key=lambda begun: begun[0])
+        return self._begun[before - 1][1] if before else self._part
+
+
+def count_operators(form: Callable[[], Any]) -> Counter[str]:
+    """How often a form calls each operator, ``.total()`` in all; see :class:`OperatorCount`."""
+    with OperatorCount() as count:
+        form()
+    return count.total()

@@ -43,10 +43,10 @@ def test_gradients_belong_to_the_part_they_are_of():
         with count.part('loss'):
             loss = y.exp().sum()
         loss.backward()
-    assert count.by_part['doubled'] == dict(mul=2)
-    assert count.by_part['outer'] == dict(sin=1, cos=1, mul=1)
-    assert count.by_part['loss'] == dict(exp=1, sum=1, mul=1)
-    assert count.by_part[''] == dict(ones_like=1)  # the gradient that a backward pass begins with
+    assert count.by_part['outer', 'doubled'] == dict(mul=2)
+    assert count.by_part['outer',] == dict(sin=1, cos=1, mul=1)
+    assert count.by_part['loss',] == dict(exp=1, sum=1, mul=1)
+    assert count.by_part[()] == dict(ones_like=1)  # the gradient that a backward pass begins with
     assert count.total()['mul'] == 4
 
 
@@ -58,4 +58,4 @@ def test_what_an_error_ends_is_a_part_no_more():
                 raise ValueError
         except ValueError:
             torch.ones(2)
-    assert count.by_part == {'': dict(ones=1)}
+    assert count.by_part == {(): dict(ones=1)}

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 # new memory without content, and new names of old memory
 WITHOUT_WORK = {
@@ -22,6 +23,8 @@ WITHOUT_WORK = {
     'lift_fresh',
 }
 
+CONVOLUTIONS = {'convolution', 'convolution_backward'}
+
 
 class OperatorCount(TorchDispatchMode):
     """Counts the operators that compute something while it is entered: forward, backward, casts of autocast.
@@ -30,21 +33,23 @@ class OperatorCount(TorchDispatchMode):
     that is only reserved. A call for many tensors (``_foreach_add_``) counts once.
 
     Attributes:
-        by_part: how often each operator was called, by the part that called it (:meth:`part`, :meth:`watch`),
-            ``''`` outside of all. An operator of a backward pass belongs to the part that it is the gradient of.
+        by_part: how often each operator was called, by the part that called it: the names of :meth:`part` and
+            :meth:`watch` from outside in, ``()`` where there is none. An operator of a backward pass belongs to
+            the part that it is the gradient of.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.by_part: dict[str, Counter[str]] = {}
-        self._part = ''
-        self._begun: list[tuple[int, str]] = []  # autograd's number of the first node that a part can have made
+        self.by_part: dict[tuple[str, ...], Counter[str]] = {}
+        self._part: tuple[str, ...] = ()
+        # autograd's number of the first node that a part can have made
+        self._begun: list[tuple[int, tuple[str, ...]]] = []
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """What is called inside belongs to this part; in a part within a part, to the inner one."""
+        """What is called inside belongs to this part, which may be in another part."""
         outer = self._part
-        self._begin(name)
+        self._begin((*outer, name))
         try:
             yield
         finally:
@@ -68,18 +73,29 @@ class OperatorCount(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if not func.is_view and name not in WITHOUT_WORK:
             self.by_part.setdefault(self._now(), Counter())[name] += 1
+        if name in CONVOLUTIONS:
+            return _in_float32(func, args)
         return func(*args, **(kwargs or {}))
 
-    def _begin(self, name: str) -> None:
-        self._part = name
-        self._begun.append((torch._C._autograd._get_sequence_nr(), name))
+    def _begin(self, part: tuple[str, ...]) -> None:
+        self._part = part
+        self._begun.append((torch._C._autograd._get_sequence_nr(), part))
 
-    def _now(self) -> str:
+    def _now(self) -> tuple[str, ...]:
         node = torch._C._current_autograd_node()
         if node is None:
             return self._part
         before = bisect_right(self._begun, node._sequence_nr(), key=lambda begun: begun[0])
         return self._begun[before - 1][1] if before else self._part
+
+
+def _in_float32(func: Any, args: tuple) -> Any:
+    """A convolution of bfloat16 maps, which many CPUs have in no fast form, by that of float32 ones."""
+    kind = args[0].dtype
+    if kind != torch.bfloat16 or args[0].device.type != 'cpu':
+        return func(*args)
+    found = func(*(a.float() if isinstance(a, torch.Tensor) else a for a in args))
+    return tree_map_only(torch.Tensor, lambda t: t.to(kind), found)
 
 
 def count_operators(form: Callable[[], Any]) -> Counter[str]:

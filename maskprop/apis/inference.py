@@ -61,7 +61,7 @@ def inference_video(
             :meth:`VideoSession.step`; an empty video.
     """
     source = _open(model, frames_or_path, frame_stride)
-    session = VideoSession(model)
+    session = VideoSession(model, source.live)
     with _frames(source, progress) as frames:
         for frame in frames:
             session.step(frame)
@@ -108,7 +108,7 @@ def infer_video_to_folder(
     out_dir = Path(out_dir)
     check_outputs(out_dir, write_video, save, 'out_dir')
     source = _open(model, frames_or_path, frame_stride)
-    session, tally, began = VideoSession(model), Tally(score_thr), time.perf_counter()
+    session, tally, began = VideoSession(model, source.live), Tally(score_thr), time.perf_counter()
     report = VideoReport(source.name, score_thr, files=[out_dir / RESULTS_NAME])
     writer = VideoWriter(out_dir / VIDEO_NAME, source.fps) if write_video else None
     unsaved: Exception | None = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
@@ -160,7 +161,7 @@ def oracle_frames(
     shared = {name: code for name, code in truth.codes.items() if not isinstance(code, PerInstance)}
     own = set(model.heads if needs is None else needs) - set(shared)
 
-    def frame_at(boxes: Tensor, scores: Tensor, labels: Tensor, groups: Tensor) -> Frame:
+    def frame_at(boxes: Tensor, scores: Tensor, labels: Tensor, groups: np.ndarray) -> Frame:
         roi_masks = detector.masks_at(feats, [boxes], [labels])[0]
         moved = found._replace(boxes=boxes, scores=scores, labels=labels, roi_masks=roi_masks)
         return encoder.from_detections(view, moved, groups, own)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.runner.amp import autocast
 from torch import nn
 
 from maskprop.apis.frames import VideoError, check_frame
 from maskprop.datasets.resized import emptied_by_resize
+from maskprop.engine.frame_feed import FrameFeed
 from maskprop.evaluation.results_io import name_categories
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class VideoSession:
     Args:
         model: from :func:`~maskprop.apis.init_model`; in eval mode. Anything else with ``cfg``,
             ``dataset_meta``, ``data_preprocessor`` and ``start_video()`` will do.
+        live: frames come as they are filmed: each is computed as it comes, so that results come out as early as
+            they can. By default a GPU computes several at once (``model.frames_at_once``), which is faster.
 
     Example:
         >>> session = VideoSession(model)
@@ -42,7 +44,7 @@ class VideoSession:
         >>> results = session.results()
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, live: bool = False) -> None:
         if getattr(model, 'cfg', None) is None or getattr(model, 'dataset_meta', None) is None:
             raise ValueError(
                 'the model has no cfg or dataset_meta: make it by maskprop.apis.init_model, or set both'
@@ -51,8 +53,9 @@ class VideoSession:
             raise ValueError('the model is in training mode: call model.eval() first')
         self._model = model
         self._pipeline = frame_pipeline(model.cfg)
-        self._fp16 = bool((model.cfg.get('test_cfg') or {}).get('fp16', False))
-        self._stream = model.start_video()
+        fp16 = bool((model.cfg.get('test_cfg') or {}).get('fp16', False))
+        at_once = live and hasattr(getattr(model, 'stream', None), 'frames_at_once')
+        self._feed = FrameFeed(model, fp16, **(dict(frames_at_once=1) if at_once else {}))
         self._shape: tuple[int, ...] | None = None
         self._finished = False
         self.num_frames = 0  # so far
@@ -79,10 +82,7 @@ class VideoSession:
         if self._shape is None and (fault := emptied_by_resize(self._pipeline.transforms, *frame.shape[:2])):
             raise VideoError(f"the video's {fault}")
         packed = self._pipeline(_frame_record(frame, self.num_frames))
-        device_type = next(self._model.parameters(), torch.empty(0)).device.type
-        with autocast(device_type=device_type, enabled=self._fp16):
-            data = self._model.data_preprocessor(pseudo_collate([packed]), False)
-            final = self._stream.step(data['inputs'][0], data['data_samples'][0][0].metainfo)
+        final = self._feed.step(pseudo_collate([packed]))
         self._shape = frame.shape
         self.num_frames += 1
         return self._with_class_names(final)
@@ -103,10 +103,7 @@ class VideoSession:
         if self.num_frames == 0:
             raise VideoError('the video is empty: no frame came before finish()')
         self._finished = True
-        device_type = next(self._model.parameters(), torch.empty(0)).device.type
-        with autocast(device_type=device_type, enabled=self._fp16):
-            final = self._stream.finish()
-        return self._with_class_names(final)
+        return self._with_class_names(self._feed.finish())
 
     def results(self, video_id: int = 1) -> list[dict[str, Any]]:
         """The whole video's results in the YouTube-VIS format, all at once; see :meth:`iter_results`."""
@@ -128,7 +125,7 @@ class VideoSession:
         if not self._finished:
             raise RuntimeError('call finish() before results(): the last frames are not final yet')
         meta = self._model.dataset_meta
-        records = self._stream.video_instances().iter_results(video_id, meta['category_ids'])
+        records = self._feed.stream.video_instances().iter_results(video_id, meta['category_ids'])
         return name_categories(records, dict(zip(meta['category_ids'], meta['classes'], strict=True)))
 
     def _with_class_names(self, results: list[FrameResult]) -> list[FrameResult]:

@@ -18,13 +18,13 @@ from mmengine.optim import ReduceOnPlateauParamScheduler, _ParamScheduler
 from mmengine.optim.scheduler import MultiStepParamScheduler, StepParamScheduler
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner, TestLoop, ValLoop
-from mmengine.runner.amp import autocast
 from torch.utils.data import BatchSampler
 
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine import checkpoint as _  # noqa: F401  (checkpoints load safely wherever these loops run)
 from maskprop.engine.checks import check_num_classes, videos_of
 from maskprop.engine.config import ConfigError
+from maskprop.engine.frame_feed import FrameFeed
 from maskprop.engine.fsdp import whole_parameters
 from maskprop.engine.timing import StageClock
 from maskprop.evaluation.results_io import name_categories
@@ -256,7 +256,7 @@ class _OpenVideo:
 
     video_id: int
     length: int  # frames
-    stream: Any
+    feed: FrameFeed
     img_paths: list[str] = field(default_factory=list)
 
 
@@ -264,8 +264,9 @@ class _VideoLoop:
     """What validation and test share: frames in, whole videos out.
 
     The data loader gives one frame at a time, the frames of a video together and in order
-    (``VideoFrameSampler``). Each goes through ``model.start_video().step``; after a video's last frame its
-    results go to the evaluator, so memory does not grow with the number of videos' frames. The hooks
+    (``VideoFrameSampler``). Each goes to the video's :class:`~maskprop.engine.frame_feed.FrameFeed`; after a
+    video's last frame its results go to the evaluator, so memory does not grow with the number of videos' frames.
+    The hooks
     ``before_*_iter`` and ``after_*_iter`` run once a frame (so mmengine's ETA is right), the latter with
     ``outputs=None`` or, at a video's last frame, ``dict(video_id, results, img_paths)``.
     """
@@ -282,7 +283,7 @@ class _VideoLoop:
         if self.dataloader.batch_size not in (1, None):
             raise ConfigError(
                 f'{self.mode}_dataloader.batch_size={self.dataloader.batch_size}: expected 1, videos are '
-                'processed one frame at a time (model.backbone_batch lets several through the backbone at once)'
+                'read one frame at a time (model.frames_at_once says how many are computed together)'
             )
 
     def run(self) -> dict:
@@ -320,30 +321,28 @@ class _VideoLoop:
         return frames
 
     def _process_frame(self, batch: dict) -> dict | None:
-        model = _unwrapped(self.runner)
-        with self.clock('model'), autocast(enabled=self.fp16):
-            data = model.data_preprocessor(batch, False)
-            inputs, samples = data['inputs'], data['data_samples']
-            if len(inputs) != 1 or inputs.shape[1] != 1:
-                raise ValueError(
-                    f'videos are processed one frame at a time, but a batch has {len(inputs)} samples of '
-                    f"{inputs.shape[1]} frames: set sampler=dict(type='VideoFrameSampler') in "
-                    f'{self.mode}_dataloader'
-                )
+        inputs, samples = batch['inputs'], batch['data_samples']
+        if len(inputs) != 1 or len(inputs[0]) != 1:
+            raise ValueError(
+                f'videos are processed one frame at a time, but a batch has {len(inputs)} samples of '
+                f"{len(inputs[0])} frames: set sampler=dict(type='VideoFrameSampler') in {self.mode}_dataloader"
+            )
+        with self.clock('model'):
             meta = samples[0][0].metainfo
             if self._video is None:
                 self._check_size(meta)
-                self._video = _OpenVideo(meta['video_id'], meta['ori_video_length'], model.start_video())
+                feed = FrameFeed(_unwrapped(self.runner), self.fp16)
+                self._video = _OpenVideo(meta['video_id'], meta['ori_video_length'], feed)
             video = self._video
             if meta['video_id'] != video.video_id:
                 self._check_closed(f'then one of video {meta["video_id"]} came')
-            video.stream.step(inputs[0], meta)
+            video.feed.step(batch)
             video.img_paths.append(meta['img_path'])
             if len(video.img_paths) < video.length:
                 return None
-            video.stream.finish()
+            video.feed.finish()
             meta = self.dataloader.dataset.metainfo
-            results = video.stream.video_instances().to_results(video.video_id, meta['category_ids'])
+            results = video.feed.stream.video_instances().to_results(video.video_id, meta['category_ids'])
             names = dict(zip(meta['category_ids'], meta['classes'], strict=True))
             results = list(name_categories(results, names))
         self._video = None

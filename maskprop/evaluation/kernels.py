@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
+
+from maskprop.utils.compiled import compile_loops
 
 # States of a detection for one area range and IoU threshold.
 FALSE_POSITIVE, TRUE_POSITIVE, IGNORED = 0, 1, 2
@@ -196,22 +197,13 @@ def precision_recall(state, rank, video, blocks, copies, max_dets, num_gts, reca
             precision[t, r] = curve[i] if i < n else 0.0
 
 
-def _compile(function: Callable) -> Callable:
-    import numba
-
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba found no folder that it may write its cache to
-        return numba.njit(nogil=True)(function)
-
-
 @functools.cache
 def get_kernels(use_numba: bool) -> SimpleNamespace:
     """The functions of this module that both backends run, and with numba those on masks too."""
     if not use_numba:
         return SimpleNamespace(match=match, precision_recall=precision_recall)
     functions = (decode_rle, add_intersections, match, precision_recall)
-    return SimpleNamespace(**{function.__name__: _compile(function) for function in functions})
+    return SimpleNamespace(**{function.__name__: compile_loops(function) for function in functions})
 
 
 @functools.cache

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from maskprop.structures import Detections
 
-
-def group_duplicates(boxes: Tensor, scores: Tensor, iou_threshold: float | None) -> Tensor:
+def group_duplicates(boxes: Tensor, scores: Tensor, iou_threshold: float | None) -> np.ndarray:
     """Which detection stands for each one: the best-scored box that it overlaps above the threshold.
 
     Args:
         boxes: (N, 4) float. scores: (N,) float. iou_threshold: ``None`` leaves every detection to itself.
 
     Returns:
-        (N,) long, indices into the detections; a representative has its own index.
+        (N,) int64, indices into the detections; a representative has its own index.
     """
-    groups = torch.arange(len(boxes), device=boxes.device)
+    groups = np.arange(len(boxes))
     if iou_threshold is None or len(boxes) < 2:
         return groups
-    overlaps = box_iou(boxes, boxes) > iou_threshold
-    free = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
-    for index in scores.argsort(descending=True, stable=True).tolist():
+    boxes = boxes.cpu()
+    overlaps = (box_iou(boxes, boxes) > iou_threshold).numpy()
+    free = np.ones(len(boxes), dtype=bool)
+    for index in scores.cpu().argsort(descending=True, stable=True).numpy():
         if free[index]:
             members = overlaps[index] & free
             members[index] = True
@@ -32,10 +33,11 @@ def group_duplicates(boxes: Tensor, scores: Tensor, iou_threshold: float | None)
     return groups
 
 
-def class_scores(detections: Detections, groups: Tensor, kept: Tensor) -> list[dict[int, float]]:
+def class_scores(
+    labels: Sequence[int], scores: Sequence[float], groups: Sequence[int], kept: Iterable[int]
+) -> list[dict[int, float]]:
     """Best score of every class among the detections of each kept group: ``{label: score}``."""
-    scores: dict[int, dict[int, float]] = {index: {} for index in kept.tolist()}
-    columns = zip(groups.tolist(), detections.labels.tolist(), detections.scores.tolist(), strict=True)
-    for group, label, score in columns:
-        scores[group][label] = max(score, scores[group].get(label, 0.0))
-    return list(scores.values())
+    found: dict[int, dict[int, float]] = {index: {} for index in kept}
+    for group, label, score in zip(groups, labels, scores, strict=True):
+        found[group][label] = max(score, found[group].get(label, 0.0))
+    return list(found.values())

@@ -17,6 +17,7 @@ from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import PixelData
 from torch import Tensor
 
+from maskprop.models import batched_boxes
 from maskprop.models.partial_labels import lacks_masks, partial_losses
 from maskprop.structures import Detections
 
@@ -74,16 +75,19 @@ class TwoStageFrameDetector:
     def detect(self, feats: tuple[Tensor, ...], metas: Sequence[dict]) -> list[Detections]:
         """Boxes, scores, labels and soft RoI masks of B frames."""
         detector, metas = self.detector, list(metas)
-        samples = [DetDataSample(metainfo=meta) for meta in metas]
-        proposals = detector.rpn_head.predict(feats, samples, rescale=False)
         semantic = semantic_feature(detector, feats)
         extra = {} if semantic is None else dict(semantic_feat=semantic)
-        feats = _for_pooling(feats)
-        found = detector.roi_head.predict_bbox(
-            feats, metas, proposals, rcnn_test_cfg=detector.roi_head.test_cfg, rescale=False, **extra
-        )
+        pooled = _for_pooling(feats)
+        if len(metas) > 1 and batched_boxes.is_supported(detector, metas):
+            found = batched_boxes.predict_boxes(detector, feats, pooled, metas[0], **extra)
+        else:
+            samples = [DetDataSample(metainfo=meta) for meta in metas]
+            proposals = detector.rpn_head.predict(feats, samples, rescale=False)
+            found = detector.roi_head.predict_bbox(
+                pooled, metas, proposals, rcnn_test_cfg=detector.roi_head.test_cfg, rescale=False, **extra
+            )
         boxes, labels = [f.bboxes for f in found], [f.labels for f in found]
-        roi_masks = predict_roi_masks(detector, feats, boxes, labels, semantic)
+        roi_masks = predict_roi_masks(detector, pooled, boxes, labels, semantic)
         return [
             Detections(f.bboxes.float(), f.scores.float(), f.labels, masks, self.mask_threshold)
             for f, masks in zip(found, roi_masks, strict=True)

@@ -16,11 +16,16 @@ from maskprop.models.one_stage_detector import OneStageFrameDetector
 from maskprop.models.view_frames import PasteMasks
 from maskprop.ops.masks import paste_binary_masks
 from maskprop.structures import FrameDetector, FrameFiller, Propagator, VideoHead
-from maskprop.tracking.video_stream import FrameModel, StreamOptions, VideoStream
+from maskprop.tracking.features import frames_at_once
+from maskprop.tracking.video_stream import StreamOptions, VideoStream
 
 SUFFIX = '_head'
 MASK_PASTES = ('exact', 'legacy')
-MOVED = {key: f'propagation_head.{key}' for key in ('mask_source', 'detach_masks')}
+MOVED = {
+    'mask_source': 'propagation_head.mask_source',
+    'detach_masks': 'propagation_head.detach_masks',
+    'backbone_batch': 'frames_at_once',
+}
 
 
 def as_frame_detector(detector: nn.Module) -> FrameDetector:
@@ -118,12 +123,13 @@ def check_frozen(names: Sequence[str], heads: Mapping[str, VideoHead], has_aggre
 
 
 def start_stream(
-    model: FrameModel, heads: Mapping[str, VideoHead], options: StreamOptions, propagator: Propagator | None
+    model: Any, heads: Mapping[str, VideoHead], options: StreamOptions, propagator: Propagator | None
 ) -> VideoStream:
     """The stream of a new video.
 
     Args:
-        model: encodes the frames. heads: its heads by key. propagator: for linkers that link clips.
+        model: a :class:`~maskprop.tracking.video_stream.FrameModel` with parameters. heads: its heads by key.
+        propagator: for linkers that link clips.
 
     Raises:
         ValueError: a part needs a head that the model lacks, or the parts do not go together.
@@ -146,6 +152,7 @@ def start_stream(
         refined=refined,
         classified=classified,
         history_filler=history_filler(heads, options.history_fill),
+        frames_at_once=frames_at_once(options.frames_at_once, next(model.parameters()).device),
         score_rule=options.score_rule,
         min_frames=options.min_frames,
     )

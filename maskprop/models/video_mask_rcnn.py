@@ -16,7 +16,7 @@ from maskprop.engine.num_classes import fill_num_classes
 from maskprop.models import model_parts
 from maskprop.models.frame_pairs import FramePairs, pair_features
 from maskprop.models.view_frames import DEFAULT_STRIDE, FrameEncoder
-from maskprop.structures import Frame, FrameDetector, Propagator, VideoHead, View
+from maskprop.structures import Frame, FrameDetector, Propagator, VideoHead, View, join_features
 from maskprop.tracking.features import FeatureStream
 from maskprop.tracking.video_stream import StreamOptions, VideoStream
 
@@ -107,7 +107,7 @@ class VideoMaskRCNN(BaseMOTModel):
     def frame_encoder(self) -> FrameEncoder:
         """What makes frames of views."""
         stride = getattr(self.heads.get('propagation_head'), 'stride', DEFAULT_STRIDE)
-        return FrameEncoder(self.heads, self.paste_masks, self.merge_iou, stride)
+        return FrameEncoder(self.heads, self.paste_masks, self.merge_iou, stride, self.data_preprocessor)
 
     @property
     def propagator(self) -> Propagator | None:
@@ -187,9 +187,9 @@ class VideoMaskRCNN(BaseMOTModel):
         if self._detections is not None:
             self._detections.check_classes(classes)
 
-    def start_features(self) -> FeatureStream:
+    def start_features(self, frames_at_once: int = 1) -> FeatureStream:
         """The features of a new video, for :meth:`encode`; a stream has its own."""
-        return FeatureStream(self.detector, self.aggregator, self.stream.backbone_batch)
+        return FeatureStream(self.detector, self.aggregator, frames_at_once)
 
     @torch.no_grad()
     def encode(
@@ -202,15 +202,19 @@ class VideoMaskRCNN(BaseMOTModel):
             needs: keys of the heads whose codes are wanted, and ``'image'``; ``None``: all codes, no image.
             instances: annotations that take the place of the detections; see :meth:`FrameEncoder.from_instances`.
         """
-        encoder = self.frame_encoder
         if instances is not None:
-            frame = encoder.from_instances(view, instances, needs=needs)
-        elif self._detections is not None:
-            frame = encoder.from_instances(view, self._detections.instances(view.meta), self.merge_iou, needs)
-        else:
-            found = self.frame_detector.detect(view.feats, [view.meta])[0]
-            frame = encoder.from_detections(view, found, needs=needs)
-        return replace(frame, image=view.rgb(self.data_preprocessor)) if 'image' in (needs or ()) else frame
+            return self.frame_encoder.from_instances(view, instances, needs=needs)
+        return self.encode_batch([view], needs=needs)[0]
+
+    @torch.no_grad()
+    def encode_batch(self, views: Sequence[View], *, needs: Collection[str] | None = None) -> list[Frame]:
+        """:meth:`encode` of B frames of one video, which go through the detector and the heads together."""
+        encoder, metas = self.frame_encoder, [view.meta for view in views]
+        if self._detections is None:
+            feats = join_features(views)
+            return encoder.from_batch(views, feats, self.frame_detector.detect(feats, metas), needs)
+        known = zip(views, map(self._detections.instances, metas), strict=True)
+        return [encoder.from_instances(view, found, self.merge_iou, needs) for view, found in known]
 
     def predict(self, inputs: Tensor, data_samples: list[TrackDataSample], **kwargs: Any) -> list:
         """Whole videos in one call: (B, F, 3, H, W) and B samples of F frames to B ``VideoInstances``."""

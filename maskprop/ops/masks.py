@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pycocotools.mask as mask_utils
@@ -12,7 +12,6 @@ from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 from torch import Tensor
 
 MIN_BOX_SIDE = 1e-3  # cells or pixels: a degenerate box would divide zero by zero when pasted
-SMALL_IMAGE = 2**15  # pixels; up to here, all masks pasted into the whole image cost less than each into its box
 
 
 def paste_soft_masks(roi_masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
@@ -34,9 +33,9 @@ def paste_soft_masks(roi_masks: Tensor, boxes: Tensor, height: int, width: int) 
 def paste_binary_masks(
     roi_masks: Tensor, boxes: Tensor, height: int, width: int, threshold: float = 0.5
 ) -> list[dict]:
-    """Paste RoI masks into the image, threshold and encode them.
+    """Paste RoI masks into the image, threshold and encode them: each where its box is, and nowhere else.
 
-    In images above ``SMALL_IMAGE`` one by one, where only a mask's own box is touched.
+    Equal to ``_do_paste_mask`` of mmdet with ``skip_empty=True``, one mask at a time.
 
     Args:
         roi_masks: (N, m, m) float in [0, 1].
@@ -47,22 +46,57 @@ def paste_binary_masks(
     Returns:
         N compressed RLEs, ``{'size': [height, width], 'counts': str}``.
     """
-    # on the CPU, where RLE is made: on a GPU each mask would wait for it several times
-    roi_masks, boxes = roi_masks.cpu(), boxes.cpu()
-    # below a half, more than a box's own pixels would be foreground: of a border half a mask's cell wide
-    if height * width <= SMALL_IMAGE and threshold >= 0.5:
-        binary = paste_soft_masks(roi_masks, boxes, height, width) >= threshold
-        return [encode_mask(mask) for mask in binary.numpy()]
-    encoded = []
-    for roi_mask, box in zip(roi_masks[:, None, None], _non_degenerate(boxes)[:, None], strict=True):
-        mask = np.zeros((height, width), dtype=np.uint8, order='F')
-        pasted, (rows, columns) = _do_paste_mask(roi_mask, box, height, width, skip_empty=True)
-        if pasted.numel():
-            mask[int(rows.start) : int(rows.stop), int(columns.start) : int(columns.stop)] = (
-                pasted[0] >= threshold
-            ).numpy()
-        encoded.append(encode_mask(mask))
-    return encoded
+    # on the CPU, where RLE is made, and in numpy but for the sampling: calls of torch cost more than their work
+    masks = roi_masks.detach().cpu().float()[:, None, None]
+    crops = []
+    for mask, (x1, y1, x2, y2) in zip(masks, _non_degenerate(boxes.detach().cpu()).numpy(), strict=True):
+        xs, left = _cell_coordinates(x1, x2, width)
+        ys, top = _cell_coordinates(y1, y2, height)
+        grid = np.empty((1, len(ys), len(xs), 2), dtype=np.float32)
+        grid[..., 0], grid[..., 1] = xs, ys[:, None]
+        if grid.size:
+            pasted = F.grid_sample(mask, torch.from_numpy(grid), align_corners=False).numpy()[0, 0]
+            crops.append((pasted >= threshold, top, left))
+        else:
+            crops.append((np.zeros((0, 0), dtype=bool), 0, 0))
+    return encode_crops(crops, height, width)
+
+
+def _cell_coordinates(low: np.float32, high: np.float32, length: int) -> tuple[np.ndarray, int]:
+    """Where the centres of the pixels from ``low`` to ``high`` lie in a box, from -1 to 1, and the first pixel."""
+    first = int(max(np.floor(low) - 1, 0)) if np.isfinite(low) else 0
+    end = int(min(np.ceil(high) + 1, length)) if np.isfinite(high) else length
+    centres = np.arange(first, max(end, first), dtype=np.float32) + np.float32(0.5)
+    return (centres - low) / (high - low) * np.float32(2) - np.float32(1), first
+
+
+def encode_crops(crops: Iterable[tuple[np.ndarray, int, int]], height: int, width: int) -> list[dict]:
+    """Compressed RLEs of masks that are known in a part of the image and empty elsewhere.
+
+    Args:
+        crops: N tuples of an (h, w) bool mask and the image's row and column of its first pixel.
+        height, width: size of the image in pixels.
+
+    Returns:
+        N dicts ``{'size': [height, width], 'counts': str}``, as :func:`encode_mask` gives them for whole masks.
+    """
+    size = [int(height), int(width)]
+    runs = [dict(size=size, counts=_run_lengths(*crop, *size)) for crop in crops]
+    encoded = mask_utils.frPyObjects(runs, *size) if runs else []
+    return [dict(size=size.copy(), counts=rle['counts'].decode('ascii')) for rle in encoded]
+
+
+def _run_lengths(crop: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """Lengths of background and foreground in turn, down the columns of the image."""
+    columns = np.zeros((crop.shape[1], height), dtype=bool)
+    columns[:, top : top + crop.shape[0]] = crop.T
+    pixels = columns.ravel()
+    first, total = left * height, height * width
+    changes = first + 1 + np.flatnonzero(pixels[1:] != pixels[:-1])
+    begins = [first] if pixels.size and pixels[0] else []
+    ends = [first + pixels.size] if pixels.size and pixels[-1] and first + pixels.size < total else []
+    bounds = np.concatenate([[0], begins, changes, ends, [total]]).astype(np.int64)
+    return bounds[1:] - bounds[:-1]
 
 
 def encode_mask(mask: np.ndarray) -> dict:

@@ -2,7 +2,7 @@
 
 from maskprop.structures.carried_masks import CarriedMasks
 from maskprop.structures.clip_tracks import ClipTracks
-from maskprop.structures.detections import Detections, FrameMasks
+from maskprop.structures.detections import Detections, FrameMasks, join_detections, split_detections
 from maskprop.structures.frame import Frame, PerInstance
 from maskprop.structures.frame_result import FrameResult
 from maskprop.structures.protocols import (
@@ -17,7 +17,7 @@ from maskprop.structures.protocols import (
     VideoHead,
     VideoModel,
 )
-from maskprop.structures.view import View
+from maskprop.structures.view import View, join_features
 
 __all__ = [
     'CarriedMasks',
@@ -38,4 +38,7 @@ __all__ = [
     'VideoHead',
     'VideoModel',
     'View',
+    'join_detections',
+    'join_features',
+    'split_detections',
 ]

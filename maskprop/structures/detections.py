@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -50,3 +52,31 @@ class Detections(NamedTuple):
             roi_masks=roi_masks,
             frame_masks=None if self.frame_masks is None else self.frame_masks.select(rows),
         )
+
+
+def join_detections(frames: Sequence[Detections]) -> Detections:
+    """Detections of several frames in one; those of a single frame are not copied. All have RoI masks, or none."""
+    first = frames[0]
+    if len(frames) == 1:
+        return first
+    return first._replace(
+        boxes=torch.cat([found.boxes for found in frames]),
+        scores=torch.cat([found.scores for found in frames]),
+        labels=torch.cat([found.labels for found in frames]),
+        roi_masks=None if first.roi_masks is None else _join_masks([f.roi_masks for f in frames]),
+    )
+
+
+def split_detections(joined: Detections, counts: Sequence[int]) -> list[Detections]:
+    """The inverse of :func:`join_detections`; ``counts``: of each frame."""
+    counts = list(counts)
+    masks = [None] * len(counts) if joined.roi_masks is None else joined.roi_masks.split(counts)
+    columns = zip(
+        joined.boxes.split(counts), joined.scores.split(counts), joined.labels.split(counts), masks, strict=True
+    )
+    return [joined._replace(boxes=b, scores=s, labels=c, roi_masks=m) for b, s, c, m in columns]
+
+
+def _join_masks(masks: Sequence[Tensor]) -> Tensor:
+    """Frames without detections have masks of another size, which are left out."""
+    return torch.cat([part for part in masks if len(part)] or [masks[0]])

@@ -129,6 +129,8 @@ class VideoHead(Protocol):
     ``joins_frames = False`` says that it trains on key frames alone, and that its losses do not reach the
     features. ``trains_on`` lists the numbers of frames of a sample that it takes; (2,) by default.
     ``reads_features = False`` says that its loss does not look at ``FramePairs.feats``.
+    A head that codes several frames faster than one by one has ``encode_batch(feats, views, instances)``, with
+    levels of the FPN of all B frames, B views and B ``Detections``, which gives a list of B codes.
     """
 
     def encode(self, view: View, instances: Detections) -> Any:
@@ -149,6 +151,9 @@ class VideoHead(Protocol):
 
 class Propagator(Protocol):
     """Carries masks of one frame to others.
+
+    One that carries several frames' masks faster than one by one has ``propagate_many(clips)``, with a list of
+    (source, targets), which gives a list of what :meth:`propagate` does.
 
     Attributes:
         needs: keys of ``Frame.codes`` that it reads, and ``'image'`` for ``Frame.image``; none by default.
@@ -198,6 +203,9 @@ class ObjectHead(Protocol):
 class Linker(Protocol):
     """Gives ids to the detections of each frame, or to the tracks of each clip. One linker serves one video.
 
+    One that links several clips faster than one by one has ``link_many(clips)``, with the tracks of the next
+    clips, which gives a list of what :meth:`link` does.
+
     A linker that decides at the end of the video gives provisional ids and has a method ``finish() -> dict[int,
     int | None]``, called once after the last frame: the final id of each provisional one; those left out keep
     theirs. Tracks that get the same id are joined, and those that get None are no result. A linker whose state is
@@ -238,7 +246,11 @@ class VideoInstancesLike(Protocol):
 
 
 class Stream(Protocol):
-    """The state of one video in progress."""
+    """The state of one video in progress.
+
+    One that computes several frames together says how many as ``frames_at_once``: a :meth:`step_chunk` of so many
+    frames copies least.
+    """
 
     def step(self, image: Tensor, meta: dict) -> list[FrameResult]:
         """Take the next frame, (1, 3, H, W); the frames that became final, in order."""

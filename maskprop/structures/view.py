@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from mmengine.model import ImgDataPreprocessor
 from torch import Tensor
 
@@ -34,3 +36,10 @@ class View(NamedTuple):
             image = image * preprocessor.std + preprocessor.mean
         image = image[0].round().clamp(0, 255).byte().cpu()
         return image if preprocessor._channel_conversion else image.flip(0)  # files are read as BGR
+
+
+def join_features(views: Sequence[View]) -> tuple[Tensor, ...]:
+    """Levels of the FPN of B frames, each (B, C, H_l, W_l); those of a single frame are not copied."""
+    if len(views) == 1:
+        return views[0].feats
+    return tuple(torch.cat(levels) for levels in zip(*(view.feats for view in views), strict=True))

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from maskprop.ops.layout import image_layout
 from maskprop.structures import View
+
+GPU_FRAMES = 8  # of a video at once on a GPU, which one frame does not fill
+
+
+def frames_at_once(asked: int | None, device: torch.device) -> int:
+    """How many frames of a video are computed at once; None stands for what suits the device."""
+    return asked or (GPU_FRAMES if device.type == 'cuda' else 1)
 
 
 class FeatureStream:
@@ -22,7 +30,7 @@ class FeatureStream:
         detector: with ``backbone`` and ``neck``.
         aggregator: see :class:`~maskprop.methods.maskprop.spatiotemporal_sampler.SpatiotemporalSampler`; or None.
         batch: so many frames go through the backbone at once, so that a frame is ready up to ``batch - 1`` frames
-            later. A GPU is faster with several.
+            later.
     """
 
     def __init__(self, detector: nn.Module, aggregator: nn.Module | None = None, batch: int = 1) -> None:
@@ -44,27 +52,38 @@ class FeatureStream:
             meta: of the frame, see :class:`View`.
         """
         self._taken.append((image, meta))
-        return self._compute() if len(self._taken) == self._batch else []
+        return self._take() if len(self._taken) == self._batch else []
+
+    @torch.no_grad()
+    def step_chunk(self, images: Tensor, metas: Sequence[dict]) -> list[View]:
+        """:meth:`step` for F frames: images (F, 3, H, W), F metas. A full batch is not copied."""
+        if not self._taken and len(images) == self._batch:
+            return self._compute(images, metas)
+        return [
+            view for image, meta in zip(images.split(1), metas, strict=True) for view in self.step(image, meta)
+        ]
 
     @torch.no_grad()
     def finish(self) -> list[View]:
         """End the video; its last frames, which have fewer support frames after them."""
-        views = self._compute()
+        views = self._take()
         while self._waiting:
             views.append(self._next())
         return views
 
-    def _compute(self) -> list[View]:
-        """Frames that are ready once the taken ones have gone through the backbone."""
+    def _take(self) -> list[View]:
         if not self._taken:
             return []
-        taken, self._taken = self._taken, []
-        images = taken[0][0] if len(taken) == 1 else torch.cat([image for image, _ in taken])  # one isn't copied
+        images, metas = zip(*self._taken, strict=True)
+        self._taken = []
+        return self._compute(images[0] if len(images) == 1 else torch.cat(images), metas)  # one isn't copied
+
+    def _compute(self, images: Tensor, metas: Sequence[dict]) -> list[View]:
+        """Frames that are ready once these have gone through the backbone."""
         net = self._detector.extract_feat if self._aggregator is None else self._detector.backbone
-        batch = net(image_layout(images))
+        frames = zip(*(level.split(1) for level in net(image_layout(images))), strict=True)
         views = []
-        for index, (image, meta) in enumerate(taken):
-            levels = tuple(level[index : index + 1] for level in batch)
+        for levels, image, meta in zip(frames, images.split(1), metas, strict=True):
             if self._aggregator is None:
                 views.append(View(levels, image, meta))
                 continue

@@ -5,34 +5,32 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike
 
 
-def forbid_other_categories(scores: Tensor, labels: Sequence[int], known_labels: Sequence[int]) -> Tensor:
-    """(N, Y) scores, minus infinity where the N labels and the Y labels of the ids differ."""
-    if not known_labels:
-        return scores
-    differ = torch.tensor(labels).view(-1, 1) != torch.tensor(known_labels)
-    return scores.masked_fill(differ.to(scores.device), -torch.inf)
+def forbid_other_categories(scores: ArrayLike, labels: Sequence[int], known_labels: Sequence[int]) -> np.ndarray:
+    """(N, Y) scores, minus infinity where the N labels and the Y labels of the ids differ; on the CPU."""
+    differ = np.array(labels, int)[:, None] != np.array(known_labels, int)
+    return np.where(differ, np.float32(-np.inf), scores)
 
 
-def assign_ids(scores: Tensor, known: list[int], threshold: float, unique: bool, next_id: int) -> list[int]:
+def assign_ids(scores: ArrayLike, known: list[int], threshold: float, unique: bool, next_id: int) -> list[int]:
     """Ids from scores.
 
     Args:
-        scores: (N, Y) float, q of Eq. 5. known: the Y ids. threshold: a score must be above it.
+        scores: (N, Y) float, q of Eq. 5; on the CPU. known: the Y ids. threshold: a score must be above it.
         unique: no id twice; else each track takes its best one (as in the paper). next_id: the first new id.
 
     Returns:
         N ids.
     """
+    scores = np.asarray(scores)
     ids: list[int | None] = [None] * len(scores)
-    candidates = (scores > threshold).nonzero().tolist()
-    values = scores.tolist()
-    candidates.sort(key=lambda rc: -values[rc[0]][rc[1]])  # stable: ties in order of track, then id
+    rows, columns = np.nonzero(scores > threshold)
+    order = np.argsort(-scores[rows, columns], kind='stable')  # ties in order of track, then id
     taken: set[int] = set()
-    for row, column in candidates:
+    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
         if ids[row] is None and not (unique and column in taken):
             ids[row] = known[column]
             taken.add(column)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
+import numpy as np
 import pycocotools.mask as mask_utils
 import torch
 from mmdet.registry import TASK_UTILS
@@ -155,10 +156,10 @@ class PropagatedMaskLinker:
 
     def _match(self, frame: Frame) -> list[int | None]:
         known = list(self._carried)
-        scores = torch.zeros(len(frame), len(known))
+        scores = np.zeros((len(frame), len(known)))
         if len(frame) and known:
             carried = [self._carried[i] for i in known]
-            scores = torch.from_numpy(mask_utils.iou(frame.rles, carried, [0] * len(known)))
+            scores = mask_utils.iou(frame.rles, carried, [0] * len(known))
         if self.same_category:
             scores = forbid_other_categories(scores, frame.labels, [self._objects[i].label for i in known])
         best = [max(scores.values()) for scores in frame.class_scores]

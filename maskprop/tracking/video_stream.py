@@ -29,11 +29,11 @@ OUTPUT_MASKS = ('detection', 'propagated')
 class FrameModel(Protocol):
     """What a :class:`VideoStream` asks of a model."""
 
-    def start_features(self) -> FeatureStream:
+    def start_features(self, frames_at_once: int) -> FeatureStream:
         """The features of a new video."""
 
-    def encode(self, view: View, *, needs: Collection[str]) -> Frame:
-        """The frame of a view, with the codes that are needed."""
+    def encode_batch(self, views: Sequence[View], *, needs: Collection[str]) -> list[Frame]:
+        """The frames of views, with the codes that are needed."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,12 @@ class StreamOptions:
             online (:class:`~maskprop.methods.objprop.history_filler.HistoryFiller`); ``None``: no such filling.
         score_rule: an id's scores, see :class:`~maskprop.tracking.video_instances.VideoInstances`.
         min_frames: ids that are present in fewer frames are left out of the result.
-        backbone_batch: so many frames go through backbone and neck at once. On a GPU more than one is faster;
-            results come out up to ``backbone_batch - 1`` frames later.
+        frames_at_once: so many frames go through backbone, detector and heads together, and their clips through
+            the propagation. ``None``: 8 on a GPU, which one frame does not fill, else 1. Results are the same, but
+            come out up to ``frames_at_once - 1`` frames later.
 
     Raises:
-        ValueError: ``backbone_batch`` is below 1.
+        ValueError: ``frames_at_once`` is below 1.
     """
 
     linker: dict | None = None
@@ -71,20 +72,21 @@ class StreamOptions:
     history_fill: dict | None = None
     score_rule: str = 'with_category'
     min_frames: int = 1
-    backbone_batch: int = 1
+    frames_at_once: int | None = None
 
     def __post_init__(self) -> None:
         if self.linker is None:
             object.__setattr__(self, 'linker', dict(type='ClipLinker'))
-        if self.backbone_batch < 1:
-            raise ValueError(f'backbone_batch={self.backbone_batch}: expected 1 or more')
+        if self.frames_at_once is not None and self.frames_at_once < 1:
+            raise ValueError(f'frames_at_once={self.frames_at_once}: expected 1 or more')
 
 
 class VideoStream:
     """The state of one video. Feed it every frame in order with :meth:`step`, then call :meth:`finish`.
 
     The clip centred at t needs frames up to t + T, so a frame is final T frames later, with filling 2 T frames
-    later, and an aggregator's ``window`` on top of it. A ring of 2 T + 1 frames is kept.
+    later, and an aggregator's ``window`` on top of it. A ring of 2 T + 1 frames is kept, and the frames that were
+    computed together with the latest of them.
 
     Args:
         model: gives the frames' features (``start_features``) and encodes them (``encode``).
@@ -100,6 +102,7 @@ class VideoStream:
         history_filler: fills a frame right after linking, from the frames before it; for linkers that need no
             clips.
         score_rule, min_frames: see :class:`~maskprop.tracking.video_instances.VideoInstances`.
+        frames_at_once: so many frames are computed together.
 
     Raises:
         ValueError: ``output_mask`` or ``score_rule`` is unknown, ``clip_radius`` is below 0, or linker,
@@ -120,6 +123,7 @@ class VideoStream:
         history_filler: FrameFiller | None = None,
         score_rule: str = 'with_category',
         min_frames: int = 1,
+        frames_at_once: int = 1,
     ) -> None:
         if not isinstance(clip_radius, int) or clip_radius < 0:
             raise ValueError(f'clip_radius={clip_radius!r}: expected 0 or more frames on each side')
@@ -141,7 +145,7 @@ class VideoStream:
                 '(fill=True fills from the clips), or take a linker that needs no clips'
             )
         self.model = model
-        self.features = model.start_features()
+        self.features = model.start_features(frames_at_once)
         self.linker = linker
         self.propagator = propagator
         self.radius = clip_radius if linker.needs_clips else 0
@@ -152,7 +156,8 @@ class VideoStream:
         self.history_filler = history_filler
         self.instances = VideoInstances(score_rule, min_frames)
         self.needs = self._needs()
-        self._ring: deque[Frame] = deque(maxlen=2 * self.radius + 1)
+        self.frames_at_once = frames_at_once
+        self._ring: deque[Frame] = deque()
         self._pending: deque[tuple[Frame, FrameResult]] = deque()
         self._seen = 0  # frames taken
         self._centre = 0  # the next clip's centre
@@ -178,9 +183,9 @@ class VideoStream:
 
     def step_chunk(self, images: Tensor, metas: Sequence[dict]) -> list[FrameResult]:
         """:meth:`step` for F frames: images (F, 3, H, W), F metas."""
-        return [r for image, meta in zip(images, metas, strict=True) for r in self.step(image[None], meta)]
+        self._check_open()
+        return self._push_views(self.features.step_chunk(images, metas))
 
-    @torch.no_grad()
     def push(self, frame: Frame) -> list[FrameResult]:
         """Like :meth:`step`, for a frame that is encoded already.
 
@@ -188,18 +193,22 @@ class VideoStream:
             RuntimeError: the video was finished.
         """
         self._check_open()
-        if self.classified in frame.codes:
-            frame = replace(frame, class_scores=frame.codes[self.classified].values)
-        self._ring.append(frame)
-        self._seen += 1
-        return self._process_clip() if self._seen > self.radius else []
+        return self._push([frame])
+
+    @torch.no_grad()
+    def _push(self, frames: Sequence[Frame]) -> list[FrameResult]:
+        for frame in frames:
+            if self.classified in frame.codes:
+                frame = replace(frame, class_scores=frame.codes[self.classified].values)
+            self._ring.append(frame)
+            self._seen += 1
+        return self._process_clips(self._seen - self.radius)
 
     @torch.no_grad()
     def finish(self) -> list[FrameResult]:
         """End the video: the clips of its last T frames are shorter. Returns the remaining frames."""
         results = self._push_views(self.features.finish())
-        while self._centre < self._seen:
-            results += self._process_clip()
+        results += self._process_clips(self._seen)
         while self._pending:
             results.append(self._finalize())
         if self._provisional and not self._finished:
@@ -222,7 +231,11 @@ class VideoStream:
             raise RuntimeError('the video was finished; model.start_video() begins another')
 
     def _push_views(self, views: Sequence[View]) -> list[FrameResult]:
-        return [r for view in views for r in self.push(self.model.encode(view, needs=self.needs))]
+        results = []
+        for start in range(0, len(views), self.frames_at_once):
+            some = views[start : start + self.frames_at_once]
+            results += self._push(self.model.encode_batch(some, needs=self.needs))
+        return results
 
     def _needs(self) -> set[str]:
         """Codes of a :class:`Frame`, and its ``'image'``, that a part of this stream looks at."""
@@ -231,21 +244,52 @@ class VideoStream:
         wanted = {name for part in parts for name in getattr(part, 'needs', ())}
         return wanted | {key for key in (self.refined, self.classified) if key is not None}
 
-    def _process_clip(self) -> list[FrameResult]:
-        """Propagate, link and score the clip centred at the next frame."""
+    def _process_clips(self, end: int) -> list[FrameResult]:
+        """Propagate, link and score the clips of the next centres, up to ``end``."""
+        results = []
+        while self._centre < end:
+            centres = range(self._centre, min(self._centre + self.frames_at_once, end))
+            clips = [self._clip(centre) for centre in centres]
+            for (frame, _), (masks, ids) in zip(clips, self._link_clips(clips), strict=True):
+                results += self._process_clip(frame, masks, ids)
+            while self._seen - len(self._ring) < self._centre - self.radius:
+                self._ring.popleft()
+        return results
+
+    def _clip(self, centre: int) -> tuple[Frame, list[Frame]]:
+        """The frame at the centre, and all frames of its clip."""
         start = self._seen - len(self._ring)
-        first = max(self._centre - self.radius, 0)
-        clip = [self._ring[i - start] for i in range(first, min(self._centre + self.radius + 1, self._seen))]
-        frame = self._ring[self._centre - start]
-        if self.linker.needs_clips:
-            assert self.propagator is not None  # looked at when the stream was made
-            masks = self.propagator.propagate(frame, clip)  # [S, N, H, W]
-            ids = cast(list[int], self.linker.link(ClipTracks.from_masks(first, masks, frame.labels)))
+        near = range(max(centre - self.radius, 0), min(centre + self.radius + 1, self._seen))
+        return self._ring[centre - start], [self._ring[index - start] for index in near]
+
+    def _link_clips(
+        self, clips: Sequence[tuple[Frame, list[Frame]]]
+    ) -> Sequence[tuple[Tensor | None, list[int] | None]]:
+        """The masks of each clip, (S, N, H, W), and its tracks' ids; nothing for a linker that needs no clips."""
+        if not self.linker.needs_clips:
+            return [(None, None)] * len(clips)
+        assert self.propagator is not None  # looked at when the stream was made
+        propagator, linker = cast(Any, self.propagator), cast(Any, self.linker)
+        if hasattr(propagator, 'propagate_many'):
+            masks = propagator.propagate_many(clips)
         else:
-            masks = None
+            masks = [propagator.propagate(*clip) for clip in clips]
+        tracks = [
+            ClipTracks.from_masks(max(centre - self.radius, 0), part, frame.labels)
+            for centre, ((frame, _), part) in enumerate(zip(clips, masks, strict=True), self._centre)
+        ]
+        ids = linker.link_many(tracks) if hasattr(linker, 'link_many') else [linker.link(clip) for clip in tracks]
+        return list(zip(masks, ids, strict=True))
+
+    def _process_clip(self, frame: Frame, masks: Tensor | None, ids: list[int] | None) -> list[FrameResult]:
+        """Score the clip centred at the next frame; without clips, link the frame first."""
+        first = max(self._centre - self.radius, 0)
+        if ids is None:
             frame, ids = _drop_losers(frame, self.linker.link(frame))
         result = FrameResult(self._centre, provisional=self._provisional)
-        rles = frame.rles if self.output_mask == 'detection' else frame.paste(masks[self._centre - first])
+        rles = frame.rles
+        if masks is not None and self.output_mask == 'propagated':
+            rles = frame.paste(masks[self._centre - first])
         if self.refined in frame.codes:
             rles = frame.codes[self.refined].values
         for track_id, label, scores, rle in zip(ids, frame.labels, frame.class_scores, rles, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,14 +40,26 @@ def test_unknown_paste_is_refused():
 
 
 @pytest.mark.parametrize('threshold', [0.0, 0.1, 0.5, 1.0])
-def test_all_at_once_is_one_by_one(monkeypatch, threshold):
-    """Boxes inside the image, across its sides and without area."""
+@pytest.mark.parametrize('soft', [True, False])
+def test_masks_are_pasted_as_mmdet_does(threshold, soft):
+    """Boxes inside the image, across its sides, around it and without area; masks whose samples are ties."""
     boxes = [[8.2, 6.1, 85.7, 56.9], [-9.5, -3, 20, 70.2], [60, 40, 99.5, 80], [95, 63, 96, 90], [30, 9, 30, 9]]
+    boxes += [[-20, -20, 120, 90], [10, -5, 30, 70], [0, 0, WIDTH, HEIGHT]]
     roi_masks = torch.rand(len(boxes), 14, 14, generator=torch.Generator().manual_seed(0))
+    roi_masks = roi_masks if soft else roi_masks.round()
     roi_masks[0] = 1  # half a cell beyond its box there is .5 left
-    inputs = roi_masks, torch.tensor(boxes), HEIGHT, WIDTH, threshold
-    assert HEIGHT * WIDTH <= masks.SMALL_IMAGE
-    at_once = paste_binary_masks(*inputs)
-    monkeypatch.setattr(masks, 'SMALL_IMAGE', 0)
-    assert at_once == paste_binary_masks(*inputs)
-    assert paste_binary_masks(roi_masks[:0], torch.zeros(0, 4), HEIGHT, WIDTH) == []
+    expected = []
+    for mask, box in zip(roi_masks[:, None, None], torch.tensor(boxes), strict=True):
+        box[2:] = torch.maximum(box[2:], box[:2] + masks.MIN_BOX_SIDE)
+        whole = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+        pasted, place = masks._do_paste_mask(mask, box[None], HEIGHT, WIDTH, skip_empty=True)
+        whole[place] = pasted[0] >= threshold
+        expected.append(masks.encode_mask(whole.numpy()))
+    assert paste_binary_masks(roi_masks, torch.tensor(boxes), HEIGHT, WIDTH, threshold) == expected
+
+
+def test_nothing_to_paste():
+    assert paste_binary_masks(torch.zeros(0, 1, 1), torch.zeros(0, 4), HEIGHT, WIDTH) == []
+    far = torch.tensor([[500.0, 10, 600, 20], [10, -300, 20, -200]])
+    found = paste_binary_masks(torch.ones(2, 7, 7), far, HEIGHT, WIDTH)
+    assert found == [masks.encode_mask(np.zeros((HEIGHT, WIDTH)))] * 2

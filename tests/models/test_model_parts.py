@@ -62,7 +62,7 @@ def test_a_frozen_head_has_no_loss():
 def test_the_model_itself_is_small():
     parameters = list(inspect.signature(VideoMaskRCNN.__init__).parameters)
     assert len(parameters) - 1 <= 12  # self
-    assert len(inspect.getsource(inspect.getmodule(VideoMaskRCNN)).splitlines()) <= 225
+    assert len(inspect.getsource(inspect.getmodule(VideoMaskRCNN)).splitlines()) <= 230
 
 
 @pytest.mark.parametrize(

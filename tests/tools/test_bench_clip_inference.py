@@ -40,7 +40,7 @@ def test_all_sides_give_the_same_detections_of_each_frame(models):
 
 def test_clips_are_full_and_linked_when_timing_begins(models):
     sides = Sides(models, 2, SIZE)
-    assert len(sides.stream._ring) == 13
+    assert len(sides.stream._ring) == 12  # the next frame makes it 13
     assert len(sides.stream.linker._clips) >= 12
     frames = sides.stream._centre
     sides.maskprop()
@@ -89,13 +89,33 @@ def test_rows_are_written(tmp_path, models, monkeypatch, capsys):
     monkeypatch.setattr(clip_inference, 'make_models', lambda device: models)
     out = tmp_path / 'rows.json'
     size = [str(side) for side in SIZE]
-    options = ['--instances', '1', '2', '--profile-at', '2', '--size', *size, '--runs', '2', '--threads', '1']
+    options = [
+        '--instances',
+        '1',
+        '2',
+        '--profile-at',
+        '2',
+        '--size',
+        *size,
+        '--runs',
+        '2',
+        '--threads',
+        '1',
+        '--at-once',
+        '1',
+        '2',
+    ]
     clip_inference.main([*options, '--json', str(out)])
     rows = json.loads(out.read_text())['rows']['injected']
     assert [row['instances'] for row in rows] == [1, 2]
     assert all(len(row['seconds'][side]) == 2 for row in rows for side in SIDES)
     assert 'profile_ms' not in rows[0] and rows[1]['waits'].keys() == set(SIDES)
     assert '90x60' in capsys.readouterr().out
+    one, two = json.loads(out.read_text())['rows']['at_once']
+    assert (one['at_once'], two['at_once']) == (1, 2)
+    for side in SIDES[:2]:
+        assert one['operators'][side]['all'] < two['operators'][side]['all'] < 1.5 * one['operators'][side]['all']
+        assert one['operators'][side]['backbone and FPN'] == two['operators'][side]['backbone and FPN'] > 100
 
 
 def test_options_of_the_trained_model_belong_together(capsys):

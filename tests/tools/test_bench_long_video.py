@@ -124,7 +124,7 @@ def test_a_linker_that_looks_too_far_is_refused(player, monkeypatch):
     def with_drift():
         stream = start_video()
         match = stream.linker._match_scores
-        stream.linker._match_scores = lambda clip: match(clip) * (1 + 1e-3 * stream._centre)
+        stream.linker._match_scores = lambda clips: match(clips) * (1 + 1e-3 * stream._centre)
         return stream
 
     monkeypatch.setattr(player.model, 'start_video', with_drift)

@@ -46,8 +46,8 @@ def literal(model, images, t, near):
 @pytest.mark.parametrize('length, batch', [(1, 1), (2, 1), (7, 1), (1, 3), (7, 3)])
 @torch.no_grad()
 def test_each_frame_has_its_window_and_one_backbone_pass(length, batch):
-    model, images, passes, views = sampling_model(backbone_batch=batch).eval(), images_of(length), [], []
-    features = model.start_features()
+    model, images, passes, views = sampling_model().eval(), images_of(length), [], []
+    features = model.start_features(batch)
     hook = model.detector.backbone.register_forward_hook(lambda _, inputs, __: passes.append(len(inputs[0])))
     ready = []
     for image in images:
@@ -70,9 +70,9 @@ def test_each_frame_has_its_window_and_one_backbone_pass(length, batch):
 
 @torch.no_grad()
 def test_several_frames_at_once_are_as_one_by_one():
-    model, images = build_model(backbone_batch=2).eval(), images_of(5)
+    model, images = build_model().eval(), images_of(5)
     expected = [model.detector.extract_feat(image[None]) for image in images]
-    features = model.start_features()
+    features = model.start_features(2)
     ready = [features.step(image[None], {**META, 'frame_id': t}) for t, image in enumerate(images)]
     assert [len(views) for views in ready] == [0, 2, 0, 2, 0]
     views = [view for some in ready for view in some] + features.finish()
@@ -96,8 +96,8 @@ def test_on_a_cpu_features_have_a_cell_s_channels_side_by_side(monkeypatch):
 
 
 def test_a_batch_of_no_frames_is_refused():
-    with pytest.raises(ValueError, match='backbone_batch=0: expected 1 or more'):
-        build_model(backbone_batch=0)
+    with pytest.raises(ValueError, match='frames_at_once=0: expected 1 or more'):
+        build_model(frames_at_once=0)
 
 
 @torch.no_grad()

@@ -9,6 +9,10 @@ detects, pastes and encodes; ``maskprop`` is a video stream in its steady state,
 to 12 neighbours and links; ``mmdet`` is ``MaskTrackRCNN.predict`` with its tracker, and the encoding that its
 metric does. Sides take turns frame by frame. Fails if boxes, labels or masks of any frame differ.
 
+``--at-once`` lists numbers of frames that are computed together (``model.frames_at_once``): the time of the
+detector and of ``maskprop`` for each, and the operators that they call for a frame, which on a GPU take the time
+of starting a kernel each. The detections stay equal.
+
 ``--video`` runs a trained model on a folder of images or a video file, with the detections that it makes itself,
 against the same model with a linker that needs no clips; reading and preparing images is within the time.
 """
@@ -16,12 +20,12 @@ against the same model with a linker that needs no clips; reading and preparing 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from clip_profile import count_waits, profile_stages
-from common import BenchmarkError, finish, full_precision, in_turns, parser, ratios, spread, start, table
+from clip_profile import count_operators, count_waits, profile_stages
+from common import BenchmarkError, finish, in_turns, parser, ratios, spread, start, table
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.mask import encode_mask_results
 from models import InjectedDetections, build, mask_track_cfg, maskprop_cfg, mmdet_mask_track_cfg, share_detector
@@ -32,7 +36,6 @@ from maskprop.ops.layout import image_layout
 from maskprop.ops.masks import paste_binary_masks
 
 SIDES = ('detector', 'maskprop', 'mmdet')
-BATCH_TOLERANCE = 1e-4  # relative to a map's largest value
 
 
 def frame_meta(size: tuple[int, int], padded: tuple[int, int], index: int) -> dict[str, Any]:
@@ -48,61 +51,70 @@ class Sides:
         models: of :func:`make_models`.
         count: detections per frame.
         size: (height, width) of the video in pixels; the network's input is padded to multiples of 32.
+        at_once: so many frames are taken by a call of ``detector`` and ``maskprop``.
     """
 
     def __init__(
-        self, models: dict[str, nn.Module], count: int, size: tuple[int, int], device: str = 'cpu'
+        self,
+        models: dict[str, nn.Module],
+        count: int,
+        size: tuple[int, int],
+        device: str = 'cpu',
+        at_once: int = 1,
     ) -> None:
-        self.models, self.count, self.size = models, count, tuple(size)
+        self.models, self.count, self.size, self.at_once = models, count, tuple(size), at_once
         self.padded = tuple(-(-side // 32) * 32 for side in size)
         self.injected = {name: inject(model, count, self.size) for name, model in models.items()}
         self.images = torch.randn(4, 1, 3, *self.padded, device=device)
         self.records: dict[str, list] = {name: [] for name in SIDES}
-        self.stream = models['maskprop'].start_video()
+        self.stream = models['maskprop'].start_video(frames_at_once=at_once)
         self._kept: list[list[dict]] = []
         self._fill_clips()
 
-    def _next(self, side: str) -> tuple[Tensor, dict]:
-        index = len(self.records[side])
-        return self.images[index % len(self.images)], frame_meta(self.size, self.padded, index)
+    def _next(self, side: str) -> tuple[Tensor, list[dict]]:
+        first, count = len(self.records[side]), 1 if side == 'mmdet' else self.at_once
+        indices = range(first, first + count)
+        images = [self.images[index % len(self.images)] for index in indices]
+        metas = [frame_meta(self.size, self.padded, index) for index in indices]
+        return images[0] if count == 1 else torch.cat(images), metas
 
     def _fill_clips(self) -> None:
         """Frames until all that the stream and its linker remember is there; detected once."""
         injected = self.injected['maskprop']
-        frame = self._encode(*self._next('maskprop'))
-        for _ in range(4 * self.stream.radius + 1):
-            self._push(frame)
+        frames = self._encode(*self._next('maskprop'))
+        for _ in range(-(-(4 * self.stream.radius + 1) // self.at_once)):
+            self._push(frames)
         injected.frame, injected.found = 0, []
 
-    def _encode(self, image: Tensor, meta: dict) -> Any:
-        (view,) = self.stream.features.step(image, meta)
-        return self.stream.model.encode(view, needs=self.stream.needs)
+    def _encode(self, images: Tensor, metas: list[dict]) -> Any:
+        views = self.stream.features.step_chunk(images, metas)
+        return self.stream.model.encode_batch(views, needs=self.stream.needs)
 
-    def _push(self, frame: Any) -> None:
-        self._kept.append(frame.rles)
-        for result in self.stream.push(frame):
+    def _push(self, frames: list) -> None:
+        self._kept += [frame.rles for frame in frames]
+        for result in self.stream._push(frames):
             if result.masks != self._kept.pop(0):
                 raise BenchmarkError(f'maskprop: frame {result.frame_index} came out with other masks than it had')
 
     def detector(self) -> None:
         """Detect, paste, encode."""
-        image, meta = self._next('detector')
+        images, metas = self._next('detector')
         detector = self.models['detector'].detector
         with torch.no_grad():
-            feats = detector.extract_feat(image_layout(image))
-            found = TwoStageFrameDetector(detector).detect(feats, [meta])[0]
-            rles = paste_binary_masks(found.roi_masks, found.boxes, *self.size)
-        self.records['detector'].append((found.boxes, found.labels, rles))
+            feats = detector.extract_feat(image_layout(images))
+            for found in TwoStageFrameDetector(detector).detect(feats, metas):
+                rles = paste_binary_masks(found.roi_masks, found.boxes, *self.size)
+                self.records['detector'].append((found.boxes, found.labels, rles))
 
     def maskprop(self) -> None:
-        """A step of the stream: detection of frame t, and the clip of frame t - T."""
-        frame = self._encode(*self._next('maskprop'))
-        self._push(frame)
-        self.records['maskprop'].append((frame.boxes, frame.labels, frame.rles))
+        """A step of the stream: detection of frame t, and the clip of frame t - T; or of several frames."""
+        frames = self._encode(*self._next('maskprop'))
+        self._push(frames)
+        self.records['maskprop'] += [(frame.boxes, frame.labels, frame.rles) for frame in frames]
 
     def mmdet(self) -> None:
         """A frame of mmdet's MaskTrack R-CNN, encoded as its metric does."""
-        image, meta = self._next('mmdet')
+        image, (meta,) = self._next('mmdet')
         sample = TrackDataSample(video_data_samples=[DetDataSample(metainfo=meta)])
         with torch.no_grad():
             tracked = self.models['mmdet'].predict(image[None], [sample])[0][0].pred_track_instances
@@ -115,9 +127,9 @@ class Sides:
         """The three sides."""
         return {name: getattr(self, name) for name in SIDES}
 
-    def check(self) -> None:
-        """Raise BenchmarkError unless all sides gave the same boxes, labels and masks for each frame."""
-        for name in SIDES:
+    def check(self, sides: Sequence[str] = SIDES) -> None:
+        """Raise BenchmarkError unless these sides gave the same boxes, labels and masks for each frame."""
+        for name in sides:
             if len(self.records[name]) != len(self.records['detector']):
                 raise BenchmarkError(f'{name} took {len(self.records[name])} frames')
             if set(self.injected[name].found) != {self.count}:
@@ -193,33 +205,51 @@ def time_injected(args: argparse.Namespace) -> list[dict]:
     return rows
 
 
-@torch.no_grad()
-def time_batches(args: argparse.Namespace) -> dict[int, list[float]]:
-    """Seconds a frame of backbone and neck with so many frames at once (``model.backbone_batch``)."""
-    detector = build(mask_track_cfg(), args.device).detector
-    padded = tuple(-(-side // 32) * 32 for side in args.size)
-    images = torch.randn(max(args.batches), 3, *padded, device=args.device)
-    with full_precision():
-        alone = detector.extract_feat(images[-1:])
-        for count in args.batches:
-            for level, expected in zip(detector.extract_feat(images[-count:]), alone, strict=True):
-                difference = float((level[-1:] - expected).abs().max() / expected.abs().max())
-                if not difference <= BATCH_TOLERANCE:
-                    raise BenchmarkError(f'{count} frames at once: features differ by {difference:.1e}')
-    forms = {count: lambda n=count: detector.extract_feat(images[:n]) for count in args.batches}
-    forms = {count: torch.no_grad()(form) for count, form in forms.items()}
-    return {count: [s / count for s in found] for count, found in in_turns(forms, args.runs, args.device).items()}
+def time_at_once(args: argparse.Namespace) -> list[dict]:
+    """Rows for each number of frames at once: seconds, operators and waits of a frame, detector and maskprop."""
+    rows, models = [], make_models(args.device)
+    for count in args.at_once:
+        sides = Sides(models, args.profile_at, args.size, args.device, count)
+        forms = {name: sides.forms[name] for name in SIDES[:2]}
+        seconds = {n: [s / count for s in found] for n, found in in_turns(forms, args.runs, args.device).items()}
+        operators = {name: count_operators(form) for name, form in forms.items()}
+        waits = {name: count_waits(form) for name, form in forms.items()}
+        sides.check(SIDES[:2])
+        rows.append(dict(at_once=count, seconds=seconds, operators=operators, waits=waits))
+        print(f'{count} frames at once: {operators["maskprop"]["all"] / count:.0f} operators', flush=True)
+    return rows
 
 
-def batch_lines(seconds: dict[int, list[float]]) -> list[str]:
-    """The table of :func:`time_batches`."""
-    first = seconds[min(seconds)]
+def at_once_lines(rows: list[dict], instances: int) -> list[str]:
+    """Tables of :func:`time_at_once`."""
+    if not rows:
+        return []
+    first = rows[0]['seconds']['maskprop']
     body = [
-        [count, spread([1e3 * s for s in found]), f'{spread(ratios(first, found))}x']
-        for count, found in seconds.items()
+        [
+            row['at_once'],
+            *(spread([1e3 * s for s in row['seconds'][name]]) for name in SIDES[:2]),
+            f'{spread(ratios(row["seconds"]["maskprop"], row["seconds"]["detector"]))}x',
+            f'{spread(ratios(first, row["seconds"]["maskprop"]))}x',
+            *(f'{sum(row["waits"][name].values()) / row["at_once"]:.3g}' for name in SIDES[:2]),
+        ]
+        for row in rows
     ]
-    head = ('frames at once', 'ms per frame', f'frames per second, against {min(seconds)}')
-    return ['', 'Backbone and neck (`model.backbone_batch`):', '', *table(head, body)]
+    head = (
+        'frames at once', 'detector, ms per frame', 'maskprop, ms per frame', 'maskprop / detector, time',
+        f'maskprop, frames per second against {rows[0]["at_once"]}', 'waits of the detector per frame',
+        'waits of maskprop per frame',
+    )  # fmt: skip
+    lines = ['', f'Frames at once (`model.frames_at_once`), {instances} detections:', '', *table(head, body)]
+    lines += ['', 'Operators called per frame, by frames at once (views are not counted):', '']
+    stages = [name for name in rows[0]['operators']['maskprop'] if name != 'all']
+    body = [
+        [f'maskprop, {stage}', *(f'{row["operators"]["maskprop"][stage] / row["at_once"]:.3g}' for row in rows)]
+        for stage in stages
+    ]
+    for name in SIDES[:2]:
+        body.append([f'{name}, all', *(f'{row["operators"][name]["all"] / row["at_once"]:.4g}' for row in rows)])
+    return lines + table(('part', *(str(row['at_once']) for row in rows)), body)
 
 
 def relative(seconds: dict[str, list[float]]) -> str:
@@ -270,7 +300,7 @@ def main(argv: list[str] | None = None) -> None:
     result.add_argument('--size', type=int, nargs=2, default=(360, 640), metavar=('H', 'W'), help='of the video')
     result.add_argument('--profile-at', type=int, default=8, metavar='N', help='detections; default: %(default)s')
     result.add_argument(
-        '--batches', type=int, nargs='+', default=(1, 4), metavar='N', help='frames at once; default: 1 4'
+        '--at-once', type=int, nargs='*', default=(1, 8), metavar='N', help='frames at once; default: 1 8'
     )
     result.add_argument('--config', help='of a trained model')
     result.add_argument('--checkpoint', help='of a trained model')
@@ -280,8 +310,9 @@ def main(argv: list[str] | None = None) -> None:
     if any(given) != all(given):
         result.error('--config, --checkpoint and --video belong together')
     start(args)
-    rows = dict(injected=time_injected(args), batches=time_batches(args))
-    lines = injected_lines(rows['injected'], args.size) + batch_lines(rows['batches'])
+    rows = dict(injected=time_injected(args), at_once=time_at_once(args))
+    lines = injected_lines(rows['injected'], args.size)
+    lines += at_once_lines(rows['at_once'], args.profile_at)
     if args.video:
         from clip_trained import time_trained, trained_lines
 

@@ -1,4 +1,7 @@
-"""Where the time of a frame goes, and what would make a CPU wait for a GPU in it; used by clip_inference.py."""
+"""Where a frame's time goes, which operators it calls and what would make a CPU wait for a GPU in it.
+
+Used by clip_inference.py.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from operator_count import OperatorCount
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-# what the profile tells apart: each stage's function, by file and name
+# what the profile tells apart: each stage's functions, by file and name; one frame and several take different ones
 STAGES = {
-    'backbone and FPN': ('two_stage.py', 'extract_feat'),
-    'RPN': ('base_dense_head.py', 'predict'),
-    'boxes': ('standard_roi_head.py', 'predict_bbox'),
-    'RoI masks': ('frame_detector.py', 'predict_roi_masks'),
-    'encoding of the branch': ('mask_propagation_head.py', 'encode_features'),
-    'stride masks': ('masks.py', 'paste_soft_masks'),
-    'final masks, pasted and encoded': ('masks.py', 'paste_binary_masks'),
-    'of it RLE': ('masks.py', 'encode_mask'),
-    'propagation': ('mask_propagation_head.py', 'propagate'),
-    'of it offsets': ('mask_propagation_head.py', 'stream_offsets'),
-    'of it lookups': ('propagation.py', 'propagate_values'),
-    'linking': ('clip_linker.py', 'link'),
+    'backbone and FPN': [('two_stage.py', 'extract_feat')],
+    'RPN': [('base_dense_head.py', 'predict'), ('batched_boxes.py', '_propose')],
+    'boxes': [('standard_roi_head.py', 'predict_bbox'), ('batched_boxes.py', '_classify')],
+    'RoI masks': [('frame_detector.py', 'predict_roi_masks')],
+    'encoding of the branch': [('mask_propagation_head.py', 'encode_features')],
+    'stride masks': [('masks.py', 'paste_soft_masks')],
+    'final masks, pasted and encoded': [('masks.py', 'paste_binary_masks')],
+    'of it RLE': [('masks.py', 'encode_crops')],
+    'propagation': [('mask_propagation_head.py', 'propagate_many')],
+    'of it offsets': [('mask_propagation_head.py', 'stream_offsets')],
+    'of it lookups': [('propagation.py', 'propagate_values')],
+    'linking': [('clip_linker.py', 'link_many')],
 }
+STAGE_OF = {function: stage for stage, functions in STAGES.items() for function in functions}
+DETECTOR = ('backbone and FPN', 'RPN', 'boxes', 'RoI masks')
 # what makes a CPU wait for a GPU's results
 WAITS = ('item', 'tolist', 'cpu', 'numpy', 'nonzero', 'unique', '__bool__', '__int__', '__float__', '__index__')
 
@@ -43,10 +49,36 @@ def profile_stages(form: Callable[[], None], frames: int) -> dict[str, float]:
     stats = pstats.Stats(profile)
     found = dict.fromkeys(STAGES, 0.0)
     for (file, _, name), (_, _, _, cumulative, _) in stats.stats.items():
-        for stage, (suffix, function) in STAGES.items():
-            if name == function and Path(file).name == suffix:
-                found[stage] += 1e3 * cumulative / frames
+        if stage := STAGE_OF.get((Path(file).name, name)):
+            found[stage] += 1e3 * cumulative / frames
     return dict(all=1e3 * stats.total_tt / frames, **found)
+
+
+class StageOperators(OperatorCount):
+    """Counts operators by stage: the innermost of ``STAGES`` that is running, or ``'other'``."""
+
+    def _now(self) -> tuple[str, ...]:
+        frame = sys._getframe()
+        while frame is not None:
+            if stage := STAGE_OF.get((Path(frame.f_code.co_filename).name, frame.f_code.co_name)):
+                return (stage,)
+            frame = frame.f_back
+        return ('other',)
+
+
+def count_operators(form: Callable[[], None]) -> dict[str, int]:
+    """Calls of operators in each of ``STAGES``, a stage's parts included, in ``'other'`` and in ``'all'``."""
+    with StageOperators() as count:
+        form()
+    own = {stage: count.by_part.get((stage,), Counter()).total() for stage in (*STAGES, 'other')}
+    found = dict(own, all=sum(own.values()))
+    whole = ''
+    for stage, count in own.items():
+        if stage.startswith('of it '):
+            found[whole] += count
+        else:
+            whole = stage
+    return found
 
 
 class WaitCounter(TorchFunctionMode):

@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
 import maskprop
+from maskprop.models import batched_boxes
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 CLASSES = 40  # YouTube-VIS 2019
@@ -82,8 +83,9 @@ def boxes_on_a_grid(count: int, height: int, width: int, moved: float = 0.0) -> 
 class InjectedDetections:
     """Replaces what a detector found in each frame by ``count`` objects with elliptic masks that move slowly.
 
-    mmdet's two-stage detectors go through ``roi_head.predict_bbox`` and ``roi_head.mask_head``: both still do
-    all their work. ``frame`` counts up with every prediction; ``found`` lists the numbers of detections.
+    mmdet's two-stage detectors go through ``roi_head.predict_bbox`` and ``roi_head.mask_head``, several frames at
+    once through ``batched_boxes.predict_boxes``: all still do all their work. ``frame`` counts up with every
+    prediction; ``found`` lists the numbers of detections.
     """
 
     def __init__(self, detector: nn.Module, count: int, size: tuple[int, int]) -> None:
@@ -91,11 +93,19 @@ class InjectedDetections:
         self.frame = 0
         self.found: list[int] = []
         self._predict_bbox = detector.roi_head.predict_bbox
+        self._predict_boxes, self._detector = batched_boxes.predict_boxes, detector
         detector.roi_head.predict_bbox = self._boxes
+        batched_boxes.predict_boxes = self._batched_boxes
         detector.roi_head.mask_head.register_forward_hook(self._masks)
 
     def _boxes(self, feats: tuple[Tensor, ...], metas: list[dict], *args: Any, **kwargs: Any) -> list:
-        results = self._predict_bbox(feats, metas, *args, **kwargs)
+        return self._replaced(self._predict_bbox(feats, metas, *args, **kwargs), feats)
+
+    def _batched_boxes(self, detector: nn.Module, feats: tuple[Tensor, ...], *args: Any, **kwargs: Any) -> list:
+        results = self._predict_boxes(detector, feats, *args, **kwargs)
+        return self._replaced(results, feats) if detector is self._detector else results
+
+    def _replaced(self, results: list, feats: tuple[Tensor, ...]) -> list:
         for index, result in enumerate(results):
             boxes = boxes_on_a_grid(self.count, *self.size, moved=self.frame % 8).to(feats[0].device)
             replacement = result.new()

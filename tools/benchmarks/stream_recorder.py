@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import common
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,9 +55,10 @@ class Recorder:
         self._centre += 1
         return ids
 
-    def _recorded_match(self, clip: ClipTracks) -> Tensor:
-        self._scores = self._match(clip)
-        return self._scores
+    def _recorded_match(self, clips: Sequence[ClipTracks]) -> np.ndarray:
+        scores = self._match(clips)
+        self._scores = torch.from_numpy(scores)
+        return scores
 
 
 def check_same(whole: Recorder, alone: Recorder) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
-import torch
+import numpy as np
 from mmdet.registry import TASK_UTILS
-from torch import Tensor
 
-from maskprop.ops.soft_iou import EPS
+from maskprop.methods.maskprop.clip_matching import match_scores
 from maskprop.structures import ClipTracks
 from maskprop.tracking.id_assignment import assign_ids, forbid_other_categories
 
@@ -70,10 +70,40 @@ class ClipLinker:
         Returns:
             N video-level ids, from 1.
         """
-        while self._clips and self._clips[0].end <= clip.first:
-            self._clips.popleft()
-            self._ids.popleft()
-        scores, known = self._id_scores(clip)
+        return self.link_many([clip])[0]
+
+    def link_many(self, clips: Sequence[ClipTracks]) -> list[list[int]]:
+        """:meth:`link` of the next B clips, with one wait for a GPU.
+
+        Args:
+            clips: the clips centred at the next frames, B >= 1.
+
+        Returns:
+            B lists of ids.
+        """
+        while self._clips and self._clips[0].end <= clips[0].first:
+            self._forget_first()
+        match = self._match_scores(clips)
+        found, row, gone = [], 0, 0
+        for clip in clips:
+            while self._clips and self._clips[0].end <= clip.first:
+                gone += self._forget_first()
+            rows, known = slice(row, row + len(clip.labels)), [i for ids in self._ids for i in ids]
+            found.append(self._assign(clip, match[rows, gone : gone + len(known)], known))
+            row = rows.stop
+        return found
+
+    def _match_scores(self, clips: Sequence[ClipTracks]) -> np.ndarray:
+        return match_scores(clips, self._clips, self.empty_below if self.skip_empty else None)
+
+    def _forget_first(self) -> int:
+        """Forget the oldest clip; the number of its tracks."""
+        self._clips.popleft()
+        return len(self._ids.popleft())
+
+    def _assign(self, clip: ClipTracks, match: np.ndarray, track_ids: list[int]) -> list[int]:
+        """Ids of a clip, by m of its N tracks with the M remembered ones (N, M), whose ids these are."""
+        scores, known = self._id_scores(match, track_ids)
         if self.same_category:
             latest = self._latest_labels()
             scores = forbid_other_categories(scores, clip.labels, [latest[i] for i in known])
@@ -83,20 +113,14 @@ class ClipLinker:
         self._ids.append(ids)
         return ids
 
-    def _id_scores(self, clip: ClipTracks) -> tuple[Tensor, list[int]]:
-        """q of Eq. 5: (N, Y) float, and the Y ids."""
-        flat_ids = [i for ids in self._ids for i in ids]
-        known = sorted(set(flat_ids))
-        if not known or clip.masks.shape[1] == 0:
-            return clip.masks.new_zeros((clip.masks.shape[1], 0)), []
-        match = self._match_scores(clip)  # [N, previous tracks]
-        column = {track_id: c for c, track_id in enumerate(known)}
-        columns = torch.tensor([column[i] for i in flat_ids], device=match.device)
-        member = torch.nn.functional.one_hot(columns, len(known)).to(match)
+    def _id_scores(self, match: np.ndarray, track_ids: list[int]) -> tuple[np.ndarray, list[int]]:
+        """q of Eq. 5: (N, Y) float32, and the Y ids."""
+        known, columns = np.unique(np.array(track_ids, int), return_inverse=True)
+        member = (columns[:, None] == np.arange(len(known))).astype(np.float32)  # [M, Y]
         if self.recent is not None:
-            newer = member.flip(0).cumsum(0).flip(0)  # tracks of the same id from this one on
-            member = member * (newer <= self.recent)
-        return (match @ member) / member.sum(0), known
+            newer = member[::-1].cumsum(0)[::-1]  # tracks of the same id from this one on
+            member *= newer <= self.recent
+        return (match @ member) / member.sum(0), known.tolist()
 
     def _latest_labels(self) -> dict[int, int]:
         """The category of each remembered id's latest track."""
@@ -104,26 +128,3 @@ class ClipLinker:
         for ids, clip in zip(self._ids, self._clips, strict=True):
             labels.update(zip(ids, clip.labels, strict=True))
         return labels
-
-    def _match_scores(self, clip: ClipTracks) -> Tensor:
-        """m of Eq. 4 with every track of the remembered clips: (N, M), M = previous tracks in clip order."""
-        counts = [previous.masks.shape[1] for previous in self._clips]
-        total = clip.masks.new_zeros((clip.masks.shape[1], sum(counts)))
-        frames = torch.zeros_like(total)
-        for offset, (masks, areas) in enumerate(zip(clip.masks, clip.areas, strict=True)):
-            frame = clip.first + offset
-            # clips are in order, so those that reach this frame are the last ones
-            reaching = [p for p in self._clips if p.first <= frame < p.end]
-            start = sum(counts[: len(counts) - len(reaching)])
-            if start == sum(counts):
-                continue
-            others = torch.cat([p.masks[frame - p.first] for p in reaching])
-            other_areas = torch.cat([p.areas[frame - p.first] for p in reaching])
-            intersection = masks @ others.T
-            union = areas[:, None] + other_areas - intersection
-            total[:, start:] += intersection / union.clamp(min=EPS)
-            counted = torch.ones_like(union)
-            if self.skip_empty:
-                counted -= ((areas[:, None] < self.empty_below) & (other_areas < self.empty_below)).to(union)
-            frames[:, start:] += counted
-        return total / frames.clamp(min=1)

@@ -40,6 +40,11 @@ class FrameCode(NamedTuple):
         """The codes of these frames; ``rows``: (M,) long."""
         return FrameCode(*(None if t is None else t[rows] for t in self))
 
+    def split(self) -> list[FrameCode]:
+        """The code of each frame."""
+        columns = ([None] * len(self.motion) if t is None else t.split(1) for t in self)
+        return [FrameCode(*fields) for fields in zip(*columns, strict=True)]
+
     @classmethod
     def as_targets(
         cls, codes: Sequence[FrameCode], fields: Sequence[str] = ('motion', 'shortcut', 'match', 'attention')

@@ -183,6 +183,12 @@ class MaskPropagationHead(BaseModule):
         """The code of a frame; it does not depend on its instances."""
         return self.encode_features(view.feats)
 
+    def encode_batch(
+        self, feats: Sequence[Tensor], views: Sequence[View], instances: Sequence[Detections]
+    ) -> list[FrameCode]:
+        """:meth:`encode` of several frames."""
+        return self.encode_features(feats).split()
+
     def encode_features(self, feats: Sequence[Tensor], keep_features: bool = False) -> FrameCode:
         """Code B frames; everything here is computed once per frame, whatever the number of neighbours.
 

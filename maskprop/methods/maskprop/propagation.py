@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
+from maskprop.methods.maskprop.sparse_lookups import can_skip_empty_cells, look_up_masks
+
 
 def propagate_features(
     features: Tensor, masks: Tensor, offsets: Tensor, weights: Tensor, dilations: Sequence[int]
@@ -70,8 +72,8 @@ def propagate_values(
     commutes with the deformable convolution, so only R numbers per tap are looked up instead of C features.
     With gradients on, a four-corner gather with the floor on cell coordinates is used: its offset gradients equal
     deformable convolution's also at integer positions, where the bilinear derivative jumps and ``grid_sample``'s
-    normalising round trip picks either side. Without, ``grid_sample``, which is faster (not on maps one cell
-    high or wide).
+    normalising round trip picks either side. Without, on a CPU only what masks cover is looked up
+    (:mod:`~maskprop.methods.maskprop.sparse_lookups`); else ``grid_sample`` (not on maps one cell high or wide).
 
     Args:
         values: (R, K, H, W) float, value maps of frame t, see :func:`fold_kernels`.
@@ -85,6 +87,8 @@ def propagate_values(
     """
     values, masks, offsets = values.float(), masks.float(), offsets.float()
     trained = torch.is_grad_enabled() and any(v.requires_grad for v in (values, masks, offsets))
+    if not trained and can_skip_empty_cells(values, masks, offsets):
+        return look_up_masks(values, masks, offsets, dilations, kernel_size)
     # on one row or column grid_sample's -1 and 1 are the same cell: nothing would be outside of the map
     if trained or min(values.shape[-2:]) == 1:
         return propagate_pairs(values[None], masks[None], offsets[None], dilations, kernel_size)[0]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from mmdet.models.tracking_heads import RoITrackHead
 from mmdet.registry import MODELS
 from mmdet.structures import TrackDataSample
@@ -24,6 +27,14 @@ class TrackHead(RoITrackHead):
         """The embeddings of a frame's N instances: (N, E) float on the CPU, not normalised."""
         roi_feats, counts = self.extract_roi_feats(view.feats, [instances.boxes])
         return PerInstance(self.embed_head.extract_feat(roi_feats, counts)[0].float().cpu())
+
+    def encode_batch(
+        self, feats: Sequence[Tensor], views: Sequence[View], instances: Sequence[Detections]
+    ) -> list[PerInstance]:
+        """:meth:`encode` of several frames."""
+        roi_feats, counts = self.extract_roi_feats(feats, [found.boxes for found in instances])
+        embeds = torch.cat(self.embed_head.extract_feat(roi_feats, counts)).float().cpu()
+        return [PerInstance(part) for part in embeds.split(counts)]
 
     def loss(self, pairs: FramePairs) -> dict[str, Tensor]:
         """mmdet's losses: proposals of the key frames against the objects of the other ones."""

@@ -191,6 +191,12 @@ class InterFrameAttentionHead(BaseModule):
         """The code of a frame, (C, h, w); it does not depend on its instances."""
         return self.encode_features(view.feats)[0]
 
+    def encode_batch(
+        self, feats: Sequence[Tensor], views: Sequence[View], instances: Sequence[Detections]
+    ) -> list[Tensor]:
+        """:meth:`encode` of several frames."""
+        return list(self.encode_features(feats).unbind())
+
     def history_filler(self, **options: Any) -> HistoryFiller:
         """What fills a video's missed objects; options of :class:`HistoryFiller`."""
         return HistoryFiller(self, **options)

@@ -79,6 +79,14 @@ class SipMaskTrackHead(BaseModule):
         embeds = self.embed(view.feats)[0]
         return PerInstance(self.at_centres(embeds, instances.boxes).float().cpu())
 
+    def encode_batch(
+        self, feats: Sequence[Tensor], views: Sequence[View], instances: Sequence[Detections]
+    ) -> list[PerInstance]:
+        """:meth:`encode` of several frames."""
+        embeds = zip(self.embed(feats), instances, strict=True)
+        found = [self.at_centres(own, frame.boxes).float() for own, frame in embeds]
+        return [PerInstance(part) for part in torch.cat(found).cpu().split([len(part) for part in found])]
+
     def loss(self, pairs: FramePairs) -> dict[str, Tensor]:
         """``loss_match``, and ``match_accuracy`` in percent if there is a point that stands for an object."""
         embeds = self.embed(pairs.feats)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from maskprop.methods.stem_seg.clustering import Clusters, SeedClustering
 from maskprop.methods.stem_seg.label_instances import LabelInstances
 from maskprop.methods.stem_seg.stitching import Stitcher
 from maskprop.structures import FrameResult, View
-from maskprop.tracking.features import FeatureStream
+from maskprop.tracking.features import FeatureStream, frames_at_once
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ClipStreamOptions:
         enlarge: pixels are clustered at the ``'embeddings'``' fourfold size, as published for YouTube-VIS, or at
             stride 4, and the ``'labels'`` are enlarged.
         max_tracks: see :class:`~maskprop.methods.stem_seg.label_instances.LabelInstances`.
-        backbone_batch: see :class:`~maskprop.tracking.features.FeatureStream`.
+        frames_at_once: so many frames go through the backbone together; ``None``: 8 on a GPU, else 1.
 
     Raises:
         ConfigError: a value is unknown or out of range.
@@ -42,13 +42,13 @@ class ClipStreamOptions:
     clip_overlap: int = 4
     enlarge: str = 'embeddings'
     max_tracks: int = 10
-    backbone_batch: int = 1
+    frames_at_once: int | None = None
 
     def __post_init__(self) -> None:
         if self.enlarge not in ('embeddings', 'labels'):
             raise ConfigError(f"model.enlarge={self.enlarge!r}: expected 'embeddings' or 'labels'")
-        for key in ('max_tracks', 'backbone_batch'):
-            if getattr(self, key) < 1:
+        for key in ('max_tracks', 'frames_at_once'):
+            if (value := getattr(self, key)) is not None and value < 1:
                 raise ConfigError(f'model.{key}={getattr(self, key)!r}: expected 1 or more')
 
     def build_clustering(self) -> Any:
@@ -76,7 +76,9 @@ class ClipStream:
         self.clips = ClipQueue(model, options.clip_overlap)
         self.scale = STRIDE if options.enlarge == 'embeddings' else 1
         self.clustering = options.build_clustering()
-        self.features = FeatureStream(model, batch=options.backbone_batch)
+        device = next(cast(nn.Module, model).parameters(), torch.empty(0)).device
+        self.frames_at_once = frames_at_once(options.frames_at_once, device)
+        self.features = FeatureStream(model, batch=self.frames_at_once)
         self.stitcher = Stitcher()
         self.instances = LabelInstances(options.max_tracks)
         self._sizes: dict[int, tuple[tuple[int, int], tuple[int, int]]] = {}  # frame -> in the input, of the video
@@ -95,13 +97,13 @@ class ClipStream:
         Raises:
             RuntimeError: the video was finished.
         """
-        if self._finished:
-            raise RuntimeError('the video was finished; model.start_video() begins another')
+        self._check_open()
         return self._push(self.features.step(image, meta))
 
     def step_chunk(self, images: Tensor, metas: Sequence[dict]) -> list[FrameResult]:
         """:meth:`step` for F frames: images (F, 3, H, W), F metas."""
-        return [r for image, meta in zip(images, metas, strict=True) for r in self.step(image[None], meta)]
+        self._check_open()
+        return self._push(self.features.step_chunk(images, metas))
 
     @torch.no_grad()
     def finish(self) -> list[FrameResult]:
@@ -110,6 +112,10 @@ class ClipStream:
         self.clips.finish()
         self._finished = True
         return results + self._cluster()
+
+    def _check_open(self) -> None:
+        if self._finished:
+            raise RuntimeError('the video was finished; model.start_video() begins another')
 
     def video_instances(self) -> LabelInstances:
         """The whole video's instances, after :meth:`finish`.

@@ -1,7 +1,14 @@
 """The linker against a literal, slow implementation of Eq. 4 and 5."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[3] / 'tools/benchmarks'))
+
+from clip_profile import WaitCounter
 
 from maskprop.methods.maskprop.clip_linker import ClipLinker, ClipTracks, assign_ids
 from maskprop.methods.tracking_by_detection.baselines import BoxIoULinker
@@ -84,6 +91,28 @@ def test_equals_literal_equations(unique, recent, threshold, length):
         assert found == literal_ids(clips, threshold, unique, recent)
 
 
+@pytest.mark.parametrize('at_once', [2, 3, 8])
+@pytest.mark.parametrize('options', [{}, dict(recent=1), dict(skip_empty=True), dict(same_category=True)], ids=str)
+def test_several_clips_at_once_get_the_same_ids(options, at_once):
+    for seed in range(4):
+        clips = [to_tracks(clip) for clip in random_video(19, seed)]
+        clips = [clip._replace(labels=[i % 2 for i in range(len(clip.labels))]) for clip in clips]
+        one_by_one, together = (ClipLinker(threshold=0.2, empty_below=1.5, **options) for _ in range(2))
+        expected = [one_by_one.link(clip) for clip in clips]
+        parts = [clips[start : start + at_once] for start in range(0, len(clips), at_once)]
+        assert [ids for part in parts for ids in together.link_many(part)] == expected
+        assert max(max(ids, default=0) for ids in expected) > 4
+
+
+def test_several_clips_wait_for_the_scores_once():
+    clips = [to_tracks(clip) for clip in random_video(9, seed=1)]
+    linker = ClipLinker(threshold=0.1, skip_empty=True)
+    for start in (0, 3, 6):
+        with WaitCounter() as counter:
+            linker.link_many(clips[start : start + 3])
+        assert counter.calls == dict(cpu=1, numpy=1)  # of what is on the CPU by then
+
+
 def test_memory_is_the_overlapping_clips():
     linker = ClipLinker(threshold=0.1)
     for clip in random_video(30, seed=0):
@@ -104,7 +133,7 @@ def test_skip_empty_leaves_absent_frames_out():
     for skip_empty, expected in ((False, 1 / 3), (True, 1.0)):
         linker = ClipLinker(threshold=0.0, skip_empty=skip_empty)
         linker.link(ClipTracks.from_masks(0, masks, [0]))
-        scores, _ = linker._id_scores(ClipTracks.from_masks(0, masks, [0]))
+        scores = linker._match_scores([ClipTracks.from_masks(0, masks, [0])])
         assert scores.item() == pytest.approx(expected)
 
 

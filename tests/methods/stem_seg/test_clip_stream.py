@@ -53,7 +53,7 @@ def test_enlarged_labels_and_few_tracks():
 
 def test_several_frames_through_the_backbone_at_once():
     images = make_video(9)
-    assert run_stream(images, backbone_batch=3)[0] == run_stream(images)[0]
+    assert run_stream(images, frames_at_once=3)[0] == run_stream(images)[0]
 
 
 def test_foreground_depends_on_later_clips():
@@ -120,6 +120,6 @@ def test_an_empty_video_has_no_results():
 def test_bad_keys_are_named():
     with pytest.raises(ConfigError, match='model.clip_overlap=4'):
         ClipQueue(FakeClipModel(), LENGTH)
-    for options in (dict(enlarge='masks'), dict(max_tracks=0), dict(backbone_batch=0)):
+    for options in (dict(enlarge='masks'), dict(max_tracks=0), dict(frames_at_once=0)):
         with pytest.raises(ConfigError, match=f'model.{next(iter(options))}'):
             ClipStreamOptions(**options)

@@ -1,0 +1,204 @@
+"""``frames_at_once``: several frames of a video together give what they give one by one."""
+
+from __future__ import annotations
+
+import pycocotools.mask as mask_utils
+import pytest
+import torch
+from torch import nn
+
+from maskprop.models import batched_boxes
+from maskprop.models.frame_detector import TwoStageFrameDetector
+from tests.models.builders import ATTENTION, CLASSES, HEIGHT, TRACK, WIDTH, build_model, make_batch
+
+META = make_batch(([1], [1]))[1][0].video_data_samples[0].metainfo
+REFINEMENT = dict(type='MaskRefinementHead', patch_size=32, channels=6, num_blocks=2)
+SAMPLER = dict(
+    type='SpatiotemporalSampler',
+    levels=(1, 3),
+    in_channels=(32, 128),
+    channels=8,
+    num_layers=2,
+    bottleneck=8,
+    embed_channels=(8, 8, 8),
+    window=1,
+    num_support=3,
+)
+
+
+def lively(model: nn.Module) -> nn.Module:
+    """The model with a random detector that finds different things in different frames."""
+    torch.manual_seed(3)
+    detector = model.detector
+    heads = detector.roi_head.bbox_head
+    for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+        nn.init.normal_(head.fc_cls.weight, std=0.5)
+        nn.init.normal_(head.fc_reg.weight, std=0.05)
+    nn.init.normal_(detector.rpn_head.rpn_cls.weight, std=0.3)
+    nn.init.normal_(detector.rpn_head.rpn_reg.weight, std=0.05)
+    detector.rpn_head.test_cfg.nms_pre = 60  # fewer than the finest levels have
+    detector.roi_head.test_cfg.update(score_thr=0.3, max_per_img=9)
+    return model.eval()
+
+
+def images_of(count: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(count, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(params=['a call for each frame', 'a call for several', 'a call for some'])
+def nms_calls(request, monkeypatch):
+    """How frames are spread over calls of NMS: as on a CPU, as on a GPU, or with room for few boxes."""
+    chunks = batched_boxes._chunks
+    if request.param != 'a call for each frame':
+        monkeypatch.setattr(batched_boxes, '_chunks', lambda counts, _: chunks(counts, True))
+    if request.param == 'a call for some':
+        monkeypatch.setattr(batched_boxes, 'BOXES_AT_ONCE', 150)
+
+
+@pytest.mark.parametrize('kind', ['mask_rcnn', 'htc'])
+@torch.no_grad()
+def test_boxes_are_those_of_mmdet(kind, nms_calls, monkeypatch):
+    model = lively(build_model(kind))
+    detector = TwoStageFrameDetector(model.detector)
+    feats = model.detector.extract_feat(images_of(4))
+    metas = [dict(META, img_shape=(HEIGHT - 7, WIDTH - 5))] * 4
+    assert batched_boxes.is_supported(model.detector, metas)
+    found = detector.detect(feats, metas)
+    monkeypatch.setattr(batched_boxes, 'is_supported', lambda *_: False)
+    expected = detector.detect(feats, metas)
+    assert len({len(frame.boxes) for frame in expected}) > 1 or len(expected[0].boxes) == 9
+    assert min(len(frame.boxes) for frame in expected) > 2
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.labels.tolist() == theirs.labels.tolist()
+        for name in ('boxes', 'scores', 'roi_masks'):
+            torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_frames_in_which_nothing_is_found(nms_calls):
+    model = lively(build_model())
+    model.detector.roi_head.test_cfg.score_thr = 2.0
+    found = TwoStageFrameDetector(model.detector).detect(model.detector.extract_feat(images_of(2)), [META] * 2)
+    assert [len(frame.boxes) for frame in found] == [0, 0]
+    model.detector.rpn_head.test_cfg.min_bbox_size = 1000  # no proposal
+    found = TwoStageFrameDetector(model.detector).detect(model.detector.extract_feat(images_of(2)), [META] * 2)
+    assert [len(frame.boxes) for frame in found] == [0, 0]
+
+
+@pytest.mark.parametrize('most', [-1, 0, 3])
+def test_nms_of_frames_is_mmcv_s_of_each(nms_calls, most):
+    """Equal scores, frames without boxes and groups with few among them."""
+    from mmcv.ops.nms import batched_nms
+
+    generator = torch.Generator().manual_seed(0)
+    counts = [40, 0, 90, 1, 70, 0]
+    corner = torch.rand(sum(counts), 2, generator=generator) * 60
+    boxes = torch.cat([corner, corner + 5 + 30 * torch.rand(sum(counts), 2, generator=generator)], 1)
+    scores = torch.randint(0, 30, (sum(counts),), generator=generator) / 30
+    groups = torch.randint(0, 3, (sum(counts),), generator=generator)
+    frames = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    rows, found = batched_boxes.nms_of_frames(boxes, scores, groups, frames, len(counts), 0.4, most)
+    parts = zip(*(values.split(counts) for values in (boxes, scores, groups)), rows.split(found), strict=True)
+    start = 0
+    for (part_boxes, part_scores, part_groups, ours), count in zip(parts, counts, strict=True):
+        cfg = dict(type='nms', iou_threshold=0.4)
+        kept = batched_nms(part_boxes, part_scores, part_groups, cfg)[1] if count else part_groups
+        assert (ours - start).tolist() == kept[: most if most >= 0 else None].tolist()
+        start += count
+    assert 0 < len(rows) < len(boxes) or most == 0
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda detector, _: detector.roi_head.test_cfg.nms.update(score_threshold=0.1),
+        lambda detector, _: detector.rpn_head.test_cfg.nms.update(class_agnostic=True),
+        lambda _, metas: metas.__setitem__(1, dict(META, img_shape=(HEIGHT, WIDTH - 8))),
+    ],
+    ids=['nms of boxes', 'nms of proposals', 'sizes'],
+)
+@torch.no_grad()
+def test_what_is_not_plain_is_left_to_mmdet(change, monkeypatch):
+    model, metas = lively(build_model()), [META, META]
+    assert batched_boxes.is_supported(model.detector, metas)
+    change(model.detector, metas)
+    assert not batched_boxes.is_supported(model.detector, metas)
+    monkeypatch.setattr(batched_boxes, 'predict_boxes', None)
+    found = TwoStageFrameDetector(model.detector).detect(model.detector.extract_feat(images_of(2)), metas)
+    assert len(found) == 2
+
+
+STREAMS = {
+    'clips': ('mask_rcnn', dict(clip_radius=2)),
+    'filled': ('htc', dict(clip_radius=1, fill=True)),
+    'propagated masks': ('mask_rcnn', dict(clip_radius=2, output_mask='propagated')),
+    'aggregated': ('mask_rcnn', dict(clip_radius=2, aggregator=SAMPLER)),
+    'refined': ('mask_rcnn', dict(clip_radius=1, refinement_head=REFINEMENT)),
+    'tracker': ('mask_rcnn', dict(track_head=TRACK, linker=dict(type='MaskTrackLinker'))),
+    'history': (
+        'mask_rcnn',
+        dict(track_head=TRACK, attention_head=ATTENTION, linker=dict(type='MaskTrackLinker'), history_fill=dict()),
+    ),
+    'flow': ('mask_rcnn', dict(clip_radius=1, propagator=dict(type='CopyPropagator'))),
+}
+
+
+def run(model: nn.Module, images: torch.Tensor, frames_at_once: int) -> tuple[list, list]:
+    stream = model.start_video(frames_at_once=frames_at_once)
+    results = [r for image in images for r in stream.step(image[None], META)]
+    results += stream.finish()
+    return results, stream.video_instances().to_results(1, list(range(CLASSES)))
+
+
+@pytest.mark.parametrize('name', STREAMS)
+@torch.no_grad()
+def test_results_are_those_of_one_by_one(name):
+    kind, options = STREAMS[name]
+    model = lively(build_model(kind, **options))
+    images = images_of(3).repeat(3, 1, 1, 1) + 0.3 * images_of(9, seed=1)  # something to link
+    expected, expected_tracks = run(model, images, 1)
+    assert sum(len(result.ids) for result in expected) > 9
+    for count in (2, 4, 16):
+        found, tracks = run(model, images, count)
+        assert [result.frame_index for result in found] == list(range(len(images)))
+        for ours, theirs in zip(found, expected, strict=True):
+            assert (ours.ids, ours.labels, ours.filled) == (theirs.ids, theirs.labels, theirs.filled)
+            assert ours.scores == pytest.approx(theirs.scores, abs=1e-5)
+            for mask, other in zip(ours.masks, theirs.masks, strict=True):
+                # a pixel at the threshold may be of either side
+                assert abs(int(mask_utils.area(mask)) - int(mask_utils.area(other))) <= 2
+        for ours, theirs in zip(tracks, expected_tracks, strict=True):
+            assert (ours['track_id'], ours['category_id']) == (theirs['track_id'], theirs['category_id'])
+            assert ours['score'] == pytest.approx(theirs['score'], abs=1e-5)
+
+
+@torch.no_grad()
+def test_the_batch_is_what_runs(monkeypatch):
+    """Each batch goes once through the backbone, the detector and the head's encoding."""
+    model = lively(build_model(clip_radius=2))
+    sizes: dict[str, list[int]] = {'backbone': [], 'boxes': [], 'head': []}
+    model.detector.backbone.register_forward_hook(lambda _, inputs, __: sizes['backbone'].append(len(inputs[0])))
+    predict, encode = batched_boxes.predict_boxes, model.propagation_head.encode_features
+
+    def predict_and_count(detector, feats, *args, **extra):
+        sizes['boxes'].append(len(feats[0]))
+        return predict(detector, feats, *args, **extra)
+
+    def encode_and_count(feats):
+        sizes['head'].append(len(feats[0]))
+        return encode(feats)
+
+    monkeypatch.setattr(batched_boxes, 'predict_boxes', predict_and_count)
+    monkeypatch.setattr(model.propagation_head, 'encode_features', encode_and_count)
+    run(model, images_of(10), 4)
+    assert sizes == {'backbone': [4, 4, 2], 'boxes': [4, 4, 2], 'head': [4, 4, 2]}
+
+
+def test_one_at_a_time_on_a_cpu_and_by_key():
+    model = build_model().eval()
+    assert model.start_video().frames_at_once == 1
+    assert build_model(frames_at_once=3).eval().start_video().frames_at_once == 3
+    with pytest.raises(ValueError, match='frames_at_once=0: expected 1 or more'):
+        build_model(frames_at_once=0)
+    with pytest.raises(ValueError, match='model.backbone_batch is now model.frames_at_once'):
+        build_model(backbone_batch=2)

@@ -113,6 +113,7 @@ bench: setup
 	$(call run_benchmark,long_video,--threads 1 --at-once 2)
 	$(call run_benchmark,video_ap,--runs 1)
 	$(call run_benchmark,training_step,--runs 2 --steps 20)
+	$(call run_benchmark,step_operators,--threads 1)
 	$(call run_benchmark,data_pipeline,--runs 3)
 	$(call run_benchmark,data_loading,--runs 1 --threads 1)
 	$(call run_benchmark,growth,--runs 1)

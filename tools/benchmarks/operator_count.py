@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 # new memory without content, and new names of old memory
 WITHOUT_WORK = {
@@ -21,6 +22,8 @@ WITHOUT_WORK = {
     '_unsafe_view',
     'lift_fresh',
 }
+
+CONVOLUTIONS = {'convolution', 'convolution_backward'}
 
 
 class OperatorCount(TorchDispatchMode):
@@ -70,6 +73,8 @@ class OperatorCount(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if not func.is_view and name not in WITHOUT_WORK:
             self.by_part.setdefault(self._now(), Counter())[name] += 1
+        if name in CONVOLUTIONS:
+            return _in_float32(func, args)
         return func(*args, **(kwargs or {}))
 
     def _begin(self, part: tuple[str, ...]) -> None:
@@ -82,6 +87,15 @@ class OperatorCount(TorchDispatchMode):
             return self._part
         before = bisect_right(self._begun, node._sequence_nr(), key=lambda begun: begun[0])
         return self._begun[before - 1][1] if before else self._part
+
+
+def _in_float32(func: Any, args: tuple) -> Any:
+    """A convolution of bfloat16 maps, which many CPUs have in no fast form, by that of float32 ones."""
+    kind = args[0].dtype
+    if kind != torch.bfloat16 or args[0].device.type != 'cpu':
+        return func(*args)
+    found = func(*(a.float() if isinstance(a, torch.Tensor) else a for a in args))
+    return tree_map_only(torch.Tensor, lambda t: t.to(kind), found)
 
 
 def count_operators(form: Callable[[], Any]) -> Counter[str]:

@@ -36,6 +36,10 @@ class FrameCode(NamedTuple):
         """The codes of a range of frames."""
         return FrameCode(*(None if t is None else t[start:end] for t in self))
 
+    def select(self, rows: Tensor) -> FrameCode:
+        """The codes of these frames; ``rows``: (M,) long."""
+        return FrameCode(*(None if t is None else t[rows] for t in self))
+
     def split(self) -> list[FrameCode]:
         """The code of each frame."""
         columns = ([None] * len(self.motion) if t is None else t.split(1) for t in self)

@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from maskprop.methods.maskprop.dilated_convs import dilated_convs
 from maskprop.methods.maskprop.frame_code import FrameCode
-from maskprop.methods.maskprop.propagation import fold_kernels, propagate_features, propagate_values
+from maskprop.methods.maskprop.propagation import (
+    fold_kernels,
+    propagate_features,
+    propagate_pairs,
+    propagate_values,
+)
 from maskprop.ops.layout import convolution_layout
 from maskprop.structures import Detections, Frame, FramePairs, View
 
@@ -210,7 +215,7 @@ class MaskPropagationHead(BaseModule):
         """Sampling offsets o_{t,t+d} from the difference of the frames' features.
 
         Args:
-            source: code of 1 frame.
+            source: code of 1 frame, or of S: one for each target.
             targets: code of S frames.
 
         Returns:
@@ -361,33 +366,63 @@ class MaskPropagationHead(BaseModule):
         sources = masks
         if self.mask_source == 'predicted':
             sources = pairs.predicted_masks(self.stride, self.detach_masks)
-        losses = [
-            self.pair_loss(codes.frame(2 * i), codes.frames(2 * i, 2 * i + 2), source, torch.stack(targets))
-            for i, (source, *targets) in enumerate(zip(sources, masks, matched, strict=True))
-        ]
-        return dict(loss_prop=torch.stack(losses).mean())
+        targets = [torch.stack(pair) for pair in zip(masks, matched, strict=True)]
+        return dict(loss_prop=self.pair_losses(codes, sources, targets).mean())
 
-    def pair_loss(self, source: FrameCode, targets: FrameCode, masks: Tensor, target_masks: Tensor) -> Tensor:
-        """L_prop of one image (Eq. 2): the sum over instances and target frames.
+    def pair_losses(self, codes: FrameCode, masks: Sequence[Tensor], target_masks: Sequence[Tensor]) -> Tensor:
+        """L_prop of B images (Eq. 2): the sum over instances and target frames.
 
         Args:
-            source: code of frame t.
-            targets: code of S frames.
-            masks: (N, H, W) float in [0, 1], instance masks of frame t.
-            target_masks: (S, N, H, W) float, 0 or 1; all 0 where an instance is absent.
+            codes: of B S frames, the S targets of an image side by side, first its source, frame t.
+            masks: B tensors (N_b, H, W) float in [0, 1], instance masks of frame t.
+            target_masks: B tensors (S, N_b, H, W) float, 0 or 1; all 0 where an instance is absent.
 
         Returns:
-            scalar; without instances 0, but connected to every parameter of the branch.
+            (B,) float; of an image without instances 0; without any 0, but connected to every parameter of the
+            branch.
         """
-        if len(masks) == 0:
-            blank = masks.new_zeros((1, *masks.shape[1:]))
-            return 0 * self(source, targets, blank).sum()
-        propagated = self(source, targets, masks)
-        present = target_masks.flatten(2).any(2)  # [S, N]
-        loss = (self.loss_mask(propagated, target_masks) * present).sum()
+        counts, frames = [len(m) for m in masks], len(target_masks[0])
+        most = max(counts)
+        if most == 0:
+            blank = masks[0].new_zeros((1, *masks[0].shape[1:]))
+            nothing = 0 * self(codes.frame(0), codes.frames(0, frames), blank).sum()
+            return nothing.expand(len(masks))
+        if min(counts) == 0:  # an image's softmax is over its instances
+            kept = [image for image, count in enumerate(counts) if count]
+            rows = torch.tensor(kept, device=codes.match.device)
+            some = self.pair_losses(
+                codes.select((rows[:, None] * frames + torch.arange(frames, device=rows.device)).flatten()),
+                [masks[image] for image in kept],
+                [target_masks[image] for image in kept],
+            )
+            return some.new_zeros(len(masks)).index_put((rows,), some)
+        # images have different numbers of instances: empty ones fill up the batch
+        sources = torch.stack([F.pad(m, (0, 0, 0, 0, 0, most - len(m))) for m in masks])  # [B, most, H, W]
+        targets = torch.cat([F.pad(m, (0, 0, 0, 0, 0, most - m.shape[1])) for m in target_masks])
+        real = None
+        if min(counts) < most:
+            filled = torch.tensor(counts, device=sources.device).repeat_interleave(frames)
+            real = torch.arange(most, device=sources.device) < filled[:, None]  # [B S, most]
+        propagated = self._propagate_pairs(codes, sources, frames, real)
+        present = targets.flatten(2).any(2)
+        loss = self.loss_mask(propagated, targets) * present  # [B S, most]
         if self.absent_weight:
-            loss = loss + self.absent_weight * (propagated.mean((-2, -1)) * ~present).sum()
-        return loss
+            absent = ~present if real is None else ~present & real
+            loss = loss + self.absent_weight * propagated.mean((-2, -1)) * absent
+        return loss.view(len(masks), -1).sum(1)
+
+    def _propagate_pairs(self, codes: FrameCode, masks: Tensor, frames: int, real: Tensor | None) -> Tensor:
+        """:meth:`forward` of B images in one call, (B S, N, H, W); ``real``: which of the N exist, None: all."""
+        source = FrameCode(*(None if t is None else t[::frames] for t in codes))
+        repeated = source._replace(
+            **{name: getattr(source, name).repeat_interleave(frames, 0) for name in ('motion', 'shortcut')}
+        )
+        offsets = self.predict_offsets(repeated, codes).unflatten(0, (len(masks), frames))
+        propagated = propagate_pairs(source.values, masks, offsets, self.dilations, self.kernel_size)
+        logits = self._segment(propagated.flatten(0, 1), codes)
+        if real is not None:
+            logits = logits.masked_fill(~real[:, :, None, None], -torch.inf)
+        return self._normalize(logits) * codes.attention.float()
 
     def _with_mask_channel(self, features: Tensor) -> Tensor:
         return F.pad(features, (0, 0, 0, 0, 0, 1), value=1.0) if self.mask_channel else features

@@ -91,9 +91,29 @@ def propagate_values(
         return look_up_masks(values, masks, offsets, dilations, kernel_size)
     # on one row or column grid_sample's -1 and 1 are the same cell: nothing would be outside of the map
     if trained or min(values.shape[-2:]) == 1:
-        return _sample_by_gather(values, masks, *sampling_positions(offsets, dilations, kernel_size))
+        return propagate_pairs(values[None], masks[None], offsets[None], dilations, kernel_size)[0]
     still = torch.stack(sampling_positions(torch.zeros_like(offsets[:1]), dilations, kernel_size), 2)[0]
     return _sample_by_grid(values, masks, offsets, still)
+
+
+def propagate_pairs(
+    values: Tensor, masks: Tensor, offsets: Tensor, dilations: Sequence[int], kernel_size: int = 3
+) -> Tensor:
+    """:func:`propagate_values` from B source frames to S targets of each in one call, for training.
+
+    Args:
+        values: (B, R, K, H, W) float.
+        masks: (B, N, H, W) float.
+        offsets: (B, S, K, 2, H, W) float, cells.
+        dilations: D dilations.
+        kernel_size: k, odd.
+
+    Returns:
+        (B, S, N, R, H, W) float32.
+    """
+    y, x = sampling_positions(offsets.float().flatten(0, 1), dilations, kernel_size)
+    y, x = (v.unflatten(0, offsets.shape[:2]) for v in (y, x))
+    return _sample_by_gather(values.float(), masks.float(), y, x)
 
 
 def sampling_positions(offsets: Tensor, dilations: Sequence[int], kernel_size: int) -> tuple[Tensor, Tensor]:
@@ -128,21 +148,25 @@ def _sample_by_grid(values: Tensor, masks: Tensor, offsets: Tensor, taps: Tensor
 
 
 def _sample_by_gather(values: Tensor, masks: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    (channels, taps, height, width), n, frames = values.shape, len(masks), len(y)
-    # [S * H * W, K]: a row per target cell, as embedding_bag wants its bags
-    y, x = (v.permute(0, 2, 3, 1).reshape(-1, taps) for v in (y, x))
-    index, weight = _corners(y, x, height, width)  # [4, S * H * W, K]
-    table = values.permute(0, 2, 3, 1).reshape(channels, -1, taps)
-    masks = masks.flatten(1).T.contiguous()  # [H * W, N]
-    bags = index.permute(1, 2, 0).flatten(1)  # [S * H * W, 4 K]
+    """(B, S, N, R, H, W) of values (B, R, K, H, W), masks (B, N, H, W) and positions (B, S, K, H, W)."""
+    (pairs, channels, taps, height, width), n, frames = values.shape, masks.shape[1], y.shape[1]
+    # [B * S * H * W, K]: a row per target cell, as embedding_bag wants its bags
+    y, x = (v.permute(0, 1, 3, 4, 2).reshape(-1, taps) for v in (y, x))
+    index, weight = _corners(y, x, height, width)  # [4, B * S * H * W, K]
+    if pairs > 1:  # a source's cells are behind those of the sources before it
+        first = torch.arange(pairs, device=values.device) * (height * width)
+        index = index + first.repeat_interleave(frames * height * width)[:, None]
+    table = values.permute(1, 0, 3, 4, 2).reshape(channels, -1, taps)
+    masks = masks.flatten(2).mT.flatten(0, 1).contiguous()  # [B * H * W, N]
+    bags = index.permute(1, 2, 0).flatten(1)  # [B * S * H * W, 4 K]
     out = []
     for channel in table:
         # what each corner contributes does not depend on the instance: the sum over taps and corners is one
         # sparse matrix product with the masks
         factor = weight * torch.stack([channel.gather(0, corner) for corner in index])
         factor = factor.permute(1, 2, 0).flatten(1)
-        out.append(F.embedding_bag(bags, masks, per_sample_weights=factor, mode='sum'))  # [S * H * W, N]
-    return torch.stack(out, -1).view(frames, height, width, n, channels).permute(0, 3, 4, 1, 2)
+        out.append(F.embedding_bag(bags, masks, per_sample_weights=factor, mode='sum'))  # [B * S * H * W, N]
+    return torch.stack(out, -1).view(pairs, frames, height, width, n, channels).permute(0, 1, 4, 5, 2, 3)
 
 
 def _corners(y: Tensor, x: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -111,7 +111,7 @@ def test_no_instance_reaches_every_parameter(variant):
     feats = make_feats(2)
     code = head.encode_features([feats])
     masks, targets = torch.zeros(0, HEIGHT, WIDTH), torch.zeros(2, 0, HEIGHT, WIDTH)
-    loss = head.pair_loss(code.frame(0), code, masks, targets)
+    loss = head.pair_losses(code, [masks], [targets]).sum()
     assert loss == 0
     grads = torch.autograd.grad(loss, list(head.parameters()), allow_unused=True)
     missing = [n for (n, _), g in zip(head.named_parameters(), grads, strict=True) if g is None]
@@ -124,7 +124,7 @@ def test_absent_instance_has_no_loss_unless_penalised():
     for weight, expected in ((0.0, False), (1.0, True)):
         head = random_offsets(make_head(normalizer='sigmoid', absent_weight=weight))
         code = head.encode_features([feats])
-        assert bool(head.pair_loss(code.frame(0), code, masks, targets) > 0) is expected
+        assert bool(head.pair_losses(code, [masks], [targets]).sum() > 0) is expected
 
 
 @pytest.mark.parametrize('normalizer', ['instances', 'instances+background', 'sigmoid'])
@@ -139,10 +139,47 @@ def test_degenerate_instances_under_autocast(normalizer, kind):
     with torch.autocast('cpu', dtype=torch.bfloat16):
         code = head.encode_features([make_feats(2)])
         targets = (masks > 0.5).float().expand(2, -1, -1, -1)
-        loss = head.pair_loss(code.frame(0), code, masks, targets)
+        loss = head.pair_losses(code, [masks], [targets]).sum()
     loss.backward()
     assert torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
+
+
+def loop_loss(head, source, targets, masks, target_masks):
+    """L_prop of one image, written out."""
+    propagated = head(source, targets, masks)
+    present = target_masks.flatten(2).any(2)
+    penalty = (propagated.mean((-2, -1)) * ~present).sum()
+    return (head.loss_mask(propagated, target_masks) * present).sum() + head.absent_weight * penalty
+
+
+@pytest.mark.parametrize('counts', [(2, 2, 2), (3, 1, 2), (0, 2, 1)], ids=str)
+@pytest.mark.parametrize('normalizer', ['instances', 'instances+background', 'sigmoid'])
+def test_losses_of_a_batch_are_those_of_its_images_one_by_one(normalizer, counts):
+    """To float32's rounding, also where images have different numbers of instances, or none."""
+    torch.manual_seed(4)
+    head = random_offsets(make_head(normalizer=normalizer, absent_weight=0.5))
+    feats = make_feats(2 * len(counts)).requires_grad_()
+    masks = [torch.rand(n, HEIGHT, WIDTH).requires_grad_() for n in counts]
+    targets = [(torch.rand(2, n, HEIGHT, WIDTH) > 0.6).float() for n in counts]
+    targets[1][1, 0] = 0  # absent from the other frame
+    reached = [feats, *(m for m in masks if len(m)), *head.parameters()]
+
+    codes = head.encode_features([feats])
+    found = head.pair_losses(codes, masks, targets)
+    codes = head.encode_features([feats])
+    expected = torch.stack(
+        [
+            loop_loss(head, codes.frame(2 * i), codes.frames(2 * i, 2 * i + 2), masks[i], targets[i])
+            for i in range(len(counts))
+        ]
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    grads = [torch.autograd.grad((weights * loss).sum(), reached) for loss in (found, expected)]
+    largest = max(g.abs().max().item() for g in grads[1])  # some are 0 but for rounding: a softmax has no bias
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6 * largest)
 
 
 def make_frames(head, count, instances=2):

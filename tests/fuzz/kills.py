@@ -37,12 +37,15 @@ class Case:
         prepare: makes what is there before, in a folder.
         command: arguments of Python, for the folder and the number of the run.
         check: raises AssertionError if what a kill left is damaged. result: what is compared at the end.
+        anew: a run that ended is compared at once, and the next one begins from nothing: else all further kills
+            would find the work done.
     """
 
     prepare: Callable[[Path], None]
     command: Callable[[Path, int], list[str]]
     check: Callable[[Path], None]
     result: Callable[[Path], object]
+    anew: bool = False
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -86,6 +89,11 @@ def kill(case: Case, folder: Path, kills: int, rng: random.Random) -> dict[str, 
         ended = run(case.command(killed, number), rng.uniform(0.05, 1.0) * seconds)
         counts['ended_before' if ended else 'kills'] += 1
         case.check(killed)
+        if ended and case.anew:
+            assert case.result(killed) == case.result(calm), 'not as without kills'
+            shutil.rmtree(killed)
+            killed.mkdir()
+            case.prepare(killed)
     assert run(case.command(killed, 0))
     case.check(killed)
     assert case.result(killed) == case.result(calm), 'not as without kills'
@@ -162,7 +170,7 @@ def training() -> Case:
         if (folder / 'work').is_dir() and (last := find_last_checkpoint(folder / 'work')):
             load_checkpoint_file(last)
 
-    return Case(prepare, command, check, weights)
+    return Case(prepare, command, check, weights, anew=True)
 
 
 def test() -> Case:
@@ -217,7 +225,7 @@ def study() -> Case:
         for file in folder.glob('out/**/job.json'):
             json.loads(file.read_text())
 
-    return Case(prepare, command, check, lambda folder: fingerprints(folder / 'out', 'table.csv'))
+    return Case(prepare, command, check, lambda folder: fingerprints(folder / 'out', 'table.csv'), anew=True)
 
 
 CASES = dict(synthetic=synthetic, split=split, training=training, test=test, study=study)

@@ -14,7 +14,7 @@ from torch import nn
 
 from maskprop.engine.config import ConfigError
 
-PARTS = ('detector.backbone', 'propagation_head', 'propagation_head.encode_features')
+PARTS = ('detector.backbone', 'propagation_head.forward_pairs', 'propagation_head.encode_features')
 
 
 @HOOKS.register_module()

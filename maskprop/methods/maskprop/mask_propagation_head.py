@@ -403,7 +403,7 @@ class MaskPropagationHead(BaseModule):
         if min(counts) < most:
             filled = torch.tensor(counts, device=sources.device).repeat_interleave(frames)
             real = torch.arange(most, device=sources.device) < filled[:, None]  # [B S, most]
-        propagated = self._propagate_pairs(codes, sources, frames, real)
+        propagated = self.forward_pairs(codes, sources, frames, real)
         present = targets.flatten(2).any(2)
         loss = self.loss_mask(propagated, targets) * present  # [B S, most]
         if self.absent_weight:
@@ -411,7 +411,7 @@ class MaskPropagationHead(BaseModule):
             loss = loss + self.absent_weight * propagated.mean((-2, -1)) * absent
         return loss.view(len(masks), -1).sum(1)
 
-    def _propagate_pairs(self, codes: FrameCode, masks: Tensor, frames: int, real: Tensor | None) -> Tensor:
+    def forward_pairs(self, codes: FrameCode, masks: Tensor, frames: int, real: Tensor | None) -> Tensor:
         """:meth:`forward` of B images in one call, (B S, N, H, W); ``real``: which of the N exist, None: all."""
         source = FrameCode(*(None if t is None else t[::frames] for t in codes))
         repeated = source._replace(

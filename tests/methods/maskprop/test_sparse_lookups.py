@@ -29,8 +29,8 @@ def make_inputs(boxes, channels=2, frames=3, spread=4.0):
 
 
 def everywhere(values, masks, offsets):
-    positions = sampling_positions(offsets.double(), DILATIONS, 3)
-    return _sample_by_gather(values.double(), masks.double(), *positions)
+    y, x = sampling_positions(offsets.double(), DILATIONS, 3)
+    return _sample_by_gather(values.double()[None], masks.double()[None], y[None], x[None])[0]
 
 
 @pytest.mark.parametrize('channels', [1, 2])

@@ -22,11 +22,13 @@ def name_in_errors(path: str | Path, temporary: str | Path | None = None) -> Ite
         yield
     except OSError as error:
         named = error.filename
-        if temporary is not None and isinstance(named, str) and Path(named).is_relative_to(temporary):
-            path, named = Path(path, Path(named).relative_to(temporary)), None
         if named is None:
             error.filename = str(path)
-            del error.filename2  # set to None it would be written out
+        elif temporary is not None and isinstance(named, str) and Path(named).is_relative_to(temporary):
+            error.filename = str(Path(path, Path(named).relative_to(temporary)))
+        else:
+            raise
+        del error.filename2  # set to None it would be written out
         raise
 
 

@@ -24,10 +24,10 @@ STAGES = {
     'stride masks': ('masks.py', 'paste_soft_masks'),
     'final masks, pasted and encoded': ('masks.py', 'paste_binary_masks'),
     'of it RLE': ('masks.py', 'encode_mask'),
-    'propagation': ('mask_propagation_head.py', 'propagate'),
+    'propagation': ('mask_propagation_head.py', 'propagate_many'),
     'of it offsets': ('mask_propagation_head.py', 'stream_offsets'),
     'of it lookups': ('propagation.py', 'propagate_values'),
-    'linking': ('clip_linker.py', 'link'),
+    'linking': ('clip_linker.py', 'link_many'),
 }
 # what makes a CPU wait for a GPU's results
 WAITS = ('item', 'tolist', 'cpu', 'numpy', 'nonzero', 'unique', '__bool__', '__int__', '__float__', '__index__')

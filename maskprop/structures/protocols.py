@@ -203,15 +203,13 @@ class ObjectHead(Protocol):
 class Linker(Protocol):
     """Gives ids to the detections of each frame, or to the tracks of each clip. One linker serves one video.
 
-    One that links several clips faster than one by one has ``link_many(clips)``, with the tracks of the next
-    clips, which gives a list of what :meth:`link` does.
-
     A linker that decides at the end of the video gives provisional ids and has a method ``finish() -> dict[int,
     int | None]``, called once after the last frame: the final id of each provisional one; those left out keep
     theirs. Tracks that get the same id are joined, and those that get None are no result. A linker whose state is
     made by a head has ``use_heads(heads)``, called once before the first frame. One that changes masks or adds
     instances has ``revise(frame, result)``, called when the result has the frame's detections, those without an id
-    left out.
+    left out. One that links several clips faster than one by one has ``link_many(clips)``, with the next ones in
+    order, which gives a list of what :meth:`link` does.
 
     Attributes:
         needs_clips: it links the clips' tracks, not the frames' detections.

@@ -88,7 +88,7 @@ class Branch:
 
         return {
             'encoding': lambda: head.encode_features(self.feats),
-            'offsets': lambda: head.stream_offsets(source, self._clip(source)),
+            'offsets': lambda: head.stream_offsets([(source, self._clip(source))])[0],
             'lookups': lambda: self.look_ups(code, offsets),
             'softmax': segment,
         }

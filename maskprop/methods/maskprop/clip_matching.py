@@ -35,7 +35,7 @@ def match_scores(
         first, last = max(rows.first, other.first), min(rows.end, other.end)
         if first < last:
             here, there = (slice(first - c.first, last - c.first) for c in (rows, other))
-            shared[here, :, start:end] = rows.masks[here] @ other.masks[there].mT
+            shared[here, :, start:end] = torch.bmm(rows.masks[here], other.masks[there].mT)
             areas[here, 0, start:end] = other.areas[there]
         start = end
     found = [shared.div_((rows.areas[:, :, None] + areas).sub_(shared).clamp_(min=EPS)).sum(0)]

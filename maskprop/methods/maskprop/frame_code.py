@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+KEY = 'propagation_head'  # of a frame's code
+
 
 class FrameCode(NamedTuple):
     """All that the branch needs of a frame, computed once per frame. B frames, H x W cells.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +11,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from maskprop.methods.maskprop.dilated_convs import dilated_convs
-from maskprop.methods.maskprop.frame_code import FrameCode
+from maskprop.methods.maskprop.frame_code import KEY, FrameCode
+from maskprop.methods.maskprop.pair_blocks import Clip, PairBlocks
 from maskprop.methods.maskprop.propagation import (
     fold_kernels,
     propagate_features,
@@ -22,10 +22,11 @@ from maskprop.methods.maskprop.propagation import (
 from maskprop.ops.layout import convolution_layout
 from maskprop.structures import Detections, Frame, FramePairs, View
 
-KEY = 'propagation_head'  # of its codes
 NORMALIZERS = ('instances', 'instances+background', 'sigmoid')
 MASK_SOURCES = ('predicted', 'ground_truth')
-CELLS_AT_ONCE = 2**14  # of a CPU: fewer leave its cores waiting for the next call, more no longer fit its cache
+# cells convolved at once; on a CPU fewer leave its cores waiting for the next call, more no longer fit its cache
+CELLS_AT_ONCE = 2**14
+GPU_CELLS_AT_ONCE = 2**19  # .25 GiB a map of 128 channels
 
 
 @MODELS.register_module()
@@ -256,68 +257,44 @@ class MaskPropagationHead(BaseModule):
 
     def propagate(self, source: Frame, targets: Sequence[Frame]) -> Tensor:
         """The stream's form of :meth:`forward`: (S, N, H, W) soft masks of the source frame's instances."""
-        if len(source) == 0:
-            return source.masks.new_zeros((len(targets), *source.masks.shape), dtype=torch.float32)
-        offsets = self.stream_offsets(source, targets)
-        codes = FrameCode.as_targets([frame.codes[KEY] for frame in targets], ('match', 'attention'))
-        return self._propagate(source.codes[KEY], codes, source.masks, offsets)
+        return self.propagate_many([(source, targets)])[0]
 
-    # -- offsets in a stream, where two frames of a clip meet again in another clip
-
-    def stream_offsets(self, source: Frame, targets: Sequence[Frame]) -> Tensor:
-        """:meth:`predict_offsets`, with the block's convolution once for both orders of two frames.
+    def propagate_many(self, clips: Sequence[Clip]) -> list[Tensor]:
+        """:meth:`propagate` of several clips in fewer calls, which a GPU waits for; memory is bounded.
 
         Args:
-            source: frame t.
-            targets: S frames in the order of the video, t itself may be among them. In the ``memo`` of those after
-                it is left what they need when they look back at t; what t finds in its own, it takes out.
+            clips: a source and its targets each, in the order of the video. As many clips' offsets are computed at
+                once as have ``CELLS_AT_ONCE`` cells, ``GPU_CELLS_AT_ONCE`` on a GPU, those of one clip at least.
 
         Returns:
-            (S, K, 2, H, W) float32, cells.
+            for each clip what :meth:`propagate` gives.
         """
-        step = len(targets) if source.masks.is_cuda else max(1, CELLS_AT_ONCE // source.masks[0].numel())
-        sums = self._block_sums(source, targets, step)
-        chunks = iter(lambda: list(islice(sums, step)), [])
-        return self._read_offsets(map(_join, chunks), len(targets))
-
-    def _block_sums(self, source: Frame, targets: Sequence[Frame], step: int) -> Iterator[Tensor]:
-        """The residual block's sum for each target, (1, C, H, W)."""
-        straight = source.codes[KEY].shortcut + self._offset_bias()
-        linear = None
-        for target, block in zip(targets, self._new_blocks(source, targets, step), strict=True):
-            known = source.memo.pop(id(target.codes[KEY].motion), None)
-            if known is None:
-                total = straight - target.codes[KEY].shortcut
-            else:  # max(x, 0) = max(-x, 0) + x: the other order's block, and the block of x, which is linear
-                linear = self._linear_part(source) + self._offset_bias() if linear is None else linear
-                total, block = linear - self._linear_part(target), known[1]
-            yield total if block is None else total.add_(block)
-
-    def _new_blocks(self, source: Frame, targets: Sequence[Frame], step: int) -> list[Tensor | None]:
-        """The convolution of each rectified difference; None where it is 0 or the other order's is known."""
-        motion = source.codes[KEY].motion
-        own = next((index for index, target in enumerate(targets) if target is source), len(targets))
-        blocks: list[Tensor | None] = [None] * len(targets)
-        new = [
-            index
-            for index, target in enumerate(targets)
-            if target is not source and id(target.codes[KEY].motion) not in source.memo
+        masks = self._propagate_instances([clip for clip in clips if len(clip[0])])
+        return [
+            next(masks)
+            if len(source)
+            else source.masks.new_zeros((len(targets), *source.masks.shape), dtype=torch.float32)
+            for source, targets in clips
         ]
-        for chunk in (new[start : start + step] for start in range(0, len(new), step)):
-            difference = motion - _join([targets[index].codes[KEY].motion for index in chunk])
-            found = self._linear_block(F.relu(difference, inplace=True))
-            for index, block in zip(chunk, found.split(1), strict=True):
-                blocks[index] = block
-                if index > own:  # a later frame: it will look back at this one, whose number stays its own
-                    targets[index].memo[id(motion)] = motion, block
-        return blocks
 
-    def _linear_part(self, frame: Frame) -> Tensor:
-        """A frame's share of the residual block where nothing is rectified."""
-        if 'linear' not in frame.memo:
-            code = frame.codes[KEY]
-            frame.memo['linear'] = self._linear_block(code.motion).add_(code.shortcut)
-        return frame.memo['linear']
+    def _propagate_instances(self, clips: Sequence[Clip]) -> Iterator[Tensor]:
+        for some in _groups(clips):
+            for (source, targets), offsets in zip(some, self.stream_offsets(some), strict=True):
+                codes = FrameCode.as_targets([frame.codes[KEY] for frame in targets], ('match', 'attention'))
+                yield self._propagate(source.codes[KEY], codes, source.masks, offsets)
+
+    def stream_offsets(self, clips: Sequence[Clip]) -> Sequence[Tensor]:
+        """:meth:`predict_offsets` of frames that meet again in other clips: what that repeats is computed once.
+
+        Args:
+            clips: as :meth:`~maskprop.methods.maskprop.pair_blocks.PairBlocks.sums` takes them, one at least.
+
+        Returns:
+            (S, K, 2, H, W) float32 of each clip, cells.
+        """
+        counts = [len(targets) for _, targets in clips]
+        blocks = PairBlocks(self._linear_block, self._offset_bias(), _frames_at_once(clips[0][0].masks))
+        return self._read_offsets(blocks.sums(clips), sum(counts)).split(counts)
 
     # -- from offsets to masks
 
@@ -428,6 +405,17 @@ class MaskPropagationHead(BaseModule):
         return F.pad(features, (0, 0, 0, 0, 0, 1), value=1.0) if self.mask_channel else features
 
 
-def _join(tensors: Sequence[Tensor]) -> Tensor:
-    """Along the first dimension; a single one is not copied."""
-    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+def _frames_at_once(masks: Tensor) -> int:
+    return max(1, (GPU_CELLS_AT_ONCE if masks.is_cuda else CELLS_AT_ONCE) // masks[0].numel())
+
+
+def _groups(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
+    """The clips in groups whose targets are convolved at once."""
+    group: list[Clip] = []
+    for source, targets in clips:
+        if sum(len(t) for _, t in group) + len(targets) > _frames_at_once(source.masks) and group:
+            yield group
+            group = []
+        group.append((source, targets))
+    if group:
+        yield group

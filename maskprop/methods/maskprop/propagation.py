@@ -6,6 +6,7 @@ R output channels. Offsets are (S, K, 2, H, W) in cells, (dy, dx), taps row by r
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +15,9 @@ from torch import Tensor
 from torchvision.ops import deform_conv2d
 
 from maskprop.methods.maskprop.sparse_lookups import can_skip_empty_cells, look_up_masks
+
+CPU_NUMBERS = 1  # looked up at once: on a CPU what one frame needs fits in the cache
+GPU_NUMBERS = 2**26  # .25 GiB
 
 
 def propagate_features(
@@ -92,8 +96,7 @@ def propagate_values(
     # on one row or column grid_sample's -1 and 1 are the same cell: nothing would be outside of the map
     if trained or min(values.shape[-2:]) == 1:
         return propagate_pairs(values[None], masks[None], offsets[None], dilations, kernel_size)[0]
-    still = torch.stack(sampling_positions(torch.zeros_like(offsets[:1]), dilations, kernel_size), 2)[0]
-    return _sample_by_grid(values, masks, offsets, still)
+    return _sample_by_grid(values, masks, offsets, tuple(dilations), kernel_size)
 
 
 def propagate_pairs(
@@ -133,18 +136,34 @@ def sampling_positions(offsets: Tensor, dilations: Sequence[int], kernel_size: i
     return offsets[:, :, 0] + (rows + tap_y), offsets[:, :, 1] + (columns + tap_x)
 
 
-def _sample_by_grid(values: Tensor, masks: Tensor, offsets: Tensor, taps: Tensor) -> Tensor:
-    (channels, _, height, width), n = values.shape, len(masks)
-    # align_corners=True: -1 and 1 are the centres of the first and the last cell
-    scale = torch.tensor([2 / max(height - 1, 1), 2 / max(width - 1, 1)], device=values.device)
-    still = (taps * scale[:, None, None] - 1).permute(0, 2, 3, 1)  # [K, H, W, 2]
+def _sample_by_grid(
+    values: Tensor, masks: Tensor, offsets: Tensor, dilations: tuple[int, ...], kernel_size: int
+) -> Tensor:
+    (channels, taps, height, width), n = values.shape, len(masks)
+    still, scale = _still_grid(height, width, dilations, kernel_size, offsets.device)
     # maps are transposed, so that (dy, dx) is the order that grid_sample wants
     maps = (values.transpose(0, 1)[:, None] * masks[None, :, None]).flatten(1, 2).mT.contiguous()
-    grid, out = torch.empty_like(still, memory_format=torch.contiguous_format), []
-    for frame in offsets:  # one by one: what a frame needs fits in a processor's cache
-        torch.addcmul(still, frame.permute(0, 2, 3, 1), scale, out=grid)
-        out.append(F.grid_sample(maps, grid, align_corners=True, padding_mode='zeros').sum(0))
-    return torch.stack(out).unflatten(1, (n, channels))
+    numbers = GPU_NUMBERS if offsets.is_cuda else CPU_NUMBERS
+    step, out = max(1, numbers // (maps.numel() or 1)), []
+    for frames in offsets.split(step):
+        grid = offsets.new_empty(taps, len(frames), height, width, 2)
+        torch.addcmul(still, frames.permute(1, 0, 3, 4, 2), scale, out=grid)
+        # several frames are one higher one
+        sampled = F.grid_sample(maps, grid.flatten(1, 2), align_corners=True, padding_mode='zeros').sum(0)
+        out.append(sampled.view(n, channels, len(frames), height, width).permute(2, 0, 1, 3, 4))
+    return out[0] if len(out) == 1 else torch.cat(out)
+
+
+@functools.lru_cache(maxsize=4)
+def _still_grid(
+    height: int, width: int, dilations: tuple[int, ...], kernel_size: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Where taps look without offsets, (K, 1, H, W, 2) from -1 to 1, and the length of a cell there, (2,)."""
+    nowhere = torch.zeros(1, len(dilations) * kernel_size**2, 2, height, width, device=device)
+    taps = torch.stack(sampling_positions(nowhere, dilations, kernel_size), -1)[0]
+    # align_corners=True: -1 and 1 are the centres of the first and the last cell
+    scale = torch.tensor([2 / max(height - 1, 1), 2 / max(width - 1, 1)], device=device)
+    return (taps * scale - 1)[:, None], scale
 
 
 def _sample_by_gather(values: Tensor, masks: Tensor, y: Tensor, x: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ def look_up_masks(
     Returns:
         (S, N, R, H, W) float32.
     """
+    if len(masks) == 0:
+        return masks.new_zeros(len(offsets), 0, len(values), *masks.shape[1:])
     loops = _loops()
     assert loops is not None  # the caller asked
     steps = np.arange(kernel_size) - kernel_size // 2

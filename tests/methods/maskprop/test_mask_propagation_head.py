@@ -1,10 +1,18 @@
 """The propagation branch: fast against literal, the paper's consequences, degenerate inputs."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from maskprop.methods.maskprop import MaskPropagationHead, mask_propagation_head
+sys.path.insert(0, str(Path(__file__).parents[3] / 'tools/benchmarks'))
+
+from clip_profile import WaitCounter
+
+from maskprop.methods.maskprop import MaskPropagationHead, dilated_convs, mask_propagation_head, propagation
 from maskprop.methods.maskprop.frame_code import FrameCode
 from maskprop.structures import Frame
 
@@ -222,6 +230,60 @@ def test_stream_equals_forward(streams, at_once, monkeypatch):
         if streams == 1 and 2 <= centre < 6:  # the pairs with later frames, and one frame's block of its own
             assert sum(convolved) == radius + 1
     assert sum(isinstance(key, int) for f in frames for key in f.memo) <= 2 * streams  # of those at the end alone
+
+
+def clips_of(frames, radius=2):
+    return [(f, frames[max(t - radius, 0) : t + radius + 1]) for t, f in enumerate(frames)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('at_once', [2, 3, 9])
+@pytest.mark.parametrize('cells', [1, 7, 100])
+@pytest.mark.parametrize('channels', [None, 3])
+def test_several_clips_at_once_equal_one_by_one(at_once, cells, channels, monkeypatch):
+    """Also with a frame without instances, clips cut at the video's ends, and a chunk that spans two groups."""
+    monkeypatch.setattr(mask_propagation_head, 'CELLS_AT_ONCE', cells * HEIGHT * WIDTH)
+    head = random_offsets(make_head(normalizer='instances+background', match_channels=channels))
+    head.block_conv.bias.normal_()
+    alone, together = (clips_of(make_frames(head, 9)) for _ in range(2))
+    for (one, _), (other, _) in zip(alone, together, strict=True):
+        other.masks.copy_(one.masks)
+    expected = [head.propagate(*clip) for clip in alone]
+    parts = [together[start : start + at_once] for start in range(0, len(together), at_once)]
+    found = [masks for part in parts for masks in head.propagate_many(part)]
+    assert [m.shape for m in found] == [m.shape for m in expected] and found[4].mean() > 0.01
+    for masks, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(masks, wanted, atol=2e-6, rtol=1e-5)
+    left = [sorted(map(type, f.memo), key=str) for f, _ in together]
+    assert left == [sorted(map(type, f.memo), key=str) for f, _ in alone]  # nothing is kept for longer
+
+
+class OperatorCounter(TorchDispatchMode):
+    total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.total += 1
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def test_several_clips_at_once_take_fewer_calls_and_no_wait(monkeypatch):
+    """As a GPU would run them: dispatched operators a clip, of 8 at once against one by one."""
+    monkeypatch.setattr(mask_propagation_head, 'CELLS_AT_ONCE', 10**9)
+    monkeypatch.setattr(propagation, 'can_skip_empty_cells', lambda *tensors: False)
+    monkeypatch.setattr(dilated_convs, 'LANES', 10**9)
+    monkeypatch.setattr(propagation, 'CPU_NUMBERS', 10**9)
+    head = random_offsets(make_head())
+    counts = []
+    for at_once in (1, 8):
+        clips = clips_of(make_frames(head, 30), radius=6)
+        head.propagate_many(clips[:12])
+        with OperatorCounter() as operators, WaitCounter() as waits:
+            for start in range(12, 20, at_once):
+                head.propagate_many(clips[start : start + at_once])
+        assert not waits.calls
+        counts.append(operators.total / 8)
+    assert counts[1] < 0.7 * counts[0] and counts[1] < 50, counts
 
 
 def test_bad_keys_say_what_to_do():

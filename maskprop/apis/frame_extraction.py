@@ -14,7 +14,6 @@ import numpy as np
 from maskprop.apis.frames import VideoError, open_frames
 from maskprop.datasets.image_folders import list_images, natural_key
 from maskprop.utils.files import name_in_errors, unique_names
-from maskprop.visualization.files import write_image
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.avi', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.ts', '.wmv')
 
@@ -100,6 +99,8 @@ def _within(
 
 
 def _write(out: Path, name: str, frames: Iterator[tuple[int, np.ndarray]], suffix: str, source: Path) -> int:
+    from maskprop.visualization.files import write_image  # imports torch
+
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='.', dir=out) as temporary, name_in_errors(out, temporary):
         folder, count = Path(temporary) / name, 0

@@ -125,8 +125,13 @@ class VideoSession:
         if not self._finished:
             raise RuntimeError('call finish() before results(): the last frames are not final yet')
         meta = self._model.dataset_meta
-        records = self._feed.stream.video_instances().iter_results(video_id, meta['category_ids'])
+        records = self.stream.video_instances().iter_results(video_id, meta['category_ids'])
         return name_categories(records, dict(zip(meta['category_ids'], meta['classes'], strict=True)))
+
+    @property
+    def stream(self) -> Any:
+        """The model's state of this video."""
+        return self._feed.stream
 
     def _with_class_names(self, results: list[FrameResult]) -> list[FrameResult]:
         classes = self._model.dataset_meta['classes']

@@ -49,8 +49,9 @@ class FrameFeed:
         batch = _joined(self._taken) if len(self._taken) > 1 else self._taken[0]
         self._taken = []
         if self._device.type == 'cuda':  # pinned, the copy waits for nothing
-            inputs = [images.pin_memory().to(self._device, non_blocking=True) for images in batch['inputs']]
-            batch = dict(batch, inputs=inputs)
+            images = batch['inputs'][0]
+            pinned = images if images.is_cuda else images.pin_memory()
+            batch = dict(batch, inputs=[pinned.to(self._device, non_blocking=True)])
         with self._autocast():
             data = self._model.data_preprocessor(batch, False)
             metas = [sample.metainfo for sample in data['data_samples'][0].video_data_samples]

@@ -93,7 +93,7 @@ def _propose(head: RPNHead, feats: tuple[Tensor, ...], shape: Sequence[int]) -> 
     scores, chosen_deltas, chosen_priors = (torch.cat(parts, 1) for parts in zip(*levels, strict=True))
     boxes = head.bbox_coder.decode(chosen_priors.flatten(0, 1), chosen_deltas.flatten(0, 1), max_shape=shape)
     sizes = [len(level[0][0]) for level in levels]
-    level_ids = torch.arange(len(sizes), device=boxes.device).repeat_interleave(_on(boxes, sizes)).repeat(frames)
+    level_ids = _on(boxes, np.arange(len(sizes)).repeat(sizes)).repeat(frames)
     frame_ids = torch.arange(frames, device=boxes.device).repeat_interleave(sum(sizes))
     scores = scores.flatten()
     if (smallest := cfg.get('min_bbox_size', -1)) >= 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pycocotools.mask as mask_utils
@@ -16,7 +16,15 @@ from torch import Tensor
 
 from maskprop.models.duplicates import class_scores, group_duplicates
 from maskprop.ops.masks import downsample_masks, paste_soft_masks
-from maskprop.structures import Detections, Frame, VideoHead, View, join_detections, split_detections
+from maskprop.structures import (
+    Detections,
+    Frame,
+    VideoHead,
+    View,
+    join_detections,
+    split_detections,
+    takes_many,
+)
 
 PasteMasks = Callable[[Tensor, Tensor, int, int], list[dict]]  # RoI masks, boxes, height, width -> RLEs
 DEFAULT_STRIDE = 8  # pixels, of the soft masks when nothing propagates by a stride of its own
@@ -134,8 +142,8 @@ class FrameEncoder:
         for name, head in self.heads.items():
             if needs is not None and name not in needs:
                 continue
-            if len(views) > 1 and hasattr(head, 'encode_batch'):
-                found = head.encode_batch(feats, views, instances)
+            if len(views) > 1 and takes_many(head, 'encode', 'encode_batch'):
+                found = cast(Any, head).encode_batch(feats, views, instances)
             else:
                 found = [head.encode(view, part) for view, part in zip(views, instances, strict=True)]
             for own, code in zip(codes, found, strict=True):

@@ -5,6 +5,7 @@ from maskprop.structures.clip_tracks import ClipTracks
 from maskprop.structures.detections import Detections, FrameMasks, join_detections, split_detections
 from maskprop.structures.frame import Frame, PerInstance
 from maskprop.structures.frame_result import FrameResult
+from maskprop.structures.many import takes_many
 from maskprop.structures.protocols import (
     FrameDetector,
     FrameFiller,
@@ -41,4 +42,5 @@ __all__ = [
     'join_detections',
     'join_features',
     'split_detections',
+    'takes_many',
 ]

@@ -1,5 +1,8 @@
 """What the parts of a model ask of each other. A class that has these methods needs no base class.
 
+Methods that do for several what another does for one are optional, and faster. A subclass that changes the latter
+alone is asked one by one (:func:`~maskprop.structures.many.takes_many`).
+
 Shapes: B samples or frames, N instances, S frames of a clip, C channels, H x W pixels of the network's input or,
 of masks, cells of the propagation stride.
 """

@@ -18,6 +18,7 @@ from maskprop.structures import (
     Linker,
     Propagator,
     View,
+    takes_many,
 )
 from maskprop.tracking.features import FeatureStream
 from maskprop.tracking.gap_filler import GapFiller
@@ -270,7 +271,7 @@ class VideoStream:
             return [(None, None)] * len(clips)
         assert self.propagator is not None  # looked at when the stream was made
         propagator, linker = cast(Any, self.propagator), cast(Any, self.linker)
-        if hasattr(propagator, 'propagate_many'):
+        if takes_many(propagator, 'propagate', 'propagate_many'):
             masks = propagator.propagate_many(clips)
         else:
             masks = [propagator.propagate(*clip) for clip in clips]
@@ -278,7 +279,10 @@ class VideoStream:
             ClipTracks.from_masks(max(centre - self.radius, 0), part, frame.labels)
             for centre, ((frame, _), part) in enumerate(zip(clips, masks, strict=True), self._centre)
         ]
-        ids = linker.link_many(tracks) if hasattr(linker, 'link_many') else [linker.link(clip) for clip in tracks]
+        if takes_many(linker, 'link', 'link_many'):
+            ids = linker.link_many(tracks)
+        else:
+            ids = [linker.link(clip) for clip in tracks]
         return list(zip(masks, ids, strict=True))
 
     def _process_clip(self, frame: Frame, masks: Tensor | None, ids: list[int] | None) -> list[FrameResult]:

@@ -66,7 +66,7 @@ def test_pixels_and_meta_are_those_of_the_test_pipeline(tmp_path):
     expected = model.data_preprocessor(pseudo_collate([pipeline(record)]), False)
     seen = []
     session = VideoSession(model)
-    session._feed.stream.step = lambda image, meta: seen.append((image, meta)) or []
+    session.stream.step = lambda image, meta: seen.append((image, meta)) or []
     session.step(mmcv.imread(str(path), **image_loader_options(model.cfg)))
     (image, meta), reference = seen[0], expected['data_samples'][0][0].metainfo
     assert torch.equal(image, expected['inputs'][0])

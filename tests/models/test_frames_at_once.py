@@ -9,6 +9,7 @@ from torch import nn
 
 from maskprop.models import batched_boxes
 from maskprop.models.frame_detector import TwoStageFrameDetector
+from maskprop.structures import takes_many
 from tests.models.builders import ATTENTION, CLASSES, HEIGHT, SAMPLER, TRACK, WIDTH, build_model, make_batch
 
 META = make_batch(([1], [1]))[1][0].video_data_samples[0].metainfo
@@ -191,3 +192,30 @@ def test_one_at_a_time_on_a_cpu_and_by_key():
         build_model(frames_at_once=0)
     with pytest.raises(ValueError, match='model.backbone_batch is now model.frames_at_once'):
         build_model(backbone_batch=2)
+
+
+@torch.no_grad()
+def test_a_subclass_that_changes_one_is_asked_one_by_one():
+    """Not its parent's form of several."""
+    model = lively(build_model(clip_radius=1))
+
+    class OwnHead(type(model.propagation_head)):
+        def encode(self, view, instances):
+            asked.append('encode')
+            return super().encode(view, instances)
+
+        def propagate(self, source, targets):
+            asked.append('propagate')
+            return super().propagate(source, targets)
+
+    asked: list[str] = []
+    model.propagation_head.__class__ = OwnHead
+    stream = model.start_video(frames_at_once=4)
+    link = stream.linker.link
+    stream.linker.link = lambda clip: asked.append('link') or link(clip)
+    for image in images_of(4):
+        stream.step(image[None], META)
+    stream.finish()
+    assert {name: asked.count(name) for name in asked} == dict(encode=4, propagate=4, link=4)
+    assert takes_many(build_model().propagation_head, 'encode', 'encode_batch')
+    assert not takes_many(object(), 'encode', 'encode_batch')

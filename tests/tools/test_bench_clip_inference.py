@@ -82,7 +82,7 @@ def test_profile_has_every_stage_and_waits_are_counted(models):
     found = profile_stages(sides.maskprop, 1)
     assert found.keys() == {'all', *STAGES}
     assert all(0 < found[stage] < found['all'] for stage in STAGES)
-    assert count_waits(sides.maskprop)['tolist'] > 0
+    assert count_waits(sides.maskprop)['nonzero'] > 0
 
 
 def test_rows_are_written(tmp_path, models, monkeypatch, capsys):

@@ -76,7 +76,7 @@ def test_a_row_has_the_counts_and_the_parts_of_a_cut(player):
 
 def record(player, frames: range, interior: range) -> Recorder:
     session = VideoSession(player.model)
-    recorder = Recorder(session._stream, interior, frames.start)
+    recorder = Recorder(session.stream, interior, frames.start)
     for frame in frames:
         player.step(session, frame, recorder)
     recorder.take(session.finish())

@@ -94,17 +94,18 @@ class WaitCounter(TorchFunctionMode):
             isinstance(i, Tensor) and i.dtype == torch.bool
             for i in (args[1] if isinstance(args[1], tuple) else args[1:])
         )
-        if (name in WAITS or by_mask) and not (name != 'cpu' and called_by('paste_binary_masks')):
+        if (name in WAITS or by_mask) and not on_a_cpu_anyway(name):
             self.calls['[mask]' if by_mask else name] += 1
         return func(*args, **(kwargs or {}))
 
 
-def called_by(function: str) -> bool:
-    """Whether a function of this name is running; ``paste_binary_masks`` copies to the CPU and works there."""
-    frame = sys._getframe()
-    while frame is not None and frame.f_code.co_name != function:
+def on_a_cpu_anyway(call: str) -> bool:
+    """Whether the call is of a function that works on the CPU: masks' lookups, and pasting once it has copied."""
+    names, frame = set(), sys._getframe()
+    while frame is not None:
+        names.add(frame.f_code.co_name)
         frame = frame.f_back
-    return frame is not None
+    return 'look_up_masks' in names or (call != 'cpu' and 'paste_binary_masks' in names)
 
 
 def count_waits(form: Callable[[], None]) -> dict[str, int]:

@@ -93,7 +93,7 @@ def views(model: nn.Module, size: tuple[int, int], frames: int) -> Iterator[tupl
         model.frame_detector.detect(seen[0].feats, [meta])
         return []
 
-    session._stream.step = step
+    session.stream.step = step
     for frame in film(size, frames):
         taken = seconds(lambda frame=frame: session.step(frame))
         yield seen[0], taken

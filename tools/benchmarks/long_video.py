@@ -104,20 +104,20 @@ def measure_film(player: Player, frames: int, extra: int, folder: Path) -> dict[
     """:func:`measure` of the player's film, with the results in this folder."""
     before = common.peak_memory()
     session = VideoSession(player.model)
-    delay = 2 * session._stream.radius  # frames that a frame waits for, and reaches back to
+    delay = 2 * session.stream.radius  # frames that a frame waits for, and reaches back to
     reach = delay + INTERIOR // 2
     if frames < 2 * reach:
         raise SystemExit(f'{frames} frames cannot be cut: take {2 * reach} or more')
     cut = range(frames // 2 - reach, frames // 2 + reach)
     interior = cut[delay:-delay]
-    recorder = Recorder(session._stream, interior)
+    recorder = Recorder(session.stream, interior)
     seconds = array('d', [player.step(session, frame, recorder) for frame in range(frames)])
     late, fresh = in_turns_with_a_fresh_one(player, session, frames, extra)
     recorder.take(session.finish())
     begin = time.perf_counter()
     records = write_results(folder / 'results.json', session.iter_results())
     writing = time.perf_counter() - begin
-    row = dict(frames=frames, ids=len(session._stream.instances._tracks), records=records, before_mib=before)
+    row = dict(frames=frames, ids=len(session.stream.instances._tracks), records=records, before_mib=before)
     row.update(peak_mib=common.peak_memory(), writing_s=writing)
     if next(player.model.parameters()).is_cuda:
         row.update(gpu_mib=torch.cuda.max_memory_allocated() / 2**20)
@@ -137,7 +137,7 @@ def in_turns_with_a_fresh_one(
 ) -> tuple[list[float], list[float]]:
     """Seconds of each of the next ``count`` frames in an old session and in one that has just filled its clips."""
     fresh = VideoSession(player.model)
-    warming = 4 * session._stream.radius if count else 0
+    warming = 4 * session.stream.radius if count else 0
     for frame in range(max(first - warming, 0), first):
         player.step(fresh, frame)
     both: tuple[list[float], list[float]] = ([], [])
@@ -151,7 +151,7 @@ def in_turns_with_a_fresh_one(
 def run_alone(player: Player, cut: range, whole: Recorder) -> float:
     """Run the frames of a cut as a video of their own; the largest difference in tracks and scores."""
     session = VideoSession(player.model)
-    alone = Recorder(session._stream, whole.frames, cut.start)
+    alone = Recorder(session.stream, whole.frames, cut.start)
     for frame in cut:
         player.step(session, frame, alone)
     alone.take(session.finish())

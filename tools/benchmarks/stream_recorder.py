@@ -30,8 +30,8 @@ class Recorder:
         self._centre = first
         self._scores: Tensor | None = None
         linker = stream.linker
-        self._link, self._match = linker.link, linker._match_scores
-        linker.link, linker._match_scores = self._recorded_link, self._recorded_match
+        self._link, self._match = linker.link_many, linker._match_scores
+        linker.link_many, linker._match_scores = self._recorded_link, self._recorded_match
 
     def take(self, results: list[FrameResult]) -> None:
         """Record the detections among these results; filled masks depend on ids, so they are left out."""
@@ -41,9 +41,11 @@ class Recorder:
                 rows = zip(result.labels, result.scores, result.masks, result.filled, strict=True)
                 self.records[frame]['detections'] = [row[:3] for row in rows if not row[3]]
 
-    def _recorded_link(self, clip: ClipTracks) -> list[int]:
-        self._scores = None
-        ids = self._link(clip)
+    def _recorded_link(self, clips: Sequence[ClipTracks]) -> list[list[int]]:
+        return [self._link_one(clip) for clip in clips]  # the ids are the same, and each clip's scores are its own
+
+    def _link_one(self, clip: ClipTracks) -> list[int]:
+        (ids,) = self._link([clip])
         if self._centre in self.frames:
             self.records[self._centre] = dict(
                 clip=range(clip.first + self.first, clip.end + self.first),

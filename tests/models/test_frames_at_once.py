@@ -129,7 +129,7 @@ STREAMS = {
         'mask_rcnn',
         dict(track_head=TRACK, attention_head=ATTENTION, linker=dict(type='MaskTrackLinker'), history_fill=dict()),
     ),
-    'flow': ('mask_rcnn', dict(clip_radius=1, propagator=dict(type='CopyPropagator'))),
+    'copied masks': ('mask_rcnn', dict(clip_radius=1, propagator=dict(type='CopyPropagator'))),
 }
 
 

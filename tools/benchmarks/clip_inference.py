@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from clip_profile import count_operators, count_waits, profile_stages
+from clip_profile import count_waits, operators_by_stage, profile_stages
 from common import BenchmarkError, finish, in_turns, parser, ratios, spread, start, table
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.mask import encode_mask_results
@@ -212,7 +212,7 @@ def time_at_once(args: argparse.Namespace) -> list[dict]:
         sides = Sides(models, args.profile_at, args.size, args.device, count)
         forms = {name: sides.forms[name] for name in SIDES[:2]}
         seconds = {n: [s / count for s in found] for n, found in in_turns(forms, args.runs, args.device).items()}
-        operators = {name: count_operators(form) for name, form in forms.items()}
+        operators = {name: operators_by_stage(form) for name, form in forms.items()}
         waits = {name: count_waits(form) for name, form in forms.items()}
         sides.check(SIDES[:2])
         rows.append(dict(at_once=count, seconds=seconds, operators=operators, waits=waits))

@@ -34,7 +34,6 @@ STAGES = {
     'linking': [('clip_linker.py', 'link_many')],
 }
 STAGE_OF = {function: stage for stage, functions in STAGES.items() for function in functions}
-DETECTOR = ('backbone and FPN', 'RPN', 'boxes', 'RoI masks')
 # what makes a CPU wait for a GPU's results
 WAITS = ('item', 'tolist', 'cpu', 'numpy', 'nonzero', 'unique', '__bool__', '__int__', '__float__', '__index__')
 
@@ -66,7 +65,7 @@ class StageOperators(OperatorCount):
         return ('other',)
 
 
-def count_operators(form: Callable[[], None]) -> dict[str, int]:
+def operators_by_stage(form: Callable[[], None]) -> dict[str, int]:
     """Calls of operators in each of ``STAGES``, a stage's parts included, in ``'other'`` and in ``'all'``."""
     with StageOperators() as count:
         form()

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from operator_count import OperatorCount, count_operators  # noqa: F401
 
 from maskprop.utils.files import replace_when_done, write_json
 

@@ -7,7 +7,7 @@ import numpy as np
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
-from maskprop.ops.masks import encode_mask
+from maskprop.ops.masks import encode_crops
 
 
 @TASK_UTILS.register_module()
@@ -28,14 +28,12 @@ def paste_legacy_masks(
     Returns:
         N compressed RLEs, ``{'size': [height, width], 'counts': str}``.
     """
-    encoded = []
+    crops = []
     corners = boxes.detach().cpu().numpy().astype(np.int32)  # towards 0
     for roi_mask, (x1, y1, x2, y2) in zip(roi_masks.detach().float().cpu().numpy(), corners, strict=True):
         size = (max(int(x2 - x1) + 1, 1), max(int(y2 - y1) + 1, 1))
         inside = cv2.resize(roi_mask, size, interpolation=cv2.INTER_LINEAR) > threshold
-        mask = np.zeros((height, width), dtype=np.uint8)
         left, top = max(x1, 0), max(y1, 0)
         part = inside[top - y1 : max(height - y1, 0), left - x1 : max(width - x1, 0)]  # what lies in the image
-        mask[top : top + part.shape[0], left : left + part.shape[1]] = part
-        encoded.append(encode_mask(mask))
-    return encoded
+        crops.append((part, top, left))
+    return encode_crops(crops, height, width)

@@ -9,8 +9,19 @@ from torch import nn
 
 from maskprop.models import batched_boxes
 from maskprop.models.frame_detector import TwoStageFrameDetector
-from maskprop.structures import takes_many
-from tests.models.builders import ATTENTION, CLASSES, HEIGHT, SAMPLER, TRACK, WIDTH, build_model, make_batch
+from maskprop.structures import join_features, takes_many
+from tests.models.builders import (
+    ATTENTION,
+    CLASSES,
+    HEIGHT,
+    SAMPLER,
+    TRACK,
+    WIDTH,
+    build_model,
+    make_batch,
+    make_detections,
+    view_of,
+)
 
 META = make_batch(([1], [1]))[1][0].video_data_samples[0].metainfo
 REFINEMENT = dict(type='MaskRefinementHead', patch_size=32, channels=6, num_blocks=2)
@@ -219,3 +230,19 @@ def test_a_subclass_that_changes_one_is_asked_one_by_one():
     assert {name: asked.count(name) for name in asked} == dict(encode=4, propagate=4, link=4)
     assert takes_many(build_model().propagation_head, 'encode', 'encode_batch')
     assert not takes_many(object(), 'encode', 'encode_batch')
+
+
+@torch.no_grad()
+def test_duplicates_are_merged_in_each_frame():
+    """Also where frames before it have other numbers of detections, or none."""
+    model = build_model(merge_iou=0.05).eval()
+    views = [view_of(model, image[None]) for image in images_of(4)]
+    found = [make_detections(count, seed) for seed, count in enumerate((5, 0, 6, 3))]
+    encoder = model.frame_encoder
+    frames = encoder.from_batch(views, join_features(views), found)
+    expected = [encoder.from_detections(*pair) for pair in zip(views, found, strict=True)]
+    assert [len(frame) for frame in frames] != [len(detections.boxes) for detections in found]
+    for ours, theirs in zip(frames, expected, strict=True):
+        assert (ours.class_scores, ours.rles) == (theirs.class_scores, theirs.rles)
+        torch.testing.assert_close(ours.boxes, theirs.boxes)
+        torch.testing.assert_close(ours.masks, theirs.masks)

@@ -60,6 +60,8 @@ class StemSeg(BaseMOTModel):
         **options: Any,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
+        if 'backbone_batch' in options:
+            raise ConfigError('model.backbone_batch is now model.frames_at_once: set it there')
         if unknown := sorted(set(loss_weights or {}) - set(LOSS_WEIGHTS)):
             raise ConfigError(f'model.loss_weights has {unknown}: expected keys of {list(LOSS_WEIGHTS)}')
         fill_num_classes(dict(class_head=class_head), num_classes)

@@ -11,6 +11,7 @@ import torch
 from maskprop.engine.config import ConfigError
 from maskprop.methods.stem_seg.clip_queue import ClipQueue
 from maskprop.methods.stem_seg.clip_stream import ClipStream, ClipStreamOptions
+from maskprop.methods.stem_seg.stem_seg import StemSeg
 from tests.methods.stem_seg.clip_models import (
     LENGTH,
     OVERLAP,
@@ -123,3 +124,9 @@ def test_bad_keys_are_named():
     for options in (dict(enlarge='masks'), dict(max_tracks=0), dict(frames_at_once=0)):
         with pytest.raises(ConfigError, match=f'model.{next(iter(options))}'):
             ClipStreamOptions(**options)
+
+
+def test_a_key_that_moved_is_refused_with_the_new_one():
+    parts = dict.fromkeys(('backbone', 'neck', 'embedding_head', 'seediness_head', 'class_head'), {})
+    with pytest.raises(ConfigError, match='model.backbone_batch is now model.frames_at_once'):
+        StemSeg(**parts, backbone_batch=2)

@@ -16,6 +16,7 @@ from .validation import (
     MAX_PIXELS,
     EvalInputError,
     fail,
+    plain_counts,
     require,
     require_dict,
     require_id,
@@ -168,7 +169,7 @@ def _read_track(
     present = [area for area in areas if area]
     mean_area = float(np.array(present).mean()) if present else 0.0
     masks = require_list(record, 'segmentations', length, source, name, video)
-    counts = [
+    counts = plain_counts(masks, list(size)) or [
         _compressed(mask, size, source, f'{name} frame {frame}') if mask else None
         for frame, mask in enumerate(masks)
     ]

@@ -16,7 +16,7 @@ from maskprop.utils.garbage import without_garbage_collection
 from .ground_truth import GroundTruth, TruthVideo
 from .progress import progress_bar, with_progress
 from .rle import RLEError, VideoMasks, decode_masks
-from .validation import fail, require, require_dict, require_id, require_list, require_number, shown
+from .validation import fail, plain_counts, require, require_dict, require_id, require_list, require_number, shown
 
 #: Detections counted per video and category, as in the reference.
 MAX_DETS = 100
@@ -179,19 +179,17 @@ def read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tup
     length = truth.videos[video].length
     masks = require_list(result, 'segmentations', length, source, name, number)
     size = list(truth.videos[video].size)
-    counts: list[str | bytes | None] = []
-    for frame, mask in enumerate(masks):
-        if not mask:
-            counts.append(None)
-        elif type(mask) is dict and mask.get('size') == size and isinstance(mask.get('counts'), (str, bytes)):
-            counts.append(mask['counts'])
-        else:
-            counts.append(_unusual_counts(mask, size, source, f'{name} frame {frame}'))
+    counts = plain_counts(masks, size)
+    if counts is None:
+        counts = [
+            _unusual_counts(mask, size, source, f'{name} frame {frame}') if mask else None
+            for frame, mask in enumerate(masks)
+        ]
     return video, Record(name, category, score, cast('float | str | None', track), counts)
 
 
 def _unusual_counts(mask: Any, size: list[int], source: str, name: str) -> str | bytes:
-    """The counts of a mask that did not pass the quick check, or the error that says what is wrong with it."""
+    """The counts of any mask of a track that is not plain, or the error that says what is wrong with it."""
     if isinstance(mask, list):
         fail(
             source,

@@ -16,6 +16,8 @@ from .progress import announce_reading
 #: Areas and RLE run ends are kept as int32.
 MAX_PIXELS = 2**31 - 1
 _LONGEST_SHOWN = 100
+#: Types of a frame's counts that need no closer look.
+_OF_COUNTS = {str, bytes, type(None)}
 
 
 class EvalInputError(UserError, ValueError):
@@ -112,3 +114,21 @@ def require_dict(record: Any, source: str, name: str) -> dict:
     if not isinstance(record, dict):
         fail(source, name, '', f'found {shown(record)}', 'It must be an object {...}')
     return record
+
+
+def plain_counts(masks: Sequence[Any], size: list[int]) -> list[str | bytes | None] | None:
+    """The counts of a track's masks, without a step of Python for each.
+
+    Args:
+        masks: one per frame. size: [h, w] that they must have.
+
+    Returns:
+        The counts, None where a frame has no mask; None for all if any is no compressed RLE of that size.
+    """
+    try:
+        counts = [mask['counts'] if mask else None for mask in masks]
+        sizes = [mask['size'] for mask in masks if mask]
+        plain = sizes.count(size) == len(sizes) == len(counts) - counts.count(None)
+    except (TypeError, KeyError, ValueError, IndexError):  # no dict, no such entry, an array
+        return None
+    return counts if plain and {*map(type, counts)} <= _OF_COUNTS else None

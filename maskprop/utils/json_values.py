@@ -55,9 +55,7 @@ def _fast_parser() -> Callable[[bytes], Any] | None:
 
 def is_finite_number(value: Any) -> bool:
     """Whether a value is a number that a float64 holds: no bool, nan or infinity, no integer of 309 digits."""
-    if type(value) is float:  # nearly always
-        return math.isfinite(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if type(value) not in (float, int) and (isinstance(value, bool) or not isinstance(value, Real)):
         return False
     try:
         return math.isfinite(value)

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 import zipfile
+from collections import OrderedDict
 
+import numpy as np
 import pytest
 from eval_cases import encode, random_case
 
-from maskprop.evaluation import EvalInputError, GroundTruth, evaluate_video_ap, load_ground_truth, read_results
+from maskprop.evaluation import (
+    EvalInputError,
+    GroundTruth,
+    annotation_reader,
+    detections,
+    evaluate_video_ap,
+    load_ground_truth,
+    read_results,
+)
+from maskprop.evaluation.annotation_reader import read_annotations
+from maskprop.evaluation.detections import read_record
 
 
 @pytest.fixture
@@ -260,3 +273,58 @@ def test_one_pixel_frames_are_fine():
     }
     result = evaluate_video_ap(gt, [{'video_id': 1, 'category_id': 1, 'score': 1, 'segmentations': masks}])
     assert result['AP'] == pytest.approx(1)
+
+
+def _odd_masks(plain: dict, rng: random.Random) -> list:
+    """Masks that are plain, and one of another kind."""
+    height, width = plain['size']
+    odd = [
+        None, {}, [], 0, '', 5, 'text', True, [[1, 1, 2, 2, 3, 1]], {'size': plain['size']},
+        {'counts': plain['counts']}, {**plain, 'counts': None}, {**plain, 'counts': ''},
+        {**plain, 'counts': b'11'},
+        {**plain, 'counts': [1, 2]}, {**plain, 'counts': 7}, {**plain, 'size': None},
+        {**plain, 'size': (height, width)}, {**plain, 'size': [float(height), width]},
+        {**plain, 'size': [width + 1, height]}, {**plain, 'size': np.array(plain['size'])},
+        {**plain, 'more': 1}, OrderedDict(plain), np.zeros((3, 3)), np.zeros(1),
+    ]  # fmt: skip
+    masks = [rng.choice([plain, None]) for _ in range(4)]
+    masks[rng.randrange(4)] = rng.choice(odd)
+    return masks
+
+
+def test_masks_read_at_once_and_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both give the same counts, or the same error."""
+    video = dict(id=1, height=4, width=5, length=4)
+    mask = encode(np.eye(4, 5, dtype=np.uint8))
+    known = [dict(id=1, name='a')]
+    annotation = dict(id=1, video_id=1, category_id=1, iscrowd=0, areas=[4] * 4, segmentations=[mask] * 4)
+    gt = dict(videos=[video], categories=known, annotations=[annotation])
+    truth = GroundTruth.from_dict(gt, backend='numpy')
+    rng = random.Random(0)
+
+    def outcome(masks: list) -> list:
+        found: list = []
+        record = dict(video_id=1, category_id=1, score=0.5, segmentations=masks)
+        readers = (
+            lambda: read_record(truth, record, 'res.json', 0)[1].counts,
+            lambda: (
+                read_annotations(
+                    {'annotations': [{**annotation, 'segmentations': masks}]},
+                    {1: ((4, 5), 4)},
+                    {1: 'a'},
+                    'gt.json',
+                )[1][0].counts
+            ),
+        )
+        for reader in readers:
+            try:
+                found.append(reader())
+            except ValueError as error:
+                found.append((type(error), str(error)))
+        return found
+
+    cases = [_odd_masks(mask, rng) for _ in range(400)]
+    at_once = [outcome(masks) for masks in cases]
+    for module in (detections, annotation_reader):
+        monkeypatch.setattr(module, 'plain_counts', lambda masks, size: None)
+    assert [outcome(masks) for masks in cases] == at_once

@@ -91,9 +91,13 @@ class MaskReader:
         self, given: list[dict], height: int, width: int
     ) -> tuple[list[dict], np.ndarray, np.ndarray] | None:
         size = [height, width]
-        if not all('size' in mask and 'counts' in mask and mask['size'] == size for mask in given):
+        try:
+            counts = [mask['counts'] for mask in given]
+            sizes = [mask['size'] for mask in given]
+        except KeyError:
             return None
-        counts = [mask['counts'] for mask in given]
+        if sizes.count(size) < len(sizes):
+            return None
         kinds = set(map(type, counts))
         strings: list[str] | None = counts
         if kinds == {str}:

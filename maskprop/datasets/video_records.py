@@ -53,10 +53,11 @@ def video_record(
         corners = _corners(annotation.get('bboxes') or [None] * len(masks), masks, frames, height, width)
         for frame, box in zip(frames, corners, strict=True):
             instances[frame].append({'bbox': box, 'bbox_label': label, 'mask': masks[frame], **fixed})
+    within = osp.join(folder, '')
     images = [
         {
             'img_id': first_image + frame,
-            'img_path': osp.join(folder, name),
+            'img_path': name if osp.isabs(name) else within + name,
             'file_name': name,
             'height': height,
             'width': width,

@@ -122,7 +122,7 @@ class _Checker:
                 self.add('video-size', name, side, _show(video.get(side)), 'expected its size in pixels')
                 sound = False
         names: Any = video.get('file_names')
-        if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
+        if not isinstance(names, list) or {*map(type, names)} != {str} or '' in names:
             self.add('file-names', name, 'file_names', _show(names), 'expected a list of the names of its frames')
             sound = False
         elif video.get('length') is not None and video['length'] != len(names):
@@ -198,7 +198,7 @@ class _Checker:
             self._check_box_only(annotation, name, lists)
             return
         faults, read = self.reader.read(lists['segmentations'], height, width)
-        masked = (i for i, mask in enumerate(read.masks) if mask is not None)
+        masked = [i for i, mask in enumerate(read.masks) if mask is not None]
         self.masked_frames.setdefault(annotation['video_id'], set()).update(masked)
         for fault in faults:
             self.add(fault.rule, name, f'segmentations[{fault.frame}]', fault.found, fault.fix)

@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.maskprop-installed
 RUFF := $(shell sed -n "s/.*'\(ruff==[^']*\)'.*/\1/p" pyproject.toml)
 MYPY := $(shell sed -n "s/.*'\(mypy==[^']*\)'.*/\1/p" pyproject.toml)
 
-.PHONY: help setup demo demo-full demo-weights test test-slow test-all bench doctor docs docs-serve lint format types clean
+.PHONY: help setup demo demo-full demo-weights test test-slow test-all bench bench-results bench-files doctor docs docs-serve lint format types clean
 .DEFAULT_GOAL := help
 
 help:
@@ -107,25 +107,33 @@ define run_benchmark
 endef
 
 bench: setup
-	$(call run_benchmark,propagation,--runs 1)
+	$(call run_benchmark,propagation,--runs 1 --instances 1 8 20)
 	$(call run_benchmark,layout,--runs 3 --sizes 96x160 192x320 256x448 384x640)
 	$(call run_benchmark,clip_inference,--runs 3)
 	$(call run_benchmark,long_video,--threads 1 --at-once 2)
-	$(call run_benchmark,video_ap,--runs 1)
 	$(call run_benchmark,training_step,--runs 2 --steps 20)
-	$(call run_benchmark,step_operators,--threads 1)
 	$(call run_benchmark,data_pipeline,--runs 3)
-	$(call run_benchmark,data_loading,--runs 1 --threads 1)
-	$(call run_benchmark,growth,--runs 1)
 	$(call run_benchmark,scale_out,--runs 1)
 	$(call run_benchmark,inter_frame_attention,--runs 1)
-	$(call run_benchmark,mask_assembly,--threads 1)
 	$(call run_benchmark,embedding_matching,--runs 1 --size 240 427)
+	$(get_trackeval)
+	@echo 'The others take one core each: two at a time.'
+	@$(MAKE) --no-print-directory --jobs 2 bench-results bench-files
+
+# what reads results, on one core
+bench-results:
+	$(call run_benchmark,video_ap,--runs 1 --threads 1)
+	$(call run_benchmark,track_metrics,--threads 1)
+	$(call run_benchmark,growth,--runs 2 --threads 1)
+
+# what reads annotations, counts or clusters, on another
+bench-files:
+	$(call run_benchmark,data_loading,--runs 1 --threads 1)
+	$(call run_benchmark,step_operators,--threads 1)
+	$(call run_benchmark,cost_table,--threads 1,scaling)
+	$(call run_benchmark,mask_assembly,--threads 1)
 	$(call run_benchmark,tracklet_merging,--threads 1)
 	$(call run_benchmark,clustering,--runs 3 --threads 1 --pixels 50000 300000)
-	$(call run_benchmark,cost_table,,scaling)
-	$(get_trackeval)
-	$(call run_benchmark,track_metrics,--threads 1)
 
 doctor:
 	@$(if $(wildcard $(PY)),$(PY),$(PYTHON)) tools/doctor.py

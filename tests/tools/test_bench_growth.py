@@ -25,13 +25,16 @@ SMALL = dict(videos=20, frames=2, objects=1, predictions=1, categories=3)
 
 @pytest.mark.parametrize('power', [0.5, 1, 2, 3])
 def test_the_exponent_is_that_of_what_grows(power):
-    assert growth.exponent([1 + 7 * n**power for n in (1, 4, 16)]) == pytest.approx(power)
+    assert growth.exponent(1, [1 + 7 * n**power for n in (1, 4, 16)], (1, 4, 16)) == pytest.approx(power)
+    assert growth.exponent(1, [1 + 7 * n**power for n in (2, 32)], (2, 32)) == pytest.approx(power)
 
 
 def test_no_exponent_of_what_does_not_grow():
-    assert growth.exponent([1.0, 1.02, 1.1]) is None and growth.exponent([1.0, 2.0, 1.5]) is None
-    assert growth.exponent([1.0, 0.9, 1.8]) == pytest.approx(0.5)  # noise at first
-    assert growth.exponent([1.0, 2.0, 2.1]) == 0
+    steps = (1, 4, 16)
+    assert growth.exponent(1.0, [1.0, 1.02, 1.1], steps) is None
+    assert growth.exponent(1.0, [1.0, 2.0, 1.5], steps) is None
+    assert growth.exponent(0.0, [1.0, 0.9, 3.6], steps) == pytest.approx(1)  # noise at first
+    assert 0 < growth.exponent(1.0, [1.0, 0.9, 1.8], steps) < 2  # and of the start
 
 
 def test_a_set_is_without_fault_and_as_large_as_it_is_meant(tmp_path):
@@ -49,7 +52,11 @@ def test_a_row_is_of_processes_of_their_own_and_a_failure_is_said(monkeypatch, t
     monkeypatch.setattr(sys, 'argv', ['growth.py', '--sizes', 'videos', '--json', str(out)])
     growth.main()
     (row,) = json.loads(out.read_text())['rows']
-    assert row['tool'] == 'check' and len(row['seconds']) == len(row['memory']) == 3 and min(row['seconds']) > 0
+    assert (
+        row['tool'] == 'check'
+        and len(row['seconds']) == len(row['memory']) == len(row['steps']) == 4
+        and min(row['seconds']) > 0
+    )
     assert '| check | videos, 20 |' in capsys.readouterr().out
     monkeypatch.setattr(growth, 'write_set', lambda folder, **sizes: (folder / 'gt.json').write_text('{}'))
     with pytest.raises(common.BenchmarkError, match='check, 4 times the videos'):

@@ -211,9 +211,10 @@ def time_at_once(args: argparse.Namespace) -> list[dict]:
     for count in args.at_once:
         sides = Sides(models, args.profile_at, args.size, args.device, count)
         forms = {name: sides.forms[name] for name in SIDES[:2]}
-        seconds = {n: [s / count for s in found] for n, found in in_turns(forms, args.runs, args.device).items()}
-        operators = {name: operators_by_stage(form) for name, form in forms.items()}
+        operators = {name: operators_by_stage(form) for name, form in forms.items()}  # and warms up
         waits = {name: count_waits(form) for name, form in forms.items()}
+        times = in_turns(forms, args.runs, args.device, warm_up=False)
+        seconds = {name: [s / count for s in found] for name, found in times.items()}
         sides.check(SIDES[:2])
         rows.append(dict(at_once=count, seconds=seconds, operators=operators, waits=waits))
         print(f'{count} frames at once: {operators["maskprop"]["all"] / count:.0f} operators', flush=True)

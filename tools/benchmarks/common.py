@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import fcntl
 import gc
 import os
 import platform
@@ -211,6 +212,15 @@ def command() -> str:
 
 def write_section(page: Path, name: str, lines: Sequence[str]) -> None:
     """Replace what stands between the page's lines ``<!-- NAME -->`` and ``<!-- end of NAME -->``."""
+    folder = os.open(page.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # another benchmark may write its section of the page now
+        _write_section(page, name, lines)
+    finally:
+        os.close(folder)
+
+
+def _write_section(page: Path, name: str, lines: Sequence[str]) -> None:
     first, last = f'<!-- {name} -->\n', f'<!-- end of {name} -->'
     before, found, rest = page.read_text(encoding='utf-8').partition(first)
     if not found or last not in rest:

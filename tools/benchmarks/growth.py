@@ -1,13 +1,14 @@
 """How time and memory of the tools that read annotations and results grow with each size of a set.
 
-    python tools/benchmarks/growth.py [--tools split test] [--sizes videos frames] [--runs 1]
+    python tools/benchmarks/growth.py [--tools split test] [--sizes videos frames] [--steps 1 4 16 64] [--runs 1]
 
 Each of the numbers of videos, frames, objects, predictions and categories is made 4 and 16 times as large, the
-others staying as they are, and each tool is run on the set. With a cost of a + b n^p, the p of the last two
-columns follows from the three points: (t16 - t4) / (t4 - t1) = 4^p. It is left out where the cost at 16 times the
-size is below 1.2 times that of the set itself: then this size hardly counts. Each run is forked from one process
-that has all imported, so that its CPU seconds and its memory (the most beyond that process) are its own. Of
-several runs the least counts.
+others staying as they are, and each tool is run on the set. What it costs to begin with is that of a set with one
+video (frame, ...) only; beyond it, the cost grows as n^p. The p of the last two columns is that of the last step,
+from 4 to 16 times the size. It is left out where the largest set costs less than 1.2 times as much as the
+smallest: then this size hardly counts. Each run is forked from one process that has all imported, so that its CPU
+seconds and its memory (the most beyond that process) are its own. Of several runs the least counts, as other
+processes only ever add to CPU seconds.
 
 ``train`` is a training's start but for the model: the file, its frames, key frames, the order of an epoch.
 ``test`` is the demo's model on detections from a file, from the frames to scores.
@@ -53,6 +54,7 @@ from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
 
 HEIGHT, WIDTH = 32, 64
 LEAST_GROWTH = 1.2  # of the whole cost; what grows less is noise
+_MOST_START = 0.9  # of the cost before the last step: what the start is at most taken to be
 STEPS = (1, 4, 16)
 SIZES = ('videos', 'frames', 'objects', 'predictions', 'categories')
 SMALL = dict(videos=40, frames=20, objects=8, predictions=4, categories=10)  # enough masks for compiled loops
@@ -201,6 +203,8 @@ def warm_up() -> None:
 def measure(name: str, size: str, step: int) -> tuple[float, float]:
     """CPU seconds and MiB of a tool whose set is so many times as large in one size, in a process of its own.
 
+    Step 0 is a set with one of that size.
+
     Raises:
         BenchmarkError: it failed.
     """
@@ -232,28 +236,28 @@ def _measure(sender: Any, name: str, size: str, step: int) -> None:
 
     with tempfile.TemporaryDirectory() as root, contextlib.redirect_stdout(io.StringIO()):
         folder = Path(root)
-        write_set(folder, **{**tool.small, size: tool.small[size] * step}, images=name in WITH_IMAGES)
+        write_set(folder, **{**tool.small, size: tool.small[size] * step or 1}, images=name in WITH_IMAGES)
         tool.prepare(folder)
         memory = common.memory_growth(form)[1]
     sender.send((seconds, math.nan if memory is None else memory))
 
 
-def exponent(costs: Sequence[float]) -> float | None:
-    """p of a + b n^p through the costs at n = 1, 4 and 16; None where the size hardly counts."""
-    first, second, third = costs
-    if third < LEAST_GROWTH * first or third <= second:
+def exponent(start: float, costs: Sequence[float], steps: Sequence[int]) -> float | None:
+    """p of the last of the steps, by the costs beyond that of the start; None where the size hardly counts."""
+    before, last = costs[-2:]
+    if last < LEAST_GROWTH * min(start, *costs) or last <= before:
         return None
-    if second <= first:  # noise: all growth is taken for that of the last step
-        return math.log(third / second, 4)
-    return max(math.log((third - second) / (second - first), 4), 0.0)
+    begin = min(start, before * _MOST_START)
+    return math.log((last - begin) / (before - begin), steps[-1] / steps[-2])
 
 
 def lines_of(rows: Sequence[dict]) -> list[str]:
     """The table."""
-    head = ['tool', 'size', 'CPU seconds at 1, 4, 16 times', 'MiB', 'p of time', 'p of memory']
+    times = ', '.join(map(str, rows[0]['steps'][1:]))
+    head = ['tool', 'size', f'CPU seconds of one, and of {times} times', 'MiB', 'p of time', 'p of memory']
     table = []
     for row in rows:
-        powers = [exponent(row[key]) for key in ('seconds', 'memory')]
+        powers = [exponent(row[key][0], row[key][1:], row['steps'][1:]) for key in ('seconds', 'memory')]
         cells = ['' if power is None else f'{power:.2f}' for power in powers]
         seconds = ', '.join(f'{value:.3g}' for value in row['seconds'])
         memory = ', '.join(f'{value:.0f}' for value in row['memory'])
@@ -266,8 +270,10 @@ def main() -> None:
     parser.set_defaults(threads=1)
     parser.add_argument('--tools', nargs='+', choices=TOOLS, default=list(TOOLS), help='default: all')
     parser.add_argument('--sizes', nargs='+', choices=SIZES, default=SIZES, help='default: all')
+    parser.add_argument('--steps', type=int, nargs='+', default=STEPS, help='times the size; default: 1 4 16')
     args = parser.parse_args()
     common.start(args)
+    steps = [0, *args.steps]
     warnings.simplefilter('ignore')
     warm_up()
     rows = []
@@ -275,12 +281,10 @@ def main() -> None:
         for size in args.sizes:
             if size in IRRELEVANT.get(name, ()):
                 continue
-            tries = [[measure(name, size, step) for step in STEPS] for _ in range(args.runs)]
-            best = [
-                [min(values) for values in zip(*(of_run[i] for of_run in tries), strict=True)] for i in range(3)
-            ]
-            seconds, memory = (list(values) for values in zip(*best, strict=True))
-            rows.append(dict(tool=name, size=size, small=TOOLS[name].small[size], seconds=seconds, memory=memory))
+            tries = np.array([[measure(name, size, step) for step in steps] for _ in range(args.runs)])
+            seconds, memory = tries.min(axis=0).T.tolist()
+            row = dict(tool=name, size=size, small=TOOLS[name].small[size], steps=steps)
+            rows.append(dict(row, seconds=seconds, memory=memory))
             print(lines_of(rows)[-1], flush=True)
     common.finish(args, rows, lines_of(rows))
 

@@ -83,12 +83,12 @@ def split() -> Case:
     return Case(prepare, command, lambda folder, wanted: check_of_one_run(result(folder), wanted), result, 2)
 
 
-def _demo_set(folder: Path, videos: int) -> None:
+def _demo_set(folder: Path, videos: int, classes: int) -> None:
     """A small set of the demo's kind."""
     from maskprop.commands.make_synthetic import make_source, parse_args
     from maskprop.datasets.synthetic.writer import write_set
 
-    args = parse_args([str(folder / 'set'), '--frames', '12', '--categories', '8'])
+    args = parse_args([str(folder / 'set'), '--frames', '12', '--categories', str(classes)])
     write_set(args.out, make_source(args), dict(train=videos, val=2), 1, True, lambda *_: None)
 
 
@@ -124,7 +124,7 @@ def training() -> Case:
         if (work / 'last_checkpoint').exists():
             assert find_last_checkpoint(work), 'no last checkpoint'
 
-    return Case(lambda folder: _demo_set(folder, 6), command, check, weights, anew=True)
+    return Case(lambda folder: _demo_set(folder, 6, 8), command, check, weights, anew=True)
 
 
 def test() -> Case:
@@ -152,7 +152,7 @@ def test() -> Case:
         for file in folder.glob('out/shown/*.mp4'):
             assert cv2.VideoCapture(str(file)).read()[0], file
 
-    return Case(lambda folder: _demo_set(folder, 1), command, check, result)
+    return Case(lambda folder: _demo_set(folder, 1, 5), command, check, result)
 
 
 def study() -> Case:

@@ -25,8 +25,8 @@ class ObjectMasks:
 
     Attributes:
         masks: one entry a frame: None, or the mask as it was; for training None, compressed RLE, or polygons.
-        areas: (n,) float64, pixels; of polygons nan, or 0 if they have none; nan where there is none, and of faulty
-            ones.
+        areas: (n,) float64, pixels; of polygons nan, or 0 if they have none; nan where there is no mask, or one
+            with a fault.
         visible: (n,) bool, whether the mask has a pixel; all False if a mask has a fault.
     """
 

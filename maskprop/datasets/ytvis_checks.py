@@ -140,8 +140,8 @@ class _Checker:
         if len(set(names)) < len(names):
             twice, times = Counter(names).most_common(1)[0]
             self.add('frame-twice', name, 'file_names', f'{twice!r} {times} times', _AS_LISTED, warn=True)
-        if all(before <= after for before, after in pairwise(names)):  # nearly always
-            return
+        if len(set(map(len, names))) == 1 and all(before <= after for before, after in pairwise(names)):
+            return  # nearly always: numbers of one length
         keys = [natural_key(Path(file)) for file in names]
         for place, (before, after) in enumerate(pairwise(keys)):
             if before > after:

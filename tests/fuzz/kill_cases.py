@@ -96,7 +96,8 @@ def training() -> Case:
     """A training of the demo with two data workers that goes on after each kill."""
 
     def command(folder: Path, number: int) -> list[str]:
-        options = ['train_dataloader.sampler.samples_per_epoch=32', 'train_dataloader.num_workers=2']
+        options = ['train_dataloader.sampler.samples_per_epoch=8', 'train_dataloader.num_workers=2']
+        options += ['train_dataloader.batch_size=1']
         options += ['default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=2']
         options += ['default_hooks.logger.interval=1']
         where = ['--data', str(folder / 'set'), '--work-dir', str(folder / 'work'), '--resume']

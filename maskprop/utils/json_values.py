@@ -56,7 +56,7 @@ def _fast_parser() -> Callable[[bytes], Any] | None:
 
 _OTHER_CONTENT = {
     b'\x1f\x8b': 'it is compressed by gzip: unpack it (gunzip)',
-    b'PK\x03\x04': 'it is a zip: unpack it',
+    b'PK\x03\x04': 'it is a zip: unpack it; if that fails, it is cut short',
     b'\xff\xfe': 'its text is UTF-16: save it as UTF-8',
     b'\xfe\xff': 'its text is UTF-16: save it as UTF-8',
     b'version https://git-lfs': 'it is a pointer of Git LFS: fetch the file (git lfs pull)',

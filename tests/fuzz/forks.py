@@ -6,6 +6,7 @@ a study starts, which are forks too. Only what Python does before a command's fi
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import runpy
@@ -54,20 +55,19 @@ def run(command: list[str], log: Path, at_change: int | None = None, at_cpu: flo
     pid = os.fork()
     if not pid:
         _do(lambda: _script(command, log, count, at_change))
-    cpu, deadline = 0.0, time.monotonic() + LONGEST
+    deadline = time.monotonic() + LONGEST
     while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
+        ended, status, used = os.wait4(pid, os.WNOHANG)
         if ended:
             break
-        cpu = max(cpu, _cpu_of_group(pid))
-        if (at_cpu is not None and cpu >= at_cpu) or time.monotonic() > deadline:
+        if (at_cpu is not None and _cpu_of_group(pid) >= at_cpu) or time.monotonic() > deadline:
             os.killpg(pid, signal.SIGKILL)
-        time.sleep(0.01)
+        time.sleep(0.02)
     if killed := os.WIFSIGNALED(status):
         _end_group(pid)
         assert time.monotonic() < deadline, f'{command}: hangs'
     assert killed or os.WEXITSTATUS(status) == 0, log.read_text(errors='replace')[-3000:]
-    return Ended(killed, int.from_bytes(count, 'little'), cpu)
+    return Ended(killed, int.from_bytes(count, 'little'), used.ru_utime + used.ru_stime)
 
 
 def apart(function: Callable[[], Any]) -> Any:
@@ -163,10 +163,13 @@ def _command(
 
 def _group(leader: int) -> list[list[str]]:
     """The fields of ``/proc/PID/stat`` after the name, of each process of a group."""
-    found = []
-    for path in Path('/proc').glob('[0-9]*/stat'):
+    found, waiting = [], [leader]
+    while waiting:
+        number = waiting.pop()
         try:
-            fields = path.read_text().rpartition(')')[2].split()
+            fields = Path(f'/proc/{number}/stat').read_text().rpartition(')')[2].split()
+            for task in Path(f'/proc/{number}/task').iterdir():
+                waiting += map(int, (task / 'children').read_text().split())
         except OSError:  # ended
             continue
         if int(fields[2]) == leader and fields[0] != 'Z':
@@ -180,9 +183,7 @@ def _cpu_of_group(leader: int) -> float:
 
 def _end_group(leader: int) -> None:
     """See that nothing of it is left."""
-    while _group(leader):
-        try:
+    with contextlib.suppress(ProcessLookupError):
+        for _ in range(500):  # not for ever: what nobody waits for stays as a zombie
             os.killpg(leader, signal.SIGKILL)
-        except ProcessLookupError:
-            break
-        time.sleep(0.01)
+            time.sleep(0.01)

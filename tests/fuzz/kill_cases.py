@@ -150,7 +150,7 @@ def test() -> Case:
             assert found.get(name) in (None, wanted[0][name]), f'{name} is damaged'
         for file in folder.glob('out/*.zip'):
             read_results(file)
-        for file in folder.glob('out/shown/*.mp4'):
+        for file in folder.glob('out/shown/[!.]*.mp4'):  # not what was about to be written
             assert cv2.VideoCapture(str(file)).read()[0], file
 
     return Case(lambda folder: _demo_set(folder, 1, 5), command, check, result)

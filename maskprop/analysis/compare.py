@@ -17,8 +17,9 @@ from maskprop.analysis.results import DEFAULTS, AnalysisOptions, draw_strips, lo
 from maskprop.evaluation.bootstrap import resamples
 from maskprop.evaluation.ground_truth import GroundTruth
 from maskprop.evaluation.results_io import read_results
-from maskprop.evaluation.scoring import Scores, score_results, video_ap_of
+from maskprop.evaluation.scoring import METRICS, Scores, score_results, video_ap_of
 from maskprop.evaluation.stability_result import StabilityResult
+from maskprop.evaluation.track_metrics import KINDS, ResampledTracks
 from maskprop.evaluation.validation import EvalInputError
 from maskprop.evaluation.video_ap import METRIC_NAMES, VideoAPResult, summarize
 from maskprop.utils.files import fill_when_done
@@ -26,8 +27,15 @@ from maskprop.utils.files import fill_when_done
 LEVEL = 0.95
 STABILITY = ('track_recall', 'frame_recall', 'missed_share', 'smoothness', 'id_switches_per_track')
 #: Of these the smaller one is the better.
-SMALLER_IS_BETTER = ('missed_share', 'id_switches_per_track')
-MOST_INTERVALS = 40  # in the picture
+SMALLER_IS_BETTER = ('missed_share', 'id_switches_per_track', 'IDSW', 'FP', 'FN', 'Frag', 'ML', 'IDFP', 'IDFN')
+NEITHER_IS_BETTER = ('PT',)  # partly tracked: fewer may be more lost ones
+#: Numbers of masks and tracks, not rates.
+COUNTS = tuple(name for kind in KINDS.values() for name in kind.COUNTS)
+#: Numbers that each class has of its own, beside AP.
+OF_CLASSES = dict(hota='HOTA', clear='MOTSA', identity='IDF1')
+#: Rates that may be negative.
+BELOW_0 = ('smoothness', 'MOTSA', 'sMOTSA')
+MOST_INTERVALS = 60  # in the picture
 
 
 @dataclass
@@ -53,12 +61,13 @@ class Difference:
 
 
 def compare_scores(truth: GroundTruth, a: Scores, b: Scores, n: int, seed: int) -> dict[str, Difference]:
-    """Every number of two sets of results: the 12 of video AP, stability, and AP by category.
+    """Every number of two sets of results: the 12 of video AP, stability, HOTA, CLEAR, identity; some by category.
 
     Both sides are scored on the same resamples. A number that a resample cannot give, as AP of a category without
     ground truth in it, is left out there.
 
     Args:
+        a, b: of all ``METRICS``, with ``keep_videos``.
         n: resamples; 0 for none. seed: of their choice.
     """
     once = np.ones(len(truth.videos), dtype=np.int64)
@@ -78,8 +87,9 @@ def compare_scores(truth: GroundTruth, a: Scores, b: Scores, n: int, seed: int) 
         if values.size:
             of_name = found[name]
             of_name.low, of_name.high = map(float, np.percentile(values, [tail, 100 - tail]))
-            better = values < 0 if name in SMALLER_IS_BETTER else values > 0
-            of_name.share_better = float(better.mean())
+            if name not in NEITHER_IS_BETTER:
+                better = values < 0 if name in SMALLER_IS_BETTER else values > 0
+                of_name.share_better = float(better.mean())
     return found
 
 
@@ -88,10 +98,11 @@ class _Resampled:
 
     def __init__(self, truth: GroundTruth, scores: Scores) -> None:
         matches = video_ap_of(scores).matches
-        assert scores.stability is not None  # of the default metrics
+        assert scores.stability is not None and scores.tracks is not None
         counted = [(k, of) for k, of in zip(truth.categories, matches, strict=True) if of.num_gts[0].any()]
         self.truth = replace(truth, categories={k: truth.categories[k] for k, _ in counted})
         self.matches, self.stability = [of for _, of in counted], scores.stability
+        self.resampled = ResampledTracks(scores.tracks)
         self.tracks = defaultdict(list)
         for track in scores.stability.tracks:
             self.tracks[truth.video_index[track.video_id]].append(track)
@@ -104,9 +115,16 @@ class _Resampled:
         stability = StabilityResult(tracks, own.min_score, own.num_predictions).to_dict()
         numbers = {name: _nan_below_0(result[name]) for name in METRIC_NAMES}
         numbers |= {name: np.nan if stability[name] is None else stability[name] for name in STABILITY}
+        tracked = self.resampled.choose(copies)
+        numbers |= tracked.metrics()
+        names = result.category_names
+        of_classes = {'AP': {category: _nan_below_0(ap) for category, ap in result.per_category.items()}}
+        for kind, name in OF_CLASSES.items():
+            of_classes[name] = {category: row[name] for category, row in tracked.per_category(kind).items()}
         return numbers | {
-            f'AP of {result.category_names[category]}': _nan_below_0(ap)
-            for category, ap in result.per_category.items()
+            f'{name} of {names[category]}': rows.get(category, np.nan)
+            for name, rows in of_classes.items()
+            for category in names
         }
 
 
@@ -134,7 +152,14 @@ def report_comparison(
     truth, names = load_set(set_file, options)
     results = [read_results(path) for path in (a, b)]
     sides = [
-        score_results(truth, records, min_score=options.min_score, results_name=str(path))
+        score_results(
+            truth,
+            records,
+            metrics=METRICS,
+            min_score=options.min_score,
+            results_name=str(path),
+            keep_videos=True,
+        )
         for records, path in zip(results, (a, b), strict=True)
     ]
     found = compare_scores(truth, sides[0], sides[1], n, seed)
@@ -175,16 +200,16 @@ def _add_differences(report: Report, found: dict[str, Difference], out: Path, n:
     rows = [
         [
             name,
-            percent(d.a, sign=name == 'smoothness'),
-            percent(d.b, sign=name == 'smoothness'),
-            percent(d.b - d.a, sign=True),
-            '-' if d.low != d.low else f'{percent(d.low, sign=True)} to {percent(d.high, sign=True)}',
+            _shown(name, d.a),
+            _shown(name, d.b),
+            _shown(name, d.b - d.a, sign=True),
+            '-' if d.low != d.low else f'{_shown(name, d.low, True)} to {_shown(name, d.high, True)}',
             percent(d.share_better),
             'clear' if d.clear else '',
         ]
         for name, d in found.items()
     ]
-    report.heading('Every number (%)')
+    report.heading('Every number: rates in %, counts of masks and tracks')
     report.table(['number', 'A', 'B', 'B - A', '95 % interval', 'B better in', ''], rows)
     if not n:
         report.text('One video cannot be resampled: there are no intervals.')
@@ -192,13 +217,22 @@ def _add_differences(report: Report, found: dict[str, Difference], out: Path, n:
     report.text(
         f'Intervals: {n} resamples of the videos, both sides on the same ones. "clear": the interval leaves out '
         '0; of equally good results one number in twenty is clear by chance. The intervals are over videos: '
-        'another training of the same model differs too. Of missed_share and id_switches_per_track (switches of '
-        '100 tracks) the smaller is the better.'
+        'another training of the same model differs too. id_switches_per_track are those of 100 tracks. '
+        f'Smaller is better for {", ".join(SMALLER_IS_BETTER)}.'
     )
-    shown = {name: (d.low, d.b - d.a, d.high) for name, d in found.items() if d.low == d.low}
+    shown = {
+        name: (d.low, d.b - d.a, d.high) for name, d in found.items() if d.low == d.low and name not in COUNTS
+    }
     shown = dict(list(shown.items())[:MOST_INTERVALS])
     if shown:
         report.picture(save(draw_intervals(shown, 'B - A (%)'), out / 'differences.png'), 'Differences, 95 %')
+
+
+def _shown(name: str, value: float, sign: bool = False) -> str:
+    """A number, or with ``sign`` a difference, in a table."""
+    if name in COUNTS:
+        return f'{value:+.0f}' if sign else f'{value:.0f}'
+    return percent(value, sign=sign or name.startswith(BELOW_0))
 
 
 def _add_videos(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from torch import nn
 
 from maskprop.apis.frames import FrameSource, VideoError, open_frames
 from maskprop.apis.interruption import StopOnInterrupt
+from maskprop.apis.newest_frames import NewestFrames
 from maskprop.apis.saved_formats import save_results
 from maskprop.apis.session import VideoSession, image_loader_options
 from maskprop.apis.thresholds import explain_empty
@@ -39,6 +40,7 @@ def inference_video(
     frames_or_path: Source,
     *,
     frame_stride: int = 1,
+    every_frame: bool = False,
     video_id: int = 1,
     progress: bool = False,
 ) -> list[dict[str, Any]]:
@@ -50,6 +52,8 @@ def inference_video(
             :func:`~maskprop.apis.frames.open_frames`), or (h, w, 3) uint8 BGR arrays: a list, a (T, h, w, 3) array
             or a generator.
         frame_stride: take frames 0, s, 2s, ...
+        every_frame: take every frame of a camera or stream, late if need be. Else a model that is slower than the
+            source gets the newest frame each time, and others are left out. Of files every frame is always taken.
         video_id: written into each record.
         progress: show frames done and the time left on stderr.
 
@@ -62,7 +66,7 @@ def inference_video(
     """
     source = _open(model, frames_or_path, frame_stride)
     session = VideoSession(model, source.live)
-    with _frames(source, progress) as frames:
+    with _frames(source, progress, _newest(source, every_frame)) as frames:
         for frame in frames:
             session.step(frame)
     session.finish()
@@ -76,6 +80,7 @@ def infer_video_to_folder(
     *,
     score_thr: float = 0.3,
     frame_stride: int = 1,
+    every_frame: bool = False,
     write_video: bool = True,
     upscale: int | None = 1,
     save: Sequence[str] = (),
@@ -87,10 +92,11 @@ def infer_video_to_folder(
     the video. A camera or stream is ended by Ctrl-C (or SIGTERM), and its files are then written as ever.
 
     Args:
-        model, frames_or_path, frame_stride, progress: as in :func:`inference_video`.
+        model, frames_or_path, frame_stride, every_frame, progress: as in :func:`inference_video`.
         out_dir: the folder; made if missing. Each file appears when it is whole.
         score_thr: objects whose score in a frame is lower are not drawn there; results.json has them all.
-        write_video: write ``overlay.mp4``: H.264 where PyAV is installed, else MPEG-4.
+        write_video: write ``overlay.mp4``: H.264 where PyAV is installed, else MPEG-4. In place of frames that
+            were left out it repeats the next one, so that it plays as fast as the source.
         upscale: whole factor by which the overlay is larger than the video; None: as makes a small one readable.
         save: further formats, of the objects whose score in results.json is ``score_thr`` or more: ``'masks'``,
             ``'mots'``, ``'coco'``, ``'csv'``, see :mod:`maskprop.apis.saved_formats`. Needs memory for all masks.
@@ -112,10 +118,11 @@ def infer_video_to_folder(
     report = VideoReport(source.name, score_thr, files=[out_dir / RESULTS_NAME])
     writer = VideoWriter(out_dir / VIDEO_NAME, source.fps) if write_video else None
     unsaved: Exception | None = None
+    newest = _newest(source, every_frame)
     with _Overlay(writer, score_thr, upscale) as overlay:
-        with _frames(source, progress) as frames:
+        with _frames(source, progress, newest) as frames:
             for frame, result in stream_results(session, frames):
-                overlay.add(frame, result)
+                overlay.add(frame, result, 1 + (newest.pop_left_out(result.frame_index) if newest else 0))
                 tally.add(frame, result)
         report.num_results = write_results(out_dir / RESULTS_NAME, session.iter_results())
         try:  # neither costs the other
@@ -126,7 +133,7 @@ def infer_video_to_folder(
         raise unsaved
     report.seconds, report.num_frames = time.perf_counter() - began, tally.num_frames
     report.objects, report.best_score = tally.objects(), tally.best_score
-    report.notes += _notes(model, tally, report, source)
+    report.notes += _notes(model, tally, report) + _notes_of_live(source, report, newest)
     if writer is not None:
         report.files.insert(1, writer.path)
         if writer.codec != 'h264':
@@ -155,36 +162,48 @@ def _save(
     return save_results(out_dir, save, session.iter_results(), info, classes, score_thr)
 
 
-def _notes(model: nn.Module, tally: Tally, report: VideoReport, source: FrameSource) -> list[str]:
-    """What a user asks who sees nothing, or a live source that is too fast."""
-    notes = []
+def _notes(model: nn.Module, tally: Tally, report: VideoReport) -> list[str]:
+    """What a user asks who sees nothing."""
     if tally.sample is not None:
-        notes.append('nothing was found: ' + explain_empty(model, tally.sample[1], tally.sample[0]))
-    elif report.num_results == 0:
+        return ['nothing was found: ' + explain_empty(model, tally.sample[1], tally.sample[0])]
+    if report.num_results == 0:
         least = (model.cfg.get('model') or {}).get('min_frames', 1)
-        notes.append(f'results.json is empty: no object was in model.min_frames={least} frames or more')
-    elif not report.objects:
-        notes.append(
+        return [f'results.json is empty: no object was in model.min_frames={least} frames or more']
+    if not report.objects:
+        return [
             f'nothing is drawn: the highest score in any frame is {report.best_score:.2g}, below --score-thr '
             f'{report.score_thr:g}; results.json has {report.num_results} results'
-        )
+        ]
+    return []
+
+
+def _notes_of_live(source: FrameSource, report: VideoReport, newest: NewestFrames | None) -> list[str]:
+    """What became of the frames of a source that was faster than the model."""
     rate = report.num_frames / report.seconds
-    if source.live and rate < 0.8 * source.fps:
-        notes.append(
-            f'the source sends {source.fps:.3g} frames/s and {rate:.2g} could be taken, so that frames were lost '
-            'or came late; --frame-stride takes fewer'
-        )
-    return notes
+    rates = f'the source sends {source.fps:.3g} frames/s and {rate:.2g} could be taken'
+    if newest is not None and newest.left_out:
+        came = report.num_frames + newest.left_out
+        return [
+            f'{newest.left_out} of {came} frames were left out ({rates}): each time the newest was taken. '
+            '--frame-stride leaves out a fixed number; --every-frame none, but falls behind'
+        ]
+    if source.live and newest is None and rate < 0.8 * source.fps:
+        return [f'{rates}, so that frames came late or were lost; --frame-stride takes fewer']
+    return []
+
+
+def _newest(source: FrameSource, every_frame: bool) -> NewestFrames | None:
+    return NewestFrames(source, source.fps) if source.live and not every_frame else None
 
 
 @contextmanager
-def _frames(source: FrameSource, progress: bool) -> Iterator[Iterable[np.ndarray]]:
+def _frames(source: FrameSource, progress: bool, newest: NewestFrames | None) -> Iterator[Iterable[np.ndarray]]:
     """The frames with a progress bar; those of a live source until it is interrupted."""
     if not source.live:
         yield _with_progress(source, source, progress)
         return
-    with StopOnInterrupt() as interrupt:
-        yield _with_progress(interrupt.until_stopped(source), source, progress)
+    with StopOnInterrupt() as interrupt, closing(iter(source if newest is None else newest)) as frames:
+        yield _with_progress(interrupt.until_stopped(frames), source, progress)
 
 
 class _Overlay:
@@ -194,11 +213,14 @@ class _Overlay:
         self._writer, self._score_thr, self._upscale = writer, score_thr, upscale
         self._error: Exception | None = None
 
-    def add(self, frame: np.ndarray, result: FrameResult) -> None:
+    def add(self, frame: np.ndarray, result: FrameResult, times: int = 1) -> None:
+        """Draw a frame, which is shown that many times."""
         if self._writer is None or self._error is not None:
             return
         try:
-            self._writer.write(draw_frame_result(frame, result, self._score_thr, self._upscale))
+            drawn = draw_frame_result(frame, result, self._score_thr, self._upscale)
+            for _ in range(times):
+                self._writer.write(drawn)
         except Exception as error:  # of codecs, disks, fonts
             path, self._error = self._writer.path, error
             warnings.warn(f'{path} will be missing ({error}); results are written all the same', stacklevel=2)

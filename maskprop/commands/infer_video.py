@@ -47,6 +47,11 @@ def parse_args() -> argparse.Namespace:
         '--frame-stride', type=int, default=1, metavar='S', help='take every S-th frame (default: 1, all)'
     )
     parser.add_argument(
+        '--every-frame',
+        action='store_true',
+        help='of a camera or stream: take every frame, late if need be (default: the newest one each time)',
+    )
+    parser.add_argument(
         '--variant', metavar='NAME', help="link objects as this one of the config's variants does (docs/coco.md)"
     )
     parser.add_argument(
@@ -95,6 +100,7 @@ def run(model: Any, job: VideoJob, args: argparse.Namespace) -> bool:
             job.source,
             job.folder,
             score_thr=args.score_thr,
+            every_frame=args.every_frame,
             write_video=not args.no_video,
             upscale=args.scale,
             save=args.save,

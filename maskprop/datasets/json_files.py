@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 from maskprop.utils.errors import UserError
-from maskprop.utils.json_values import parse_json
+from maskprop.utils.json_values import other_content, parse_json, repeated_key
 
 
 class AnnotationError(UserError, ValueError):
@@ -17,14 +18,17 @@ def read_json(path: str | Path) -> Any:
     """Parses a JSON file.
 
     Raises:
-        AnnotationError: There is no such file, or it is not valid JSON.
+        AnnotationError: There is no such file, it is not valid JSON, or a key at its top comes twice.
     """
     try:
-        with open(path, encoding='utf-8-sig') as file:
-            return parse_json(file)
+        content = Path(path).read_bytes()
+        data = parse_json(io.TextIOWrapper(io.BytesIO(content), encoding='utf-8-sig'))
     except OSError as error:
         fix = 'see docs/data.md for where the files of a data set are expected'
         raise AnnotationError(f'{path}: cannot be read ({error.strerror}); {fix}') from None
     except ValueError as error:
-        fix = f'its {Path(path).stat().st_size} bytes are cut short or damaged: download or write it again'
-        raise AnnotationError(f'{path}: not valid JSON ({error}); {fix}') from None
+        cut = f'its {len(content)} bytes are cut short or damaged: download or write it again'
+        raise AnnotationError(f'{path}: not valid JSON ({error}); {other_content(content) or cut}') from None
+    if key := repeated_key(content, data):
+        raise AnnotationError(f'{path}: {key!r} comes twice, and one would be lost; write it once')
+    return data

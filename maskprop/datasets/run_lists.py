@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from maskprop.datasets.mask_kernels import compiled
-from maskprop.utils.json_values import parse_json
+from maskprop.utils.json_values import parse_json, repeated_key
 
 LEAST_BYTES = 4 * 2**20  # of a file; a smaller one is read faster than the compiled loop is loaded
 _KEY = b'"counts"'
@@ -38,9 +38,10 @@ def read_with_strings(path: str | Path) -> Any | None:
     if shorter is None:
         return None
     try:
-        return parse_json(io.TextIOWrapper(io.BytesIO(shorter), encoding='utf-8-sig'))
+        data = parse_json(io.TextIOWrapper(io.BytesIO(shorter), encoding='utf-8-sig'))
     except ValueError:
         return None
+    return None if repeated_key(shorter, data) else data
 
 
 def compress_lists(content: bytes) -> bytes | None:

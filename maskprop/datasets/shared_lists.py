@@ -8,6 +8,7 @@ process, however that ends. Where a system cannot do that each process loads its
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import mmap
@@ -96,12 +97,13 @@ def _fill(dataset: BaseDataset, state: bytes | memoryview, array: np.ndarray) ->
 
 def _load_for_all(dataset: BaseDataset, load: Callable[[], None], key: str) -> None:
     """Map what another process of this machine has loaded; if none has, load it and let the others map it."""
-    try:
-        folder = _private_folder()
-    except OSError:
-        load()
-        return
-    with hold_folder(folder, lambda _: None, _POLL, f'{key}.lock'):
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = _private_folder()
+            stack.enter_context(hold_folder(folder, lambda _: None, _POLL, f'{key}.lock'))
+        except OSError:  # of somebody else, or the one who loads hangs
+            load()
+            return
         note = folder / f'{key}.json'
         if not _map(dataset, note):
             load()

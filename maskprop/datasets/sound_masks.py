@@ -25,8 +25,9 @@ class ObjectMasks:
 
     Attributes:
         masks: one entry a frame: None, or the mask as it was; for training None, compressed RLE, or polygons.
-        areas: (n,) float64, pixels; nan for polygons, where there is none, and for faulty ones.
-        visible: (n,) bool, whether the mask has a pixel; for training only.
+        areas: (n,) float64, pixels; of polygons nan, or 0 if they have none; nan where there is no mask, or one
+            with a fault.
+        visible: (n,) bool, whether the mask has a pixel; all False if a mask has a fault.
     """
 
     masks: list[Any]
@@ -39,7 +40,7 @@ class MaskReader:
 
     Args:
         count: how many there are; many are read by compiled loops.
-        for_training: also say what training needs: lists of runs as strings, and which polygons have a pixel.
+        for_training: also give what training needs: lists of runs as strings.
     """
 
     def __init__(self, count: int, for_training: bool = False) -> None:
@@ -59,9 +60,11 @@ class MaskReader:
         faults, areas = inspect_masks(segmentations, height, width)
         masks = [None if is_absent(mask) else mask for mask in segmentations]
         visible = np.zeros(len(masks), dtype=bool)
-        if self.for_training and not faults:
-            masks = [None if mask is None else compress(mask, height, width) for mask in masks]
-            visible[:] = [mask is not None and coco_mask.area(mask) > 0 for mask in masks]
+        if not faults:
+            rles = [None if mask is None else compress(mask, height, width) for mask in masks]
+            visible[:] = [rle is not None and coco_mask.area(rle) > 0 for rle in rles]
+            masks = rles if self.for_training else masks
+            areas[[mask is not None for mask in masks] & ~visible] = 0
         return faults, ObjectMasks(masks, areas, visible)
 
     def _read_at_once(self, segmentations: Sequence[Any], height: int, width: int) -> ObjectMasks | None:
@@ -163,13 +166,13 @@ class MaskReader:
         if numbers is None or not np.abs(numbers).max() <= POLYGON_REACH * max(height, width):
             return None
         visible = np.zeros(len(given), dtype=bool)
-        if self.for_training and self.loops is not None:
+        if self.loops is not None:
             sure = np.zeros(len(polygons), dtype=bool)
             self.loops.surely_visible(numbers.reshape(-1, 2), bounds // 2, height, width, sure)
             visible = np.logical_or.reduceat(sure, _bounds(given)[:-1])
-        for place in np.flatnonzero(~visible) if self.for_training else ():
+        for place in np.flatnonzero(~visible):
             visible[place] = coco_mask.area(compress(given[place], height, width)) > 0
-        return given, np.full(len(given), np.nan), visible
+        return given, np.where(visible, np.nan, 0.0), visible
 
 
 def as_numbers(lists: Sequence[list], whole: bool = False) -> np.ndarray | None:

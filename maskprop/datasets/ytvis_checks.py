@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from maskprop.datasets.image_folders import image_size, is_whole_image, largest_of_16_bits
+from maskprop.datasets.image_folders import image_size, is_whole_image, largest_of_16_bits, natural_key
 from maskprop.datasets.rle import is_absent
 from maskprop.datasets.sound_masks import MaskReader, ObjectMasks, as_numbers
 from maskprop.utils.files import is_file
@@ -24,6 +24,7 @@ from maskprop.utils.json_values import is_finite_number
 LARGEST_ID = 2**31 - 1  # ids go through int32 arrays on their way to a model
 DARK_16_BIT = 2**14  # 16-bit frames that hold up to 14 bits: less than a quarter of the range, nearly black
 LEAST_SPARSE = 3  # so many frames in equal steps are a pattern
+_AS_LISTED = 'is it meant so? Frames are taken in the order of the list'
 PER_FRAME_FIELDS = ('segmentations', 'bboxes', 'areas')
 
 
@@ -131,7 +132,22 @@ class _Checker:
             sound = False
         if sound:
             self.videos[video['id']] = len(names), video['height'], video['width']
+            self._check_order(names, name)
         self._check_unknown(video, name)
+
+    def _check_order(self, names: list[str], name: str) -> None:
+        """Frames that are listed twice, or not in the order of their numbers, as an unsorted listing has them."""
+        if len(set(names)) < len(names):
+            twice, times = Counter(names).most_common(1)[0]
+            self.add('frame-twice', name, 'file_names', f'{twice!r} {times} times', _AS_LISTED, warn=True)
+        if len(set(map(len, names))) == 1 and all(before <= after for before, after in pairwise(names)):
+            return  # nearly always: numbers of one length
+        keys = [natural_key(Path(file)) for file in names]
+        for place, (before, after) in enumerate(pairwise(keys)):
+            if before > after:
+                found = f'{names[place + 1]!r} comes after {names[place]!r}'
+                self.add('frame-order', name, f'file_names[{place + 1}]', found, _AS_LISTED, warn=True)
+                return
 
     def _check_unknown(self, video: dict, name: str) -> None:
         unknown = video.get('unknown_categories')
@@ -143,7 +159,7 @@ class _Checker:
             self.add('unknown-categories', name, 'unknown_categories', _show(unknown), fix)
 
     def _check_category(self, category: dict, name: str) -> None:
-        if not isinstance(category.get('name'), str) or not category['name']:
+        if not isinstance(category.get('name'), str) or not category['name'].strip():
             self.add('category-name', name, 'name', _show(category.get('name')), 'expected a non-empty string')
 
     def _check_category_names(self, data: dict) -> None:

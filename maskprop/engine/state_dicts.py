@@ -14,6 +14,7 @@ from maskprop.engine.checkpoint import CheckpointError
 # Where a checkpoint has its weights; the first that is there counts. mmengine's EMAHook saves the average under
 # state_dict.
 PLACES = ('state_dict', 'model', 'ema_state_dict', 'model_ema')
+_OF_FLOATS = ('weight', 'bias', 'running_mean', 'running_var')
 MMDET_1, MMDET_3, TORCHVISION = 'mmdet 0.x or 1.x', 'mmdet 2.x or 3.x', 'torchvision detection'
 # Of each layout: beginnings of names that no other one has. The first that fits decides.
 _LAYOUTS = {
@@ -51,7 +52,7 @@ def as_tensors(state: Any, name: str) -> dict[str, Tensor]:
     """A state dict of tensors or numpy arrays as one of tensors, without ``module.`` prefixes.
 
     Raises:
-        CheckpointError: it is no state dict.
+        CheckpointError: it is no state dict, or one of nan, of integers, or without values.
     """
     expected = f'{name}: expected a state dict, that is names with tensors or arrays'
     if not isinstance(state, Mapping):
@@ -67,8 +68,23 @@ def as_tensors(state: Any, name: str) -> dict[str, Tensor]:
                 value = value.tolist()
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(f'{expected}, found {key!r}: {_describe(value)} among {list_some(state)}')
+        if fault := _fault(key, value):
+            raise CheckpointError(f'{name}: {key}: {fault}; it cannot be used. Take another checkpoint')
         tensors[key.removeprefix('module.')] = value
     return tensors
+
+
+def _fault(key: str, value: Tensor) -> str | None:
+    """Why a model would make nothing of a tensor, and not say so; None if it has no fault."""
+    if value.is_meta:
+        return 'a tensor without its values (device meta)'
+    if value.layout != torch.strided or value.is_quantized:
+        return f'a tensor of layout {value.layout} and type {value.dtype}'
+    if value.is_complex() or (key.endswith(_OF_FLOATS) and not value.is_floating_point()):
+        return f'a weight of type {value.dtype}'
+    if value.is_floating_point() and (nans := int(value.isnan().sum())):
+        return f'nan in {nans} of {value.numel()} places, as after a training that diverged'
+    return None
 
 
 def find_layout(state: Iterable[str]) -> str | None:

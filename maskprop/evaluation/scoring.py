@@ -76,6 +76,7 @@ def score_results(
     results_name: str = 'results',
     allow_empty: bool = False,
     drop_unknown: bool = True,
+    keep_videos: bool = False,
 ) -> Scores:
     """Measure results.
 
@@ -88,6 +89,7 @@ def score_results(
         allow_empty: Score an empty list of results instead of refusing it.
         drop_unknown: Leave results of categories that the ground truth does not list out, with a warning, instead
             of refusing them.
+        keep_videos: Give HOTA, CLEAR and identity of each video too, in ``TrackResult.videos``.
 
     Raises:
         EvalInputError: If the results cannot be evaluated.
@@ -104,5 +106,5 @@ def score_results(
         scores.stability = measure_stability(truth, detections, class_agnostic, min_score)
     kinds = [name for name in metrics if name in KINDS]
     if kinds:
-        scores.tracks = measure_tracks(truth, detections, kinds, class_agnostic, min_score)
+        scores.tracks = measure_tracks(truth, detections, kinds, class_agnostic, min_score, keep_videos)
     return scores

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from maskprop.utils.errors import UserError
-from maskprop.utils.json_values import is_finite_number, parse_json
+from maskprop.utils.json_values import is_finite_number, other_content, parse_json
 
 from .progress import announce_reading
 
@@ -52,7 +52,10 @@ def load_json(path: str | Path) -> Any:
     except OSError as error:
         fail(str(path), '', '', f'cannot be read ({error.strerror})', 'Check the path and its permissions')
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        fail(str(path), '', '', f'not valid JSON ({error})', 'Was it written to the end? Write it anew')
+        with path.open('rb') as file:
+            other = other_content(file.read(64))
+        fix = other[0].upper() + other[1:] if other else 'Was it written to the end? Write it anew'
+        fail(str(path), '', '', f'not valid JSON ({error})', fix)
 
 
 def require(record: dict, field: str, source: str, name: str, expected: str) -> Any:

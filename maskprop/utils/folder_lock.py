@@ -16,10 +16,11 @@ from typing import TextIO
 from maskprop.utils.files import name_in_errors
 
 BEAT = 20.0  # seconds between two signs of life
+SILENT = 120.0  # so many without one: the holder hangs, or is stopped
 
 
 class FolderInUse(OSError):
-    """Another process holds the folder."""
+    """Another process holds the folder, and is not, or no longer, waited for."""
 
 
 @contextlib.contextmanager
@@ -33,7 +34,8 @@ def hold_folder(
     """Hold the kernel's lock on ``folder/name`` while the block runs; waits for another process that holds it.
 
     The kernel (on a network file system its server) releases the lock when its process ends, however it ends.
-    The file says which host and process holds it; one that is left over is of a holder that died.
+    The file says which host and process holds it; one that is left over is of a holder that died. A holder that
+    is stopped keeps the lock, and is not waited for once it has given no sign of life for ``SILENT`` seconds.
 
     Yields:
         seconds that a holder which died had spent here.
@@ -46,7 +48,7 @@ def hold_folder(
         wait: False: raise if it is held.
 
     Raises:
-        FolderInUse: it is held, and ``wait`` is False.
+        FolderInUse: it is held, and ``wait`` is False or the holder gives no sign of life.
         OSError: the file system has no locks.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +69,7 @@ def hold_folder(
 
 def _open_locked(path: Path, say: Callable[[str], None], poll: float, wait: bool) -> TextIO:
     """The file, once this process has its lock."""
-    told = False
+    told, last, since = False, None, time.monotonic()
     while True:
         file = path.open('a+')
         try:
@@ -77,9 +79,18 @@ def _open_locked(path: Path, say: Callable[[str], None], poll: float, wait: bool
         except BlockingIOError:
             holder = _read(file)
             by = f'process {holder["pid"]} on {holder["host"]}' if holder else 'another process'
+            beat = os.fstat(file.fileno()).st_mtime_ns
+            if beat != last:
+                last, since = beat, time.monotonic()
             if not wait:
                 file.close()
                 raise FolderInUse(f'{path.parent}: {by} is at it') from None
+            if time.monotonic() - since > SILENT:
+                file.close()
+                fix = 'is it stopped? Let it go on or end it, then start this again'
+                raise FolderInUse(
+                    f'{path}: held by {by}, without a sign of life for {SILENT:.0f} s; {fix}'
+                ) from None
             if not told:
                 told = True
                 say(f'{path.parent}: {by} is at it, waiting')

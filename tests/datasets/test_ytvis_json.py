@@ -71,6 +71,7 @@ ERRORS = [
     ('file-names', 'videos.1.file_names.3', None, r'video 2, file_names: '),
     ('video-length', 'videos.1.length', 7, r'video 2, length: 7, but file_names has 6 entries'),
     ('category-name', 'categories.0.name', del_, r'category 7, name: missing'),
+    ('category-name', 'categories.0.name', ' \t', r'category 7, name: '),
     ('unknown-video', 'annotations.0.video_id', 99, r'annotation 1, video_id: 99'),
     ('unknown-category', 'annotations.0.category_id', 99, r'annotation 1, category_id: 99'),
     ('iscrowd', 'annotations.0.iscrowd', 2, r'annotation 1, iscrowd: 2'),
@@ -138,6 +139,12 @@ WARNINGS = [
         [],
         r'annotation 1, segmentations\[5\]: a mask without a pixel',
     ),
+    (
+        'mask-empty',
+        'annotations.0.segmentations.5',
+        [[100, 100, 120, 100, 120, 120]],
+        r'segmentations\[5\]: a mask without',
+    ),
     ('category-name', 'categories.0.name', 'dog', r"categories, name: the name 'dog' 2 times"),
 ]
 SPARSE = 'sparse-frames'
@@ -161,6 +168,23 @@ def test_each_broken_rule_is_one_error(gt, write, rule, where, value, message):
     assert text.startswith(f'{path}: ') and re.search(message, text) and errors[0].fix
     with pytest.raises(AnnotationError, match=message):
         load_ytvis(path)
+
+
+@pytest.mark.parametrize(
+    'names,rules',
+    [
+        (['f2.png', 'f10.png', 'f11.png'], []),
+        (['f1.png', 'f2.png', 'f2.png'], ['frame-twice']),
+        (['f1.png', 'f10.png', 'f2.png'], ['frame-order']),
+        (['f2.png', 'f1.png', 'f2.png'], ['frame-twice', 'frame-order']),
+    ],
+)
+def test_the_order_of_frames_is_looked_at(gt, write, names, rules):
+    gt['videos'][3].update(file_names=names, length=3)
+    gt['annotations'] = [a for a in gt['annotations'] if a['video_id'] != gt['videos'][3]['id']]
+    found = find_problems(write(gt))
+    assert [p.rule for p in found if p.record == f'video {gt["videos"][3]["id"]}'] == rules
+    assert not [p for p in found if p.severity == 'error']
 
 
 def without_masks(gt: dict) -> dict:
@@ -206,6 +230,9 @@ def test_each_warning_is_listed_and_the_file_loads(gt, write, rule, where, value
 @pytest.mark.parametrize(
     'text,message',
     [
+        ('{"videos": [], "categories": [], "videos": [{}]}', r"'videos' comes twice, and one would be lost"),
+        ('PK\x03\x04...', r'not valid JSON .*; it is a zip: unpack it'),
+        ('version https://git-lfs.github.com/spec/v1', r'not valid JSON .*; it is a pointer of Git LFS'),
         ('{"videos": [{"id": 1, "wid', r'not valid JSON .*; its 26 bytes are cut short or damaged'),
         pytest.param('[' * 100_000 + ']' * 100_000, 'not valid JSON .*nested too deeply', id='nested'),
         ('[{"video_id": 1, "score": 1}]', r'a list at the top; .*a list is a results file'),
@@ -373,7 +400,7 @@ def test_frames_of_16_bits_that_use_few_of_them(gt, write, tiny_set, tmp_path, l
 
 def test_a_name_that_is_too_long_for_a_file_is_a_missing_frame(gt, write, tiny_set):
     gt['videos'][0]['file_names'][1] = 'a' * 300 + '.png'
-    (problem,) = find_problems(write(gt), tiny_set / 'images')
+    (problem,) = [p for p in find_problems(write(gt), tiny_set / 'images') if p.severity == 'error']
     assert problem.rule == 'image-missing' and '1 of the frames' in problem.found
 
 
@@ -397,6 +424,8 @@ def test_the_docs_list_every_rule():
     docs = (Path(__file__).parents[2] / 'docs/data.md').read_text()
     rules = {rule for rule, *_ in ERRORS + WARNINGS} | {
         SPARSE,
+        'frame-twice',
+        'frame-order',
         'other-format',
         'json',
         'image-missing',

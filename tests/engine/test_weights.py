@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,31 @@ def test_weights_are_found(content):
 def test_no_weights_are_named(content):
     with pytest.raises(CheckpointError, match=r'x\.pth: expected a state dict'):
         find_weights(content, 'x.pth')
+
+
+@pytest.mark.parametrize(
+    'damage,message',
+    [
+        (lambda w: w.index_fill(0, torch.tensor([0]), math.nan), r'nan in \d+ of \d+ places'),
+        (lambda w: w.half() * math.nan, r'nan in (\d+) of \1 places'),
+        (lambda w: w.to(torch.int32), 'a weight of type torch.int32'),
+        (lambda w: w.to(torch.complex64), 'a weight of type torch.complex64'),
+        (lambda w: w.to_sparse(), 'layout torch.sparse_coo'),
+        (lambda w: w.to('meta'), 'without its values'),
+    ],
+    ids=['a nan', 'all nan', 'integers', 'complex', 'sparse', 'meta'],
+)
+def test_weights_that_are_none_are_refused(damage, message):
+    key = next(key for key in STATE if key.endswith('weight'))
+    with pytest.raises(CheckpointError, match=rf'x\.pth: {key}: .*{message}'):
+        find_weights(dict(state_dict={**STATE, key: damage(STATE[key])}), 'x.pth')
+    sound = {
+        **STATE,
+        key: STATE[key].half(),
+        'steps': torch.ones((), dtype=torch.int64),
+        'mask': -math.inf * STATE[key],
+    }
+    assert find_weights(sound, 'x.pth').keys() == sound.keys()
 
 
 def test_a_detector_alone_is_tested_as_the_model_s():

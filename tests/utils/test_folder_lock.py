@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import time
 import pytest
 
 from maskprop.utils import folder_lock
-from maskprop.utils.folder_lock import hold_folder
+from maskprop.utils.folder_lock import FolderInUse, hold_folder
 
 
 def leave_lock(folder, worked: float) -> None:
@@ -53,6 +54,41 @@ def test_lock_that_its_holder_had_not_written_is_taken(tmp_path):
     (tmp_path / 'lock').touch()
     with hold_folder(tmp_path) as spent:
         assert spent == 0
+
+
+def hang(folder):
+    """What a process that is stopped leaves: the lock is held, and nobody gives signs of life."""
+    leave_lock(folder, worked=5)
+    file = (folder / 'lock').open('a+')
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def test_a_holder_without_signs_of_life_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_lock, 'SILENT', 0.2)
+    said = []
+    with hang(tmp_path), pytest.raises(FolderInUse, match='lock: held by process 17 on elsewhere, without a sign'):
+        with hold_folder(tmp_path, said.append, poll=0.01):
+            pytest.fail('two hold it')
+    assert len(said) == 1 and 'waiting' in said[0]
+
+
+def test_a_holder_with_signs_of_life_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_lock, 'SILENT', 0.5)
+    with hang(tmp_path) as file:
+        holding = time.monotonic()
+
+        def beat() -> None:
+            while time.monotonic() < holding + 1.5:
+                os.utime(tmp_path / 'lock')
+                time.sleep(0.01)
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+        thread = threading.Thread(target=beat)
+        thread.start()
+        with hold_folder(tmp_path, lambda _: None, poll=0.01):
+            assert time.monotonic() > holding + 1.5
+        thread.join()
 
 
 @pytest.mark.xdist_group('processes')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -152,6 +153,10 @@ def _jobs(data: dict, where: str, source: Source) -> Iterator[tuple]:
 def _video(title: str, images: list[dict], of_image: dict, names: dict, where: str, whole: bool) -> ReadVideo:
     if all(isinstance(image.get('frame_id'), int) for image in images):
         images = sorted(images, key=lambda image: image['frame_id'])
+        for before, after in pairwise(images):
+            if before['frame_id'] == after['frame_id']:
+                both = f'{before["file_name"]} and {after["file_name"]}'
+                raise AnnotationError(f'{where}: frame_id: {both} have {after["frame_id"]}; number the frames')
     else:
         place = {name: n for n, name in enumerate(in_natural_order([str(i['file_name']) for i in images]))}
         images = sorted(images, key=lambda image: place[str(image['file_name'])])

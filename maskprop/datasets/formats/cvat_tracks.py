@@ -131,6 +131,10 @@ def _track(element: ElementTree.Element, task: Task, number: int) -> CvatTrack:
                 f'{where}: a {shape.tag} that cannot be read ({error}); export it again'
             ) from None
     track.shapes = dict(sorted(track.shapes.items()))
+    beyond = [n for n in track.shapes if n < task.start or (task.stop is not None and n > task.stop)]
+    if any(not track.shapes[frame].outside for frame in beyond):
+        frames = f'frames {task.start} to {task.stop}' if task.stop is not None else f'frames from {task.start}'
+        raise AnnotationError(f'{where}: a shape in frame {beyond[0]}, but the task has {frames}; export it again')
     return track
 
 

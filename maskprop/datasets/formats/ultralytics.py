@@ -42,6 +42,13 @@ def detect_txt(source: Source, options: ReadOptions, listed: ListedSet) -> list[
         raise AnnotationError(
             f'{source.given}: no polygon in any file; Ultralytics writes them of "-seg" models alone'
         )
+    if isinstance(options.classes, list):  # an object may leave classes out
+        for path, cells in rows:
+            if int(cells[0]) not in names:
+                where = source.name(source.locate(path))
+                raise AnnotationError(
+                    f'{where}: class {cells[0]}; --classes lists {len(names)}, the first is class 0'
+                )
     last = [cells[-1] for _, cells in rows]
     # one number more than pairs of coordinates is a confidence or a track; two are both; whole numbers are tracks
     odd = len(rows[0][1]) % 2 == 1

@@ -96,8 +96,7 @@ def write_set(
                 # not write_json, which indents: large files, and other bytes than the same set had before
                 with replace_when_done(Path(unfinished) / f'{split}.json') as temporary:
                     temporary.write_text(content)
-            for split in todo:
-                _put_in_place(Path(unfinished), out, split)
+            _put_in_place(Path(unfinished), out, todo)
     return bool(todo)
 
 
@@ -106,20 +105,23 @@ def _missing(out: Path, infos: dict[str, dict]) -> list[str]:
     return [split for split, info in infos.items() if _stored_info(out, split) != json.loads(json.dumps(info))]
 
 
-def _put_in_place(unfinished: Path, out: Path, split: str) -> None:
-    """Exchange a split for the one that was made beside it; its annotation file goes first, and comes last.
+def _put_in_place(unfinished: Path, out: Path, splits: list[str]) -> None:
+    """Exchange splits for those that were made beside them; all annotation files go first, and come last.
 
-    So a kill leaves the old split, the new one, or one without an annotation file, never a mixture.
+    So a kill leaves the old splits, the new ones, or some without annotation files, never a mixture.
     """
-    annotation = out / 'annotations' / f'{split}.json'
-    for folder in (annotation.parent, out / 'JPEGImages', unfinished / 'old'):
+    annotations, pictures, old = out / 'annotations', out / 'JPEGImages', unfinished / 'old'
+    for folder in (annotations, pictures, old):
         folder.mkdir(parents=True, exist_ok=True)
-    annotation.unlink(missing_ok=True)
-    for folder in (out / 'JPEGImages').glob(f'{split}_[0-9]*'):
-        os.replace(folder, unfinished / 'old' / folder.name)
-    for folder in (unfinished / 'JPEGImages').glob(f'{split}_[0-9]*'):
-        os.replace(folder, out / 'JPEGImages' / folder.name)
-    os.replace(unfinished / f'{split}.json', annotation)
+    for split in splits:
+        (annotations / f'{split}.json').unlink(missing_ok=True)
+    for split in splits:
+        for folder in pictures.glob(f'{split}_[0-9]*'):
+            os.replace(folder, old / folder.name)
+        for folder in (unfinished / 'JPEGImages').glob(f'{split}_[0-9]*'):
+            os.replace(folder, pictures / folder.name)
+    for split in splits:
+        os.replace(unfinished / f'{split}.json', annotations / f'{split}.json')
 
 
 def _say_nothing(_: str) -> None:

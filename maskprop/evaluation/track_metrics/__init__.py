@@ -7,6 +7,7 @@ print(evaluate_tracks(json.load(open('gt.json')), json.load(open('results.json')
 from __future__ import annotations
 
 from .measure import evaluate_tracks, measure_tracks
+from .resampling import ResampledTracks
 from .result import KINDS, TrackResult
 
-__all__ = ['KINDS', 'TrackResult', 'evaluate_tracks', 'measure_tracks']
+__all__ = ['KINDS', 'ResampledTracks', 'TrackResult', 'evaluate_tracks', 'measure_tracks']

@@ -58,13 +58,23 @@ def measure_tracks(
     kinds: Sequence[str],
     class_agnostic: bool = False,
     min_score: float = MIN_SCORE,
+    keep_videos: bool = False,
 ) -> TrackResult:
-    """``evaluate_tracks`` of results that were read with the same ``class_agnostic``."""
+    """``evaluate_tracks`` of results that were read with the same ``class_agnostic``.
+
+    Args:
+        keep_videos: give what each video has by itself too, in ``TrackResult.videos``.
+    """
     result = TrackResult(tuple(kinds), truth.categories, class_agnostic, check_min_score(min_score))
+    result.videos = [] if keep_videos else None
     with progress_bar(len(truth.videos), ', '.join(kinds), 'video') as bar:
         for video, found in zip(truth.videos, detections, strict=True):
+            part = result.empty()
             for group, gts, dets in _groups(video, found, class_agnostic, min_score):
-                result.add(group, measure_overlaps(video, found, gts, dets, truth.use_numba), dets.size)
+                part.count(group, measure_overlaps(video, found, gts, dets, truth.use_numba), dets.size)
+            result.add(part)
+            if result.videos is not None:
+                result.videos.append(part)
             bar.update()
     return result
 

@@ -24,6 +24,7 @@ class TrackResult:
         class_agnostic: all categories are one. min_score: predictions of a lower score took no part.
         sums: {kind: {category id: sums over its videos}}, also of categories that only predictions have.
         num_tracks: {category id: ground-truth tracks}. num_predictions: predictions that took part.
+        videos: the same of each video alone, in the order of the ground truth; None if that was not asked for.
     """
 
     kinds: tuple[str, ...]
@@ -33,16 +34,30 @@ class TrackResult:
     sums: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     num_tracks: dict[int, int] = field(default_factory=dict)
     num_predictions: int = 0
+    videos: list[TrackResult] | None = None
 
-    def add(self, category: int, overlaps: TrackOverlaps, num_predictions: int) -> None:
-        """Count the tracks of one class in one more video."""
+    def empty(self) -> TrackResult:
+        """Of the same settings, with nothing counted."""
+        return TrackResult(self.kinds, self.category_names, self.class_agnostic, self.min_score)
+
+    def count(self, category: int, overlaps: TrackOverlaps, num_predictions: int) -> None:
+        """Count the tracks of one class, which has none yet, in one video."""
         self.num_predictions += num_predictions
         if len(overlaps.truths):
-            self.num_tracks[category] = self.num_tracks.get(category, 0) + len(overlaps.truths)
+            self.num_tracks[category] = len(overlaps.truths)
         for kind in self.kinds:
+            self.sums.setdefault(kind, {})[category] = KINDS[kind].count(overlaps)
+
+    def add(self, other: TrackResult, times: int = 1) -> None:
+        """Count what was counted of other videos, as if they came so many times."""
+        self.num_predictions += times * other.num_predictions
+        for category, number in other.num_tracks.items():
+            self.num_tracks[category] = self.num_tracks.get(category, 0) + times * number
+        for kind, by_category in other.sums.items():
             of_kind = self.sums.setdefault(kind, {})
-            counted = KINDS[kind].count(overlaps)
-            of_kind[category] = _added(of_kind[category], counted) if category in of_kind else counted
+            for category, counted in by_category.items():
+                many = {name: times * value for name, value in counted.items()}
+                of_kind[category] = _added(of_kind[category], many) if category in of_kind else many
 
     def overall(self, kind: str) -> dict[str, float]:
         """The numbers over all classes, every mask counting alike; rates in 0..1, but for MOTSA and sMOTSA."""

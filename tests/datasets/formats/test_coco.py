@@ -122,6 +122,14 @@ def test_what_is_wrong_is_named(tmp_path, capsys, records, expected):
     assert expected in capsys.readouterr().err
 
 
+def test_two_images_of_one_frame_number_have_no_order(tmp_path, capsys):
+    images = [image(n, f'a/{n}.jpg', video_id=1, frame_id=0) for n in (1, 2)]
+    source = write(tmp_path / 'x.json', images, [annotation(1, 1, 2, **cvat(1))], videos=[dict(id=1, name='a')])
+    with pytest.raises(SystemExit):
+        run_import(source, tmp_path / 'all.json')
+    assert 'frame_id: a/1.jpg and a/2.jpg have 0; number the frames' in capsys.readouterr().err
+
+
 def test_other_tools_name_the_format_and_the_command(tmp_path):
     source = write(tmp_path / 'x.json', [image(1, 'a/1.jpg')], [annotation(1, 1, 2, **cvat(1))])
     expected = f'{source}: not in YouTube-VIS format; this is COCO with tracks: maskprop import'

@@ -125,6 +125,8 @@ def test_frames_that_no_track_speaks_of(tmp_path, capsys, shapes, bare):
         ('<track id="0" label="x"><mask frame="0" rle="0, 6" left="28" top="3" width="3" height="2"/></track>',
          'in frames of 30x20'),
         ('<track id="0" label="x"><polygon frame="0" points="1,2;3"/></track>', 'a polygon that cannot be read'),
+        ('<track id="0" label="x"><polygon frame="2" points="1,2;3,4;5,2"/></track>',
+         'track 0 (x): a shape in frame 2, but the task has frames 0 to 1'),
         ('<track id="0" label="person">', 'not valid XML'),
     ],
 )  # fmt: skip

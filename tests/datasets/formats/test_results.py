@@ -60,6 +60,13 @@ def test_tracks_of_a_video_file(gt, tmp_path):
     assert score_results(load_ground_truth(gt), results).video_ap.metrics['AP'] == pytest.approx(1)
 
 
+def test_a_class_without_a_name_is_refused(gt, tmp_path, capsys):
+    source = labels(tmp_path, a_1=line(2, 3, 0.8, 5) + line(7, 20, 0.9, 6))
+    with pytest.raises(SystemExit):
+        run_import(source, tmp_path / 'out.json', '--set', gt, '--classes', tmp_path / 'names.json')
+    assert 'a_1.txt: class 7, but --classes lists 3, the first of which is class 0' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('more, score', [((), 1.0), ((0.25,), 0.25)])
 def test_detections_of_frames(gt, tmp_path, more, score):
     source = labels(tmp_path, x7=line(0, 3, *more), **{'00002': line(2, 6, *more)})

@@ -64,7 +64,7 @@ def count(args: argparse.Namespace) -> None:
         model = MODELS.build(cfg.model)
         if not can_be_counted(model):
             raise SystemExit(
-                f'{path}: model.type is {cfg.model.type}; counted are a VideoMaskRCNN and models with a count_frame'
+                f'{path}: model.type is {cfg.model.type}; counted are VideoMaskRCNN and models with a count_frame'
             )
         costs[Path(path).stem] = model_cost(model, tuple(args.size[::-1]), args.instances)
         print(f'{path}: done', file=sys.stderr, flush=True)

@@ -17,7 +17,7 @@ from mmengine.utils import get_git_hash
 from maskprop.ablation.settings import files_key, settings_key, test_settings, training_settings, whole_batch
 from maskprop.ablation.study import DEFAULT_SET, Row, Study, Training, slug
 from maskprop.datasets.ytvis_json import frame_indices
-from maskprop.engine.config import ConfigError, merge_options, read_config_file
+from maskprop.engine.config import ConfigError, frozen_without_weights, merge_options, read_config_file
 from maskprop.engine.config_parts import arguments_of, parts_of, resolve
 from maskprop.engine.config_types import check_types
 from maskprop.utils.files import write_json
@@ -191,6 +191,7 @@ class _Planner:
             name += '_all_epochs'
         last = int(self.detector_cfg.train_cfg.max_epochs)
         cfg = self.on_set(self.detector_cfg, needs)
+        self.check_frozen(cfg, f'detector {self.study.detector}')
         outputs = [f'epoch_{epoch}.pth' for epoch in sorted({*self.epochs, last})]
         return self.add(
             'detector', name, settings, [needs],
@@ -224,6 +225,7 @@ class _Planner:
                 cfg.load_from = checkpoint
             else:
                 cfg.model.detector.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='detector.')
+        self.check_frozen(cfg, f'train {training.name}')
         last = last_checkpoint(cfg)
         shared = settings_key([config, start, variety])[:6]
         level = 'pretraining' if training.name in self.followed else 'heads'
@@ -247,6 +249,7 @@ class _Planner:
         cfg, of_set = _read(config), self.set(seed)
         settings = dict(config=training_settings(cfg, self.own_data), seed=seed, set=of_set and of_set.key)
         cfg = self.on_set(cfg, of_set)
+        self.check_frozen(cfg, f'net {name}: {config}')
         last = last_checkpoint(cfg)
         shared = settings_key([settings['config'], self.study.synthetic])[:6]
         level = 'pretraining' if config in self.loaded else 'heads'
@@ -312,6 +315,15 @@ class _Planner:
             check_types(cfg, runs=False)
         except ConfigError as error:
             raise ConfigError(f'{self.study.file}: {where}: options: {error}') from error
+
+    def check_frozen(self, cfg: Config, where: str) -> None:
+        """See that what a training leaves as it is has weights, before others are trained for hours."""
+        if name := frozen_without_weights(cfg):
+            raise ConfigError(
+                f'{self.study.file}: {where}: model.frozen names {name!r}, which would keep its random weights: '
+                "give it an init_cfg with a checkpoint, begin the training with start='model' or after=..., or "
+                'take it out of model.frozen'
+            )
 
     def on_set(self, cfg: Config, set_job: Job | None) -> Config:
         """A copy of the config on the set that a job makes."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import torch
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
@@ -25,9 +25,9 @@ from maskprop.models.video_mask_rcnn import VideoMaskRCNN
 
 #: What of a model is counted apart: heading, and where the modules are.
 PARTS = {
-    'backbone': ('detector.backbone',),
+    'backbone': ('detector.backbone', 'backbone'),
     'STSN': ('aggregator',),
-    'FPN': ('detector.neck',),
+    'FPN': ('detector.neck', 'neck'),
     'dense head': ('detector.bbox_head',),
     'RPN': ('detector.rpn_head',),
     'box heads': ('detector.roi_head.bbox_head',),
@@ -38,6 +38,9 @@ PARTS = {
     'attention': ('attention_head',),
     'crop classes': ('classification_head',),
     'crop embeddings': ('reid_head',),
+    'embedding decoder': ('embedding_head',),
+    'seediness decoder': ('seediness_head',),
+    'class decoder': ('class_head',),
 }
 INTERPOLATION = 8  # FLOPs of a bilinear lookup: four multiply-adds
 
@@ -59,6 +62,23 @@ class ModelCost:
     state_bytes: int = 0
     test_bytes: int = 0
     train_bytes: int = 0
+
+
+class ClipModel(Protocol):
+    """What is asked of a model that is no ``VideoMaskRCNN``."""
+
+    clip_length: int  # frames of a training sample
+
+    def extract_feat(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Backbone and FPN of images (B, 3, H, W)."""
+
+    def count_frame(self, image: Tensor, run: Callable) -> None:
+        """Let every part do what a frame at test costs, by ``run(part, function, *args, frames=1)``.
+
+        Args:
+            image: (1, 3, H, W). run: counts ``function(*args)`` for a part of ``PARTS``, of which a frame pays one
+                of ``frames`` shares, and returns what it returns.
+        """
 
 
 class LiveMemory(TorchDispatchMode):
@@ -112,6 +132,7 @@ class _Counter:
 
     def __init__(self, model: nn.Module) -> None:
         self.deform_flops = 0
+        self.flops: dict[str, int] = {}
         for module in model.modules():
             if isinstance(module, BaseRoIExtractor):
                 module.forward = self._roi_features(module)
@@ -147,12 +168,23 @@ class _Counter:
             result = function(*args, **kwargs)
         return result, counter.get_total_flops() + self.deform_flops - before
 
+    def run(self, part: str, function: Callable, *args: Any, frames: int = 1, **kwargs: Any) -> Any:
+        """The result of a function, whose FLOPs, divided by ``frames``, are added to those of a part."""
+        result, count = self.count(function, *args, **kwargs)
+        self.flops[part] = self.flops.get(part, 0) + count // frames
+        return result
 
-def model_cost(model: VideoMaskRCNN, size: tuple[int, int] = (360, 640), instances: int = 10) -> ModelCost:
+
+def can_be_counted(model: Any) -> bool:
+    """Whether it is known what a frame costs in a model."""
+    return isinstance(model, VideoMaskRCNN) or hasattr(model, 'count_frame')
+
+
+def model_cost(model: Any, size: tuple[int, int] = (360, 640), instances: int = 10) -> ModelCost:
     """Cost of one frame; the model can't be used afterwards.
 
     Args:
-        model: with ``num_classes`` filled in.
+        model: a ``VideoMaskRCNN`` or a :class:`ClipModel`, with ``num_classes`` filled in.
         size: (height, width) of the frame in pixels; it is padded as the model pads.
         instances: detections in the frame.
     """
@@ -166,8 +198,11 @@ def model_cost(model: VideoMaskRCNN, size: tuple[int, int] = (360, 640), instanc
 
     image = torch.empty(1, 3, height, width, device='meta')
     with torch.no_grad(), LiveMemory(weights) as memory:
-        flops = _count_frame(model, image, instances, counter)
-    cost.flops = {name: flops[name] for name in PARTS if name in flops}
+        if isinstance(model, VideoMaskRCNN):
+            _count_frame(model, image, instances, counter.run)
+        else:
+            model.count_frame(image, counter.run)
+    cost.flops = {name: counter.flops[name] for name in PARTS if name in counter.flops}
     cost.test_bytes = memory.peak
     with LiveMemory(weights) as memory:
         kept = _train_features(model, image)
@@ -193,16 +228,9 @@ def _get(model: nn.Module, path: str) -> nn.Module | None:
     return model
 
 
-def _count_frame(model: VideoMaskRCNN, image: Tensor, instances: int, counter: _Counter) -> dict[str, int]:
-    """Run every part once, as a stream does for a frame; their FLOPs."""
+def _count_frame(model: VideoMaskRCNN, image: Tensor, instances: int, run: Callable) -> None:
+    """Run every part once, as a stream does for a frame."""
     detector = model.detector
-    flops: dict[str, int] = {}
-
-    def run(part: str, function: Callable, *args: Any, **kwargs: Any) -> Any:
-        result, count = counter.count(function, *args, **kwargs)
-        flops[part] = flops.get(part, 0) + count
-        return result
-
     levels = run('backbone', detector.backbone, image)
     if model.aggregator is not None:
         levels = run('STSN', _aggregate, model.aggregator, levels, 2 * model.aggregator.window + 1)
@@ -239,7 +267,6 @@ def _count_frame(model: VideoMaskRCNN, image: Tensor, instances: int, counter: _
         run('tracking', model.track_head.embed_head.extract_feat, roi_feats, counts)
     if 'attention_head' in heads:
         run('attention', model.attention_head.encode_features, feats)
-    return flops
 
 
 def _aggregate(aggregator: nn.Module, levels: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
@@ -269,8 +296,10 @@ def _propagate(model: VideoMaskRCNN, feats: tuple[Tensor, ...], shape: tuple[int
     return head(code, targets, masks)
 
 
-def _train_features(model: VideoMaskRCNN, image: Tensor) -> tuple[Tensor, ...]:
+def _train_features(model: Any, image: Tensor) -> tuple[Tensor, ...]:
     """FPN levels of one training sample, with their graph."""
+    if not isinstance(model, VideoMaskRCNN):
+        return model.train().extract_feat(image.new_empty(model.clip_length, *image.shape[1:]))
     frames = 2 if model.aggregator is None else 2 + 2 * model.aggregator.num_support
     model.train()
     inputs = image.new_empty(1, frames, *image.shape[1:])

@@ -51,18 +51,22 @@ def count(args: argparse.Namespace) -> None:
     maskprop.register_all()
     from mmdet.registry import MODELS
 
-    from maskprop.apis.model_cost import model_cost
+    from maskprop.apis.model_cost import can_be_counted, model_cost
     from maskprop.apis.model_cost_tables import cost_tables
     from maskprop.engine.num_classes import fit_num_classes
 
     costs = {}
     for path in args.configs:
         cfg = load_config(path, args.cfg_options)
-        if cfg.get('model', {}).get('type') != 'VideoMaskRCNN':
-            found = cfg.get('model', {}).get('type', 'not set')
-            raise SystemExit(f'{path}: model.type is {found}; only a VideoMaskRCNN has the parts counted')
+        if not cfg.get('model'):
+            raise SystemExit(f'{path}: model is not set, so there is nothing to count')
         fit_num_classes(cfg.model, args.num_classes)
-        costs[Path(path).stem] = model_cost(MODELS.build(cfg.model), tuple(args.size[::-1]), args.instances)
+        model = MODELS.build(cfg.model)
+        if not can_be_counted(model):
+            raise SystemExit(
+                f'{path}: model.type is {cfg.model.type}; counted are VideoMaskRCNN and models with a count_frame'
+            )
+        costs[Path(path).stem] = model_cost(model, tuple(args.size[::-1]), args.instances)
         print(f'{path}: done', file=sys.stderr, flush=True)
     text = f'    maskprop cost {shlex.join(sys.argv[1:])}\n\n{cost_tables(costs)}'
     print(text)

@@ -289,12 +289,19 @@ def _check_initial_weights(cfg: Config) -> None:
         if '://' not in str(load_from) and not Path(load_from).is_file():
             raise FileNotFoundError(f'load_from={load_from}: no such checkpoint')
         return
-    for name in cfg.model.get('frozen') or ():
-        if not _has_weights(cfg.model.get(name)):
-            raise ConfigError(
-                f'config {cfg.filename}: model.frozen names {name!r}, which would keep its random weights. Name a '
-                'checkpoint that has it: --cfg-options load_from=CHECKPOINT.pth'
-            )
+    if name := frozen_without_weights(cfg):
+        raise ConfigError(
+            f'config {cfg.filename}: model.frozen names {name!r}, which would keep its random weights. Name a '
+            'checkpoint that has it: --cfg-options load_from=CHECKPOINT.pth'
+        )
+
+
+def frozen_without_weights(cfg: Config) -> str | None:
+    """The first part in ``model.frozen`` that would keep its random weights, for no checkpoint gives it others."""
+    if cfg.get('load_from'):
+        return None
+    frozen = cfg.model.get('frozen') or ()
+    return next((name for name in frozen if not _has_weights(cfg.model.get(name))), None)
 
 
 def _has_weights(part: Any) -> bool:

@@ -14,7 +14,9 @@ from tests.ablation.tiny_study import make_outputs, plan_study, write_study
 
 BASE = 'configs/demo/maskprop_tiny_synthetic.py'
 REID = 'configs/tracking_by_detection/reid_tiny_synthetic.py'
+HEADS_CONFIG = 'configs/ablations/_base_/heads.py'
 HEADS = [dict(name='heads', train=dict(name='heads'))]
+FROZEN = dict(name='h', options={'model.frozen': ['detector']})
 
 
 def changed(config: str = BASE, own_data: bool = False, settings=training_settings, **options) -> bool:
@@ -226,6 +228,11 @@ def refused(tmp_path, **study) -> str:
         (dict(frame_stride=0), 'study: frame_stride: expected 1 or more'),
         (dict(synthetic=dict(videos=1)), 'study: synthetic.val_videos: not set'),
         (dict(detector=5), 'study: detector: expected str'),
+        (dict(detector=HEADS_CONFIG), f"detector {HEADS_CONFIG}: model.frozen names 'detector'"),
+        (
+            dict(rows=[dict(name='a', train=dict(FROZEN, start='scratch'))]),
+            "train h: model.frozen names 'detector'",
+        ),
     ],
 )
 def test_what_makes_no_study_is_refused_in_the_plan(tmp_path, study, field):

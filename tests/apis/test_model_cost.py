@@ -11,9 +11,12 @@ import maskprop
 maskprop.register_all()
 
 from mmcv.ops import DeformConv2dPack  # noqa: E402
+from mmdet.registry import MODELS  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 
 from maskprop.apis.model_cost import LiveMemory, ModelCost, _Counter, count_parameters, model_cost  # noqa: E402
 from maskprop.apis.model_cost_tables import cost_tables  # noqa: E402
+from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
 from maskprop.models.frame_pairs import pair_features  # noqa: E402
 from tests.methods.sipmask.sipmask_model import build_sipmask  # noqa: E402
 from tests.models.builders import build_model  # noqa: E402
@@ -133,3 +136,31 @@ def test_a_one_stage_detector():
     assert cost.flops['tracking'] == tower + 2 * 8 * 12 * 64 * 3 * 32
     align = 2 * (8 * 12 + 4 * 6 + 2 * 3) * (4 * 72 + 32 * 32 * 9) + 8 * (8 * 12 + 4 * 6 + 2 * 3) * 32 * 9
     assert cost.flops['dense head'] > align
+
+
+@pytest.mark.slow
+def test_a_model_of_clips():
+    """STEm-Seg's class decoder by hand: clips of 8 frames, of which a frame pays a fourth, or an eighth."""
+    cfg = Config.fromfile('configs/stem_seg/stem_seg_tiny_synthetic.py').model
+    fit_num_classes(cfg, 5)
+    quarter, eighth = (model_cost(MODELS.build(dict(cfg, clip_overlap=n)), (96, 128)) for n in (4, 0))
+    assert (
+        list(quarter.parameters)
+        == ['backbone', 'FPN', 'embedding decoder', 'class decoder']
+        == list(quarter.flops)
+    )
+    assert quarter.flops['class decoder'] == 2 * eighth.flops['class decoder']
+    assert quarter.flops['FPN'] == eighth.flops['FPN'] and quarter.train_bytes > 0
+    decoder = MODELS.build(dict(cfg.class_head, clip_length=8))
+    cells = {'32x': (8, 3 * 4), '16x': (8, 6 * 8), '8x': (8, 12 * 16), '4x': (8, 24 * 32)}
+    flops = 0
+    for name, (frames, area) in cells.items():
+        for layer in getattr(decoder, f'block_{name}'):
+            if isinstance(layer, nn.Conv3d):
+                flops += 2 * frames * area * layer.weight.numel()
+            elif isinstance(layer, nn.AvgPool3d):
+                frames //= 2
+    for name, frames in (('16', 2), ('8', 4), ('4', 8)):  # where the levels' frames meet
+        flops += 2 * frames * cells[f'{name}x'][1] * getattr(decoder, f'conv_{name}').weight.numel()
+    flops += 2 * 8 * 24 * 32 * decoder.conv_out.weight.numel()
+    assert eighth.flops['class decoder'] == flops // 8

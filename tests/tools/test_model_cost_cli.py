@@ -36,6 +36,7 @@ def test_prints_and_writes_tables(monkeypatch, capsys, tmp_path):
         (['configs/nothing.py'], 'configs/nothing.py: no such file'),
         ([TINY, '--size', '0', '64'], '--size'),
         ([TINY, '--instances', '-1'], '--instances'),
+        (['configs/tracking_by_detection/reid_tiny_synthetic.py'], 'model.type is ReIDNet'),
     ],
 )
 def test_bad_arguments(monkeypatch, capsys, args, message):

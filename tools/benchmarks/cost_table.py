@@ -159,7 +159,10 @@ def training_sizes(cfg: Config) -> tuple[tuple[int, int], tuple[int, int]]:
         scales = [(long, short) for short in range(first, last + 1)]
     heights = [min(min(scale), max(scale) / ASPECT) for scale in scales]
     mean = (sum(height**2 for height in heights) / len(heights)) ** 0.5
-    sides = [(round(height), round(height * ASPECT)) for height in (mean, max(heights))]
+    crop = next(
+        (t.crop_size for t in broadcaster.transforms if t.type == 'RandomCrop'), (max(heights), max(scales[-1]))
+    )
+    sides = [(round(min(h, crop[0])), round(min(h * ASPECT, crop[1]))) for h in (mean, max(heights))]
     return sides[0], sides[1]
 
 

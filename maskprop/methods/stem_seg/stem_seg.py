@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -120,6 +120,14 @@ class StemSeg(BaseMOTModel):
         ]
         losses = {**embedding_losses(embeddings, targets), **class_losses(logits, targets)}
         return {f'loss_{name}': self.loss_weights[name] * loss for name, loss in losses.items()}
+
+    def count_frame(self, image: Tensor, run: Callable) -> None:
+        """Its features, and its share of the decoding of clips; for :mod:`maskprop.apis.model_cost`."""
+        feats = run('FPN', self.neck, run('backbone', self.backbone, image))
+        levels = [level[:, :, None].expand(-1, -1, self.clip_length, -1, -1) for level in feats]
+        for part in ('embedding', 'seediness', 'class'):
+            if (head := getattr(self, f'{part}_head')) is not None:
+                run(f'{part} decoder', head, levels, frames=self.clip_length - self.stream.clip_overlap)
 
     def start_video(self, **overrides: Any) -> ClipStream:
         """A new video: a stream that takes its frames one by one and holds all of the video's state.

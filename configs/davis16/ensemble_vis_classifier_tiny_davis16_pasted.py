@@ -1,0 +1,13 @@
+"""EnsembleVIS's crop classifier on crops of the instances of clips pasted from DAVIS 2016.
+
+Run, with the set of maskprop_tiny_davis16_pasted.py:
+      maskprop train configs/davis16/ensemble_vis_classifier_tiny_davis16_pasted.py
+"""
+
+_base_ = ['../ensemble_vis/ensemble_vis_classifier_tiny_synthetic.py']
+
+model = dict(head=dict(num_classes=9))  # eight categories, and false detections
+data_root = 'data/davis16_pasted/'
+train_dataloader = dict(dataset=dict(data_root=data_root))
+val_dataloader = dict(dataset=dict(data_root=data_root))
+test_dataloader = val_dataloader

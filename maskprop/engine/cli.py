@@ -116,7 +116,9 @@ def add_test_set_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_test_config(args: argparse.Namespace) -> Config:
-    """The config that ``args`` name, with the test set of ``--data`` and then ``--cfg-options``; all is registered.
+    """The config that ``args`` name, with the test set of ``--data`` and then ``--cfg-options``.
+
+    Everything is registered afterwards.
 
     Raises:
         ConfigError, AnnotationError: the config, or the set, cannot be read.

@@ -80,7 +80,8 @@ def test_data_takes_the_place_of_the_configs_test_set(files, root, tmp_path, cap
     run(*files, '--data', other, *args, monkeypatch=monkeypatch)
     assert f'--data: test: {other} (2 videos' in capsys.readouterr().out
     found = json.loads((results / 'plain.json').read_text())
-    assert {record['video_id'] for record in found} == {v['id'] for v in json.loads(Path(other).read_text())['videos']}
+    videos = json.loads(Path(other).read_text())['videos']
+    assert {record['video_id'] for record in found} == {video['id'] for video in videos}
 
 
 def without_annotations(content: dict) -> None:

@@ -24,7 +24,7 @@ from maskprop.apis.variants import run_variants  # noqa: E402
 from maskprop.apis.views import load_views  # noqa: E402
 from maskprop.engine.checks import build_dataset  # noqa: E402
 from maskprop.engine.config import read_config_file  # noqa: E402
-from maskprop.structures import ClipTracks, Detections  # noqa: E402
+from maskprop.structures import ClipTracks, Detections, takes_many  # noqa: E402
 from tests.engine.tiny_config import quick_runs  # noqa: E402
 from tests.helpers import write_tiny_ytvis  # noqa: E402
 from tests.models.builders import make_batch, view_of  # noqa: E402
@@ -32,6 +32,7 @@ from tests.models.builders import make_batch, view_of  # noqa: E402
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'adding_a_method.md'
 FILE = re.compile(r'^```python\n(# (my_method/\w+\.py)\n.*?)^```$', re.DOTALL | re.MULTILINE)
+BATCHED = re.compile(r'^```python\n([^`]*class BatchedColourHead.*?)^```$', re.DOTALL | re.MULTILINE)
 LINKER_FILE = re.compile(FILE.pattern.replace('my_method', 'my_linker'), FILE.flags)
 
 
@@ -98,8 +99,9 @@ def trained(folder, options, tmp_path_factory) -> SimpleNamespace:
 
 
 @pytest.fixture(scope='module')
-def model(trained, options) -> torch.nn.Module:
-    return apis.init_model(trained.config, trained.checkpoint, 'cpu', options)
+def model(folder, options) -> torch.nn.Module:
+    """Of random weights: what is tested of it does not depend on them."""
+    return apis.init_model(folder / 'my_method_tiny_synthetic.py', device='cpu', cfg_options=options)
 
 
 @pytest.fixture(scope='module')
@@ -206,6 +208,24 @@ def test_variants_run_on_the_same_detections(model, dataset):
 
 def images(dataset: Any, video: int) -> list[dict]:
     return dataset.get_data_info(video)['images']
+
+
+def test_head_of_several_frames_as_printed(model, dataset):
+    """It gives what the head of one frame gives; a subclass with another ``encode`` is asked frame by frame."""
+    printed: dict[str, Any] = {}
+    exec(
+        BATCHED.search(PAGE.read_text(encoding='utf-8'))[1], printed
+    )  # registers the class, which the fixture takes out again
+    head = printed['BatchedColourHead']()
+    views = [view for _, view in load_views(model, dataset, 1, range(3))]
+    boxes = [torch.tensor([[2.0, 3, 30, 20]]), torch.zeros(0, 4), torch.tensor([[5.0, 1, 9, 9], [0, 0, 40, 30]])]
+    found = [Detections(b, torch.ones(len(b)), torch.zeros(len(b)).long(), None) for b in boxes]
+    batch = head.encode_batch((), views, found)
+    for code, view, instances in zip(batch, views, found, strict=True):
+        torch.testing.assert_close(code.values, head.encode(view, instances).values)
+    assert takes_many(head, 'encode', 'encode_batch')
+    changed = type('Changed', (type(head),), dict(encode=lambda *_: None))()
+    assert not takes_many(changed, 'encode', 'encode_batch')
 
 
 def test_codes_and_propagated_masks(model, dataset):

@@ -1,6 +1,7 @@
 """Trackers side by side on the same detections: the rows that a config lists under ``variants``.
 
     maskprop compare-variants configs/demo/maskprop_tiny_synthetic.py CHECKPOINT.pth
+    maskprop compare-variants CONFIG.py CHECKPOINT.pth --data data/my_videos   # its validation or test set
     maskprop compare-variants CONFIG.py CHECKPOINT.pth --frame-strides 3 1 --out rows.json
     maskprop compare-variants CONFIG.py CHECKPOINT.pth --ground-truth   # detections from the annotations
 
@@ -42,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--bootstraps', type=int, default=1000, help='0: none; default: %(default)s')
     parser.add_argument('--out', type=Path, metavar='FILE', help='write the rows')
     parser.add_argument('--results-dir', type=Path, metavar='DIR', help='write the results, for maskprop analyze')
-    parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
+    cli.add_test_set_arguments(parser)
     args = parser.parse_args()
     if args.bootstraps < 0:
         parser.error(f'--bootstraps {args.bootstraps}: expected 0 or more')
@@ -87,23 +88,19 @@ def _cell(row: dict, key: str) -> str:
 
 def compare(args: argparse.Namespace) -> None:
     """Do as the arguments say."""
-    from maskprop.engine.config import load_config
     from maskprop.engine.errors import ConfigError
     from maskprop.utils.files import check_writable, write_json
 
-    cfg = load_config(args.config, args.cfg_options)
+    if args.out:
+        check_writable(args.out, '--out')
+    if args.results_dir:
+        check_writable(args.results_dir, '--results-dir', folder=True)
+    cfg = cli.load_test_config(args)
     if not cfg.get('variants'):
         raise ConfigError(
             f'config {args.config}: no variants. Add variants = dict(NAME=dict(...), ...): each has keyword '
             'arguments of VideoMaskRCNN.start_video'
         )
-    if args.out:
-        check_writable(args.out, '--out')
-    if args.results_dir:
-        check_writable(args.results_dir, '--results-dir', folder=True)
-    import maskprop
-
-    maskprop.register_all()
     from maskprop.apis import init_model
     from maskprop.apis.variants import run_variants
     from maskprop.engine.checks import build_annotated_test_set

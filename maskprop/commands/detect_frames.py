@@ -26,22 +26,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--frame-stride', type=cli.positive, metavar='N', help="detect on every N-th frame (default: the config's)"
     )
     parser.add_argument('--refined', action='store_true', help="the refinement head's masks, not the mask head's")
-    parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
+    cli.add_test_set_arguments(parser)
     return parser.parse_args(argv)
 
 
 def write_detections(args: argparse.Namespace) -> int:
     """Do as ``args`` say; the number of detections written."""
-    from maskprop.engine.config import load_config
     from maskprop.engine.errors import ConfigError
     from maskprop.evaluation.results_io import ResultsWriter
     from maskprop.utils.files import check_writable
 
-    cfg = load_config(args.config, args.cfg_options)
     check_writable(args.out, '--out')
-    import maskprop
-
-    maskprop.register_all()
+    cfg = cli.load_test_config(args)
     from maskprop.apis.frame_detections import detect_frames
     from maskprop.apis.model import init_model, require_same_classes
     from maskprop.datasets.ytvis_dataset import YouTubeVISJsonDataset

@@ -25,21 +25,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--frame-stride', type=cli.positive, default=1, help='use every s-th frame of each video')
     parser.add_argument('--every', type=cli.positive, default=3, help='every how many frames a mask starts')
     parser.add_argument('--out', type=Path, help='write the mean IoU of every gap as JSON')
-    parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
+    cli.add_test_set_arguments(parser)
     return parser.parse_args(argv)
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """Do as the arguments say."""
-    from maskprop.engine.config import load_config
     from maskprop.utils.files import check_writable, write_json
 
-    cfg = load_config(args.config, args.cfg_options)
     if args.out:
         check_writable(args.out, '--out')
-    import maskprop
-
-    maskprop.register_all()
+    cfg = cli.load_test_config(args)
     from maskprop.apis import init_model
     from maskprop.apis.propagation_quality import propagation_quality
     from maskprop.engine.checks import build_annotated_test_set

@@ -25,7 +25,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--frame-stride', type=cli.positive, metavar='N', help="use every N-th frame (default: the config's)"
     )
-    parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
+    cli.add_test_set_arguments(parser)
     args = parser.parse_args(argv)
     if not 0 < args.box_iou <= 1:
         parser.error(f'--box-iou {args.box_iou}: expected an IoU above 0, and 1 at most')
@@ -34,21 +34,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def study(args: argparse.Namespace) -> list[dict]:
     """Run the study as ``args`` say; the rows."""
-    from maskprop.engine.config import load_config
     from maskprop.engine.errors import ConfigError
     from maskprop.utils.files import check_writable, write_json
 
     if args.out:
         check_writable(args.out, '--out')
-    import maskprop
-
-    maskprop.register_all()
+    cfg = cli.load_test_config(args)
     from maskprop.apis.model import init_model, require_same_classes
     from maskprop.apis.oracle import count_unseen, format_table, oracle_results, score_rows
     from maskprop.engine.checks import build_annotated_test_set
     from maskprop.evaluation import load_ground_truth
 
-    cfg = load_config(args.config, args.cfg_options)
     missing = [key for key in ('model', 'test_dataloader') if not cfg.get(key)]
     if missing:
         raise ConfigError(f'config {args.config}: {", ".join(missing)} is not set')

@@ -27,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--columns', type=int, default=7, help='frames shown')
     parser.add_argument('--cell-width', type=int, default=200, help='pixels')
     parser.add_argument('--out', required=True, metavar='FEATURES.png')
-    parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')
+    cli.add_test_set_arguments(parser)
     args = parser.parse_args(argv)
     if args.channel != 'auto' and not args.channel.isdecimal():
         parser.error(f'--channel {args.channel}: expected a number from 0, or auto')
@@ -39,15 +39,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def plot(args: argparse.Namespace) -> None:
     """Do as ``args`` say."""
-    from maskprop.engine.config import load_config
     from maskprop.engine.errors import ConfigError
     from maskprop.utils.files import check_writable
 
-    cfg = load_config(args.config, args.cfg_options)
     check_writable(args.out, '--out')
-    import maskprop
-
-    maskprop.register_all()
+    cfg = cli.load_test_config(args)
     from maskprop.apis import init_model
     from maskprop.apis.propagated_features import propagated_features
     from maskprop.engine.checks import build_dataset

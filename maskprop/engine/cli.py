@@ -19,6 +19,7 @@ from maskprop.utils.processes import LAUNCHERS
 from maskprop.utils.text import plural
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
     from mmengine.runner import FlexibleRunner, Runner
 
 
@@ -101,6 +102,40 @@ def add_data_arguments(parser: argparse.ArgumentParser, meaning: str) -> None:
         metavar='640x360|360p',
         help='size of frames in validation and test; sizes in training change in proportion',
     )
+
+
+def add_test_set_arguments(parser: argparse.ArgumentParser) -> None:
+    """--data and --cfg-options of the commands that read the test set of a config: :func:`load_test_config`."""
+    parser.add_argument(
+        '--data',
+        metavar='FOLDER|FILE',
+        help="in place of the config's test set: a folder with annotations and frames, or an annotation file "
+        '(docs/data.md)',
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE')
+
+
+def load_test_config(args: argparse.Namespace) -> Config:
+    """The config that ``args`` name, with the test set of ``--data`` and then ``--cfg-options``.
+
+    Everything is registered afterwards.
+
+    Raises:
+        ConfigError, AnnotationError: the config, or the set, cannot be read.
+    """
+    sets = None if args.data is None else find_sets(args.data, 'test')
+    import maskprop
+
+    maskprop.register_all()
+    from maskprop.engine.config import load_config
+    from maskprop.engine.data_option import use_data
+    from maskprop.utils.processes import say
+
+    def change(cfg: Config) -> None:
+        if sets is not None:
+            say('\n'.join(use_data(cfg, sets)))
+
+    return load_config(args.config, args.cfg_options, change=change)
 
 
 def positive(text: str) -> int:

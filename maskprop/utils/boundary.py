@@ -7,7 +7,8 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,8 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
         with quiet.quiet_screen():
             return function(*args)
     try:
-        with quiet.quiet_screen():
+        with quiet.quiet_screen(), _ends_help():
             return function(*args)
-    except SystemExit as end:
-        if not end.code and not {'-h', '--help'}.isdisjoint(sys.argv[1:]):
-            print(EVERY_TOOL)
-        raise
     except BrokenPipeError:  # the reader of our output, such as head, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
@@ -63,6 +60,17 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
     except Exception as error:
         _say(f'{describe_unforeseen(error)}. Its traceback is {_keep_traceback(error)}; --debug shows it')
         raise SystemExit(1) from None
+
+
+@contextmanager
+def _ends_help() -> Iterator[None]:
+    """Within, a --help ends with the options of every command."""
+    try:
+        yield
+    except SystemExit as end:
+        if not end.code and not {'-h', '--help'}.isdisjoint(sys.argv[1:]):
+            print(EVERY_TOOL, flush=True)
+        raise
 
 
 def _with_place(error: UserError | OSError) -> str:

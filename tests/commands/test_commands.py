@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -54,6 +55,16 @@ def test_a_command_has_its_own_arguments_and_name(monkeypatch, capsys):
     assert 'maskprop check: error: unrecognized arguments: --frobnicate' in capsys.readouterr().err
 
 
+def test_a_help_into_a_pipe_that_is_closed_ends_quietly():
+    """``maskprop train --help | head -1``."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, '-m', 'maskprop', 'train', '--help']
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=child_environment())
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, '')
+
+
 # a word of each command that is wrong, and what is said of it
 WRONG = {
     'train nowhere.py': 'config nowhere.py: no such file',
@@ -74,6 +85,7 @@ WRONG = {
     'eval none.json results.json': 'none.json: no such file',
     'analyze results none.json results.json --out out': 'none.json: no such file',
     'compare-variants nowhere.py x.pth': 'config nowhere.py: no such file',
+    'compare-variants maskprop_mini_synthetic --data nowhere': '--data nowhere: no such folder or file',
     'eval-propagation nowhere.py x.pth': 'config nowhere.py: no such file',
     'oracle nowhere.py x.pth': 'config nowhere.py: no such file',
     'detect nowhere.py x.pth --out out.json': 'config nowhere.py: no such file',

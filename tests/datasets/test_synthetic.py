@@ -283,6 +283,7 @@ def test_a_set_that_breaks_off_leaves_the_old_one(small_set, tmp_path):
     assert not list(old.glob('.*'))
 
 
+@pytest.mark.slow
 def test_a_kill_while_sets_are_exchanged_leaves_no_mixture(tmp_path, monkeypatch):
     """At each rename: the old set, the new one, or none."""
     counts, new = {'train': 2, 'val': 1}, ProceduralClips(SMALL, 7, 8)

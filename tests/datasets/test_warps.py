@@ -72,6 +72,7 @@ def check_frame(frame: dict) -> None:
     assert (shown == wanted)[border == 0].all()
 
 
+@pytest.mark.slow
 def test_a_thousand_pseudo_frames_have_the_boxes_of_their_masks():
     np.random.seed(0)
     warp = RandomPerspectiveAffine(**STRONG)

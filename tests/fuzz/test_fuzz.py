@@ -49,7 +49,7 @@ def test_verdicts(monkeypatch):
     assert verdict_of(lambda: 1, lambda found: raise_(WrongAcceptance('2')))[0] == WRONG
 
 
-@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@settings(max_examples=60, deadline=None, database=None, derandomize=True)
 @given(ODD_VALUES, ODD_VALUES)
 def test_a_change_inside_of_a_drawn_value_is_not_in_the_next_mutant(first, second):
     for value in (first, second):

@@ -72,6 +72,18 @@ def test_results_are_written_by_variant(files, root, tmp_path, monkeypatch):
     assert (tmp_path / 'two/plain_stride2.json').is_file() and (tmp_path / 'two/short_stride1.json').is_file()
 
 
+def test_data_takes_the_place_of_the_configs_test_set(files, root, tmp_path, capsys, monkeypatch):
+    """A file of two of the set's three videos; its frames are found beside it."""
+    other = str(root / change(root, 'two_videos', lambda content: content['videos'].pop()))
+    out, results = tmp_path / 'rows.json', tmp_path / 'results'
+    args = ('--ground-truth', '--bootstraps', '0', '--out', str(out), '--results-dir', str(results))
+    run(*files, '--data', other, *args, monkeypatch=monkeypatch)
+    assert f'--data: test: {other} (2 videos' in capsys.readouterr().out
+    found = json.loads((results / 'plain.json').read_text())
+    videos = json.loads(Path(other).read_text())['videos']
+    assert {record['video_id'] for record in found} == {video['id'] for video in videos}
+
+
 def without_annotations(content: dict) -> None:
     content['annotations'] = None
 

@@ -77,7 +77,7 @@ def test_local_distances(radius, entries):
     torch.testing.assert_close(found, literal(query, frame, labels, OBJECTS, radius), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize('radius', [None, 2])
+@pytest.mark.parametrize('radius', [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_gradients_are_those_of_the_literal_form(radius, entries):
     found = []
     for form in ('literal', 'nearest'):

@@ -199,7 +199,7 @@ def test_state_does_not_grow_with_the_video():
     assert max(map(max, held)) <= 5
 
 
-# the others differ by their backbone, mmdet's: tests/test_configs.py builds them, their names are tested below
+# the others differ by mmdet's backbones: tests/test_config_steps.py builds them, their names are tested below
 STEPPED = [path for path in CONFIGS if 'r101' not in path.name and 'swin' not in path.name]
 
 
@@ -222,7 +222,14 @@ def test_configs_build_step_and_test(path):
     assert stream.video_instances().length == 2
 
 
-@pytest.mark.parametrize('name', [n for n in list_models() if n.startswith('mask2former')])
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=[] if '_r50_' in name else pytest.mark.slow)
+        for name in list_models()
+        if name.startswith('mask2former')
+    ],
+)
 def test_published_checkpoints_fit(name, monkeypatch):
     linspace = torch.linspace  # Swin reads its drop rates
     monkeypatch.setattr(torch, 'linspace', lambda *args: linspace(*args, device='cpu'))

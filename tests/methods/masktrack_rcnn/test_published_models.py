@@ -115,7 +115,14 @@ def put_into_cache(reference: torch.nn.Module, name: str, folder, monkeypatch) -
     monkeypatch.setattr(index, '_read_index', lambda: {name: entry})
 
 
-@pytest.mark.parametrize('name', [n for n in index.list_models() if n.startswith('masktrack_rcnn')])
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=[] if name == 'masktrack_rcnn_r50_ytvis2019' else pytest.mark.slow)
+        for name in index.list_models()
+        if name.startswith('masktrack_rcnn')
+    ],
+)
 def test_published_checkpoints_have_the_names_and_shapes_of_the_config(name):
     from maskprop.engine.config import load_config
     from maskprop.engine.num_classes import fit_num_classes

@@ -42,7 +42,9 @@ def make_clips(frames: int, *ids: list[int]) -> tuple[torch.Tensor, list[TrackDa
     return torch.randn(len(ids), frames, 3, *SIZE, generator=generator), samples
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=str)
+@pytest.mark.parametrize(
+    'path', [pytest.param(path, id=str(path), marks=pytest.mark.slow if path != TINY else []) for path in CONFIGS]
+)
 def test_steps(path):
     tiny = path == TINY
     model = build(path, **({} if tiny else dict(clip_length=LENGTH, clip_overlap=1))).train()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,7 +202,8 @@ def _frames(source: FrameSource, progress: bool, newest: NewestFrames | None) ->
     if not source.live:
         yield _with_progress(source, source, progress)
         return
-    with StopOnInterrupt() as interrupt, closing(iter(source if newest is None else newest)) as frames:
+    frames_of: AbstractContextManager = nullcontext(source) if newest is None else closing(iter(newest))
+    with StopOnInterrupt() as interrupt, frames_of as frames:
         yield _with_progress(interrupt.until_stopped(frames), source, progress)
 
 

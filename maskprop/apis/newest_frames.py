@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class NewestFrames:
         self._before: dict[int, int] = {}
         self._left_out_now = self.left_out = 0
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Generator[np.ndarray, None, None]:
         """Yields frames until the source ends; its error then comes here."""
         reader = threading.Thread(target=self._read, daemon=True)
         reader.start()

@@ -42,7 +42,8 @@ def detect_txt(source: Source, options: ReadOptions, listed: ListedSet) -> list[
         raise AnnotationError(
             f'{source.given}: no polygon in any file; Ultralytics writes them of "-seg" models alone'
         )
-    if isinstance(options.classes, list):  # an object may leave classes out
+    classes: Any = options.classes
+    if isinstance(classes, list):  # an object may leave classes out
         for path, cells in rows:
             if int(cells[0]) not in names:
                 where = source.name(source.locate(path))

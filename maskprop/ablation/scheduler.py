@@ -29,7 +29,7 @@ def run_job(job: Job, runner: Runner, timings: Timings, say: Callable[[str], Non
         whether there was something to do.
 
     Raises:
-        JobFailed: a job that it needs is not done.
+        JobFailed: a job that it needs is not done, or an output was not made.
     """
     missing = [need.name for need in job.needs if not need.is_done()]
     if missing:
@@ -51,6 +51,8 @@ def run_job(job: Job, runner: Runner, timings: Timings, say: Callable[[str], Non
         start = time.monotonic()
         try:
             runner(job)
+            if lacking := [str(path) for path in job.outputs() if not path.is_file()]:
+                raise JobFailed(f'{job.name}: it ended without an error, but did not write {", ".join(lacking)}')
         except BaseException:
             job.write_record(spent + time.monotonic() - start, done=False, needs=needs)
             raise

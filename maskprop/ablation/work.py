@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,6 +49,7 @@ class Workers:
         scale_rate = spread_batch(cfg, processes)
         cfg.update(val_cfg=None, val_dataloader=None, val_evaluator=None)  # the tests come later
         cfg.default_hooks.checkpoint.max_keep_ckpts = -1 if job.level == 'detector' else 2
+        save_epochs(cfg.default_hooks.checkpoint, job.details['outputs'])
         config = job.folder / 'config.py'
         with replace_when_done(config) as temporary:
             temporary.write_text(cfg.pretty_text, encoding='utf-8')
@@ -95,6 +97,16 @@ def spread_batch(cfg: Config, processes: int) -> bool:
         if not scheduler.get('by_epoch', True):
             scheduler.update({key: iterations * scheduler[key] for key in ('begin', 'end') if key in scheduler})
     return False
+
+
+def save_epochs(hook: Config, outputs: Sequence[str]) -> None:
+    """Let a checkpoint hook write ``epoch_N.pth`` of all outputs, also if it saves by iteration or more rarely."""
+    found = [re.fullmatch(r'epoch_(\d+)\.pth', name) for name in outputs]
+    epochs = [int(match[1]) for match in found if match]
+    step = hook.get('interval', -1)
+    by_epoch = hook.get('by_epoch', True) and step > 0
+    if epochs and not (by_epoch and not any(epoch % step for epoch in epochs[:-1])):  # the last is always saved
+        hook.update(by_epoch=True, interval=1)
 
 
 def check_tests(jobs: Sequence[Job]) -> None:

@@ -69,7 +69,7 @@ def hold_folder(
 
 def _open_locked(path: Path, say: Callable[[str], None], poll: float, wait: bool) -> TextIO:
     """The file, once this process has its lock."""
-    told, last, since = False, None, time.monotonic()
+    told, last, since = False, None, 0.0
     while True:
         file = path.open('a+')
         try:

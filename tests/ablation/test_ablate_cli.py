@@ -152,6 +152,24 @@ def test_no_process_gets_more_than_the_config_gives_it():
     assert (cfg.train_dataloader.batch_size, cfg.optim_wrapper.accumulative_counts) == (1, 16)
 
 
+@pytest.mark.parametrize(
+    'hook, outputs, changed',
+    [
+        (dict(by_epoch=True, interval=1), ['epoch_2.pth', 'epoch_4.pth'], False),
+        (dict(interval=2), ['epoch_2.pth', 'epoch_4.pth'], False),
+        (dict(interval=3), ['epoch_4.pth'], False),  # the last is always saved
+        (dict(interval=3), ['epoch_2.pth', 'epoch_4.pth'], True),
+        (dict(by_epoch=False, interval=3), ['epoch_4.pth'], True),
+        (dict(), ['epoch_4.pth'], True),
+        (dict(by_epoch=False, interval=3), ['iter_9.pth'], False),
+    ],
+)
+def test_epochs_that_a_study_needs_are_saved(hook, outputs, changed):
+    found = dict(hook)
+    work.save_epochs(found, outputs)
+    assert found == (dict(by_epoch=True, interval=1) if changed else hook)
+
+
 def test_a_test_set_without_annotations_is_refused_before_training(tool, study, tmp_path, in_process, monkeypatch):
     empty = tmp_path / 'valid.json'
     empty.write_text('{"videos": [], "categories": []}')

@@ -120,6 +120,16 @@ def test_a_failed_job_ends_the_run_and_is_named(bench):
     assert not any('heads' in name for name in bench.done)
 
 
+def test_a_job_without_its_output_has_failed(bench):
+    bench.runner = lambda job: make_outputs(job) if job.level == 'set' else None
+    with pytest.raises(
+        JobFailed, match=r'^detectors/.* did not write .*epoch_\d+\.pth'
+    ):
+        bench.run()
+    bench.runner = make_outputs
+    assert bench.run()[0].startswith('detectors')
+
+
 def test_other_settings_are_done_anew_and_said(bench):
     bench.run()
     rows = [dict(name='plain', variant=dict(fill=True))]  # a test's

@@ -97,11 +97,11 @@ def training() -> Case:
 
     def command(folder: Path, number: int) -> list[str]:
         options = ['train_dataloader.sampler.samples_per_epoch=8', 'train_dataloader.num_workers=2']
-        options += ['train_dataloader.batch_size=1', 'train_cfg.val_interval=9']  # no validation
+        options += ['train_dataloader.batch_size=1']
         options += ['default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=2']
         options += ['default_hooks.logger.interval=1']
-        where = ['--data', str(folder / 'set'), '--work-dir', str(folder / 'work'), '--resume']
-        return ['tools/train.py', DEMO, *where, '--cfg-options', *options]
+        where = ['--data', str(folder / 'set/annotations/train.json'), '--work-dir', str(folder / 'work')]
+        return ['tools/train.py', DEMO, *where, '--resume', '--seed', '0', '--cfg-options', *options]
 
     def weights(folder: Path) -> dict:
         from maskprop.engine.checkpoint import load_checkpoint_file

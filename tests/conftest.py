@@ -5,6 +5,7 @@ import functools
 import gc
 import itertools
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def read_config(filename: str, *arguments: Any, **keywords: Any) -> Any:
 
 
 Config._file2dict = staticmethod(read_config)
-SLOW_FILE = 'pytestmark = pytest.mark.slow\n'
+SLOW_FILE = re.compile(r'^pytestmark = .*pytest\.mark\.slow\b', re.MULTILINE)
 WORKER_BYTES = 2 * 2**30  # a worker imports torch and mmdet (1 GB), and its tests start processes of their own
 MOST_WORKERS = 8  # more are not faster: each imports and collects everything first
 
@@ -54,7 +55,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.option.markexpr != 'not slow' or collection_path.suffix != '.py':
         return None
     named = {(config.invocation_params.dir / arg.partition('::')[0]).resolve() for arg in config.args}
-    slow = collection_path not in named and SLOW_FILE in collection_path.read_text(encoding='utf-8')
+    slow = collection_path not in named and SLOW_FILE.search(collection_path.read_text(encoding='utf-8'))
     return True if slow else None
 
 

@@ -39,6 +39,7 @@ def is_video_model(cfg: Config) -> bool:
     return cfg.model.type == 'VideoMaskRCNN'
 
 
+@pytest.mark.slow
 def test_other_models_build(cfgs, monkeypatch):
     """Models beside the one that the methods share; their trainings are tested where they are."""
     linspace = torch.linspace  # Swin reads its drop rates

@@ -151,7 +151,9 @@ def run(model: nn.Module, images: torch.Tensor, frames_at_once: int) -> tuple[li
     return results, stream.video_instances().to_results(1, list(range(CLASSES)))
 
 
-@pytest.mark.parametrize('name', STREAMS)
+@pytest.mark.parametrize(
+    'name', [pytest.param(n, marks=pytest.mark.slow if n in ('aggregated', 'refined') else []) for n in STREAMS]
+)
 @torch.no_grad()
 def test_results_are_those_of_one_by_one(name):
     kind, options = STREAMS[name]

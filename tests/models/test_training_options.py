@@ -80,6 +80,7 @@ def test_compiled_parts_have_the_same_loss_and_gradients_and_names(batch, plain,
     assert list(copied.state_dict()) == list(model.detector.backbone.state_dict())
 
 
+@pytest.mark.slow
 def test_compile_hook_compiles_what_it_names():
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

@@ -79,6 +79,7 @@ with VideoWriter(sys.argv[1], 6, sys.argv[2]) as writer:
 
 
 @CODECS
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_that_keeps_the_old_file(tmp_path, codec):
     path = tmp_path / 'a.mp4'
     path.write_bytes(b'old')

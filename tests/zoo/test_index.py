@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,7 @@ NAME = 'masktrack_rcnn_r50_ytvis2019'
 MMDET = Path(__import__('mmdet').__file__).parent / '.mim/configs'
 
 
+@functools.cache
 def published() -> dict[str, set[float]]:
     """{URL of a checkpoint: the results that mmdet's own files state}."""
     found: dict[str, set[float]] = {}

@@ -54,6 +54,7 @@ def test_trains_and_validates(trained):
     assert runner.model.num_classes == 3
 
 
+@pytest.mark.slow
 def test_test_and_inference_agree(trained, capsys):
     root, folder, _ = trained
     checkpoint = folder / 'run/epoch_1.pth'

@@ -104,6 +104,7 @@ def _read_config(config: str) -> Config:
         with telling_of_old_configs():
             cfg = Config.fromfile(str(find_config_file(config)))
         _drop_own_scope(cfg._cfg_dict)
+        _drop_imports(cfg._cfg_dict)
         return cfg
     file = local_checkpoint(config)
     try:
@@ -116,6 +117,12 @@ def _read_config(config: str) -> Config:
     found = {key: value for key, value in found.items() if key not in PRIVATE}
     text = Config(found).pretty_text  # or the file would be read for it
     return Config(found, cfg_text=text, filename=str(file.with_suffix('.py')))
+
+
+def _drop_imports(keys: dict) -> None:
+    """Take out classes that a file imported, as mmengine does modules: a copy of the config could not be read."""
+    for key in [key for key, value in keys.items() if isinstance(value, type)]:
+        del keys[key]
 
 
 def _drop_own_scope(node: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from maskprop.engine.config import ConfigError, load_config
+from maskprop.engine.config import ConfigError, load_config, read_config_file
 
 BASE = """
 data_root = 'data/set/'
@@ -109,3 +109,10 @@ def test_where_no_file_is_known_the_keys_are_named(file, option):
         load_config(cfg, {option: 4})
     with pytest.raises(ConfigError, match='did you mean'):
         load_config(cfg, {'numbr': 4})
+
+
+def test_a_copy_of_a_config_that_imports_can_be_read(tmp_path):
+    file, copy = tmp_path / 'imports.py', tmp_path / 'copy.py'
+    file.write_text('from pathlib import Path as _Path\nwork_dir = str(_Path("work") / "here")\n')
+    read_config_file(file).dump(copy)
+    assert dict(read_config_file(copy)) == dict(work_dir='work/here')

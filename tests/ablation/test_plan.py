@@ -231,11 +231,11 @@ def refused(tmp_path, **study) -> str:
         ),
         (
             dict(rows=[dict(name='a', paper=dict(AP='x'))]),
-            "paper: expected numbers in percent under AP, .*found AP='x'",
+            "paper: expected numbers in percent under AP, AP50, AP75, AR1, AR10, found AP='x'",
         ),
         (
             dict(rows=[dict(name='a', paper=dict(ap=1.0))]),
-            'paper: expected numbers in percent under AP, .*found ap=1.0',
+            'paper: expected numbers in percent under AP, AP50, AP75, AR1, AR10, found ap=1.0',
         ),
         (dict(rows=[dict(name='a\nb')]), 'cannot be written in a line of a table'),
         (dict(frame_stride=0), 'study: frame_stride: expected 1 or more'),

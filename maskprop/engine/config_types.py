@@ -41,6 +41,7 @@ _OF_LOADERS = dict(
     batch_size=int | None, num_workers=int, prefetch_factor=int | None, persistent_workers=bool, drop_last=bool,
     collate_fn=dict | None,
 )  # fmt: skip
+_OF_RANDOMNESS = ('seed', 'deterministic', 'diff_rank_seed')
 _OTHERS = {
     'compile': dict | bool | None,
     'env_cfg.dist_cfg': dict | None,
@@ -187,6 +188,8 @@ def _runtime(cfg: Config) -> Iterator[str]:
     seed = (cfg.get('randomness') or {}).get('seed')
     if seed is not None and not (_fits(seed, int) and 0 <= seed < 2**32):
         yield f'randomness.seed: expected a whole number from 0 to {2**32 - 1}, or None, found {shown(seed)}'
+    for name in set(cfg.get('randomness') or {}) - set(_OF_RANDOMNESS):
+        yield f'randomness.{name}: is no such key; it has {", ".join(_OF_RANDOMNESS)}'
     for key, hint in _OTHERS.items():
         value = _at(cfg, key)
         if not _fits(value, hint):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from maskprop.analysis.report import Report
+from maskprop.analysis.report import Report, percent
 from maskprop.analysis.results import AnalysisOptions, _largest, report_results
 from maskprop.evaluation import write_results
 from tests.analysis.test_curves import train, val, write_scalars
@@ -123,7 +123,7 @@ def test_tables_and_curves_of_a_results_file(files, tmp_path, monkeypatch):
         'Video 2' in page.read_text() and 'class 3 0.90' not in page.read_text()
     )  # of a lower score than is shown
     confusion = rows_of(page.parent / 'confusion.csv')
-    assert confusion[0]['missed'] == '1' and list(confusion[-1].values())[0] == 'nothing there'
+    assert confusion[0]['missed'] == '2' and list(confusion[-1].values())[0] == 'nothing there'
     axes = Figure().add_subplot()
     drawn['draw'](axes, 'all classes')
     for line, ap in zip(axes.lines, (found.video_ap['AP50'], found.video_ap['AP75']), strict=True):
@@ -132,6 +132,17 @@ def test_tables_and_curves_of_a_results_file(files, tmp_path, monkeypatch):
     monkeypatch.setattr('maskprop.analysis.results.MOST_CLASSES', 2)
     names, table = _largest(*several)
     assert names == ['many', 'some'] and np.diag(table).tolist() == [3, 2, 0]
+
+
+def test_texts_are_escaped_and_shares_are_percent(tmp_path):
+    report = Report('<a>')
+    report.heading('<h>')
+    report.text('<b>')
+    report.table(['<c>'], [['<d>']])
+    report.write(tmp_path / 'page.html')
+    text = (tmp_path / 'page.html').read_text()
+    assert all(f'&lt;{letter}&gt;' in text and f'<{letter}>' not in text for letter in 'abcd')
+    assert [percent(0.256), percent(0.256, sign=True), percent(-1.0), percent(None)] == ['25.6', '+25.6', '-', '-']
 
 
 @pytest.mark.slow

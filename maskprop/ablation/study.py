@@ -12,8 +12,10 @@ from mmengine.config import Config, ConfigDict
 
 from maskprop.engine.config import ConfigError, find_config_file, read_config_file
 from maskprop.engine.config_types import shown, wrong_arguments
+from maskprop.utils.json_values import is_finite_number
 
 _LONGEST_NAME = 120  # bytes: folders add keys and suffixes to it
+METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')  # of the table, and of the paper's numbers
 STARTS = ('detector', 'model', 'scratch')
 DEFAULT_DETECTOR = 'configs/demo/maskprop_tiny_synthetic.py'
 DEFAULT_SET = dict(videos=300, val_videos=120)  # the demo's
@@ -213,9 +215,21 @@ def _check_values(kind: type, content: dict[str, Any], where: str) -> None:
         for value in values if isinstance(values, list | tuple) else [values]:
             if value is not None and value < least:
                 raise ConfigError(f'{where}: {name}: expected {least} or more, found {value}')
+    seeds = content.get('seeds')
+    if seeds is not None and len(set(seeds)) != max(1, len(seeds)):
+        raise ConfigError(f'{where}: seeds: expected one or more, no two alike, found {shown(seeds)}')
+    if isinstance(name := content.get('name'), str) and not name.isprintable():
+        raise ConfigError(f'{where}: name: {shown(name)} cannot be written in a line of a table')
     for name in ('videos', 'val_videos') if content.get('synthetic') else ():
         if name not in content['synthetic']:
             raise ConfigError(f'{where}: synthetic.{name}: not set; it is the number of such videos')
+        if type(number := content['synthetic'][name]) is not int or number < 1:
+            raise ConfigError(f'{where}: synthetic.{name}: expected a number of 1 or more, found {shown(number)}')
+    paper = content.get('paper')
+    for name, number in (paper or {}).items() if isinstance(paper, dict) else ():
+        if name not in METRICS or not is_finite_number(number):
+            expected = f'expected numbers in percent under {", ".join(METRICS)}'
+            raise ConfigError(f'{where}: paper: {expected}, found {name}={shown(number)}')
 
 
 def _check_keys(content: Any, allowed: set[str], needed: Sequence[str], where: str) -> None:

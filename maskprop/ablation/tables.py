@@ -13,13 +13,12 @@ import numpy as np
 
 from maskprop.ablation.costs import RowCost, measure_costs
 from maskprop.ablation.jobs import LEVELS, Job
-from maskprop.ablation.study import Row, slug
+from maskprop.ablation.study import METRICS, Row, slug
 from maskprop.ablation.timings import format_seconds
 from maskprop.evaluation import Scores, load_ground_truth, paired_bootstrap, read_results, score_results
 from maskprop.evaluation.scoring import video_ap_of
 from maskprop.utils.files import replace_when_done
 
-METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')
 # of the temporal stability: heading, factor, decimals
 STABILITY = dict(
     frame_recall=('frame recall', 100, 1),

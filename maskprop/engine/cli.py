@@ -75,7 +75,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that training and test share."""
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/CONFIG_NAME)')
+    parser.add_argument(
+        '--work-dir', type=not_empty, help='folder of logs and checkpoints (default: work_dirs/CONFIG_NAME)'
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
     parser.add_argument(
@@ -93,6 +95,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, meaning: str) -> None:
     """--data and --size, which training and test share."""
     parser.add_argument(
         '--data',
+        type=not_empty,
         metavar='FOLDER|FILE',
         help=f"in place of the config's data sets: a folder with annotations and frames (docs/data.md), {meaning}",
     )
@@ -138,6 +141,13 @@ def load_test_config(args: argparse.Namespace) -> Config:
     return load_config(args.config, args.cfg_options, change=change)
 
 
+def not_empty(text: str) -> str:
+    """An argument's ``type``: any text but an empty one, as of a variable of the shell that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError('is empty')
+    return text
+
+
 def positive(text: str) -> int:
     """An argument's ``type``: an integer of 1 or more."""
     value = int(text)
@@ -161,6 +171,7 @@ def train_parser(description: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--resume',
         nargs='?',
+        type=not_empty,
         const=True,
         default=False,
         metavar='CHECKPOINT',

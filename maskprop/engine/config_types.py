@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+import os
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,6 +41,7 @@ _OF_LOADERS = dict(
     batch_size=int | None, num_workers=int, prefetch_factor=int | None, persistent_workers=bool, drop_last=bool,
     collate_fn=dict | None,
 )  # fmt: skip
+_OF_RANDOMNESS = ('seed', 'deterministic', 'diff_rank_seed')
 _OTHERS = {
     'compile': dict | bool | None,
     'env_cfg.dist_cfg': dict | None,
@@ -55,7 +57,15 @@ _OTHERS = {
     'optim_wrapper.paramwise_cfg': dict | None,
     'randomness.deterministic': bool | None,
     'rank_timeout': float | None,
+    'resume': bool | None,
 }
+# (key, least, most); beyond these a machine would be full of processes or threads
+_RANGES = (
+    *((f'{split}_dataloader.num_workers', 0, 1024) for split in _TOGETHER),
+    *((f'{split}_dataloader.batch_size', 1, _MOST) for split in _TOGETHER),
+    ('env_cfg.mp_cfg.opencv_num_threads', -1, max(64, os.cpu_count() or 1)),
+    ('rank_timeout', 1, _MOST),
+)
 
 
 def check_types(cfg: Config, runs: bool = True) -> None:
@@ -160,6 +170,8 @@ def _containers(cfg: Config) -> Iterator[str]:
     for key in _TEXTS:
         if cfg.get(key) is not None and not isinstance(cfg[key], str | PurePath):
             yield f'{key}: expected a text, found {shown(cfg[key])}'
+        elif isinstance(cfg.get(key), str) and not cfg[key].strip():
+            yield f'{key}: is empty; leave it out, or set it to None'
     for name, hook in (cfg.get('default_hooks') or {}).items():
         if hook is not None and not (isinstance(hook, Mapping) and 'type' in hook):
             yield f'default_hooks.{name}: expected dict(type=...) or None, found {shown(hook)}'
@@ -176,10 +188,16 @@ def _runtime(cfg: Config) -> Iterator[str]:
     seed = (cfg.get('randomness') or {}).get('seed')
     if seed is not None and not (_fits(seed, int) and 0 <= seed < 2**32):
         yield f'randomness.seed: expected a whole number from 0 to {2**32 - 1}, or None, found {shown(seed)}'
+    for name in set(cfg.get('randomness') or {}) - set(_OF_RANDOMNESS):
+        yield f'randomness.{name}: is no such key; it has {", ".join(_OF_RANDOMNESS)}'
     for key, hint in _OTHERS.items():
         value = _at(cfg, key)
         if not _fits(value, hint):
             yield f'{key}: expected {_describe(hint)}, found {shown(value)}'
+    for key, least, most in _RANGES:
+        value = _at(cfg, key)
+        if _fits(value, float) and not least <= value <= most:
+            yield f'{key}: expected a number from {least} to {most}, found {shown(value)}'
     method = _at(cfg, 'env_cfg.mp_cfg.mp_start_method')
     if method not in (None, 'fork', 'spawn', 'forkserver'):
         yield f"env_cfg.mp_cfg.mp_start_method: expected 'fork', 'spawn' or 'forkserver', found {shown(method)}"
@@ -192,6 +210,9 @@ def _loader(cfg: Config, key: str) -> Iterator[str]:
     for name, hint in _OF_LOADERS.items():
         if name in loader and not _fits(loader[name], hint):
             yield f'{key}.{name}: expected {_describe(hint)}, found {shown(loader[name])}'
+    dataset = loader.get('dataset')
+    if isinstance(dataset, Mapping) and isinstance(file := dataset.get('ann_file'), str) and not file.strip():
+        yield f'{key}.dataset.ann_file: is empty; set it to the annotation file'
     for name in ('dataset', 'sampler', 'batch_sampler'):
         part = loader.get(name)
         if (name == 'dataset' or part is not None) and not (isinstance(part, Mapping) and 'type' in part):
@@ -213,6 +234,11 @@ def _schedule(cfg: Config) -> Iterator[str]:
     ):
         if isinstance(kind, str) and resolve(kind) is None:
             yield f'optim_wrapper.{key}: there is no {name} {kind!r}{closest(kind, registered(name))}'
+    schedulers = cfg.get('param_scheduler') or ()
+    for number, part in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
+        length = part.get('T_max') if isinstance(part, Mapping) else None
+        if _fits(length, float) and not length > 0:
+            yield f'param_scheduler.{number}.T_max: expected a number above 0, found {shown(length)}'
     rate = optimizer.get('lr') if isinstance(optimizer, Mapping) else None
     if rate is not None and not (_fits(rate, float) and 0 <= rate < math.inf):
         yield f'optim_wrapper.optimizer.lr: expected a number of 0 or more, found {shown(rate)}'

@@ -225,6 +225,21 @@ def refused(tmp_path, **study) -> str:
         (dict(rows=[dict(name='a', train=dict(name='h', options='zz'))]), 'train: options: expected dict'),
         (dict(rows=[dict(name='a', nets={'../x': BASE})]), 'nets: '),
         (dict(seeds=['x']), 'study: seeds: '),
+        (dict(seeds=[]), 'study: seeds: expected one or more'),
+        (dict(seeds=[1, 1]), 'study: seeds: expected one or more, no two alike'),
+        (
+            dict(synthetic=dict(videos='x', val_videos=2)),
+            "synthetic.videos: expected a number of 1 or more, found 'x'",
+        ),
+        (
+            dict(rows=[dict(name='a', paper=dict(AP='x'))]),
+            "paper: expected numbers in percent under AP, AP50, AP75, AR1, AR10, found AP='x'",
+        ),
+        (
+            dict(rows=[dict(name='a', paper=dict(ap=1.0))]),
+            'paper: expected numbers in percent under AP, AP50, AP75, AR1, AR10, found ap=1.0',
+        ),
+        (dict(rows=[dict(name='a\nb')]), 'cannot be written in a line of a table'),
         (dict(frame_stride=0), 'study: frame_stride: expected 1 or more'),
         (dict(synthetic=dict(videos=1)), 'study: synthetic.val_videos: not set'),
         (dict(detector=5), 'study: detector: expected str'),

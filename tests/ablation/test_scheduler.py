@@ -122,9 +122,7 @@ def test_a_failed_job_ends_the_run_and_is_named(bench):
 
 def test_a_job_without_its_output_has_failed(bench):
     bench.runner = lambda job: make_outputs(job) if job.level == 'set' else None
-    with pytest.raises(
-        JobFailed, match=r'^detectors/.* did not write .*epoch_\d+\.pth'
-    ):
+    with pytest.raises(JobFailed, match=r'^detectors/.* did not write .*epoch_\d+\.pth'):
         bench.run()
     bench.runner = make_outputs
     assert bench.run()[0].startswith('detectors')

@@ -13,7 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from maskprop.analysis.report import Report, percent
+from maskprop.analysis.results import AnalysisOptions, _largest, report_results
 from maskprop.evaluation import write_results
 from tests.analysis.test_curves import train, val, write_scalars
 from tests.analysis.test_errors import PIECES, RIGHT_ONES, mixed
@@ -92,11 +95,54 @@ def test_results(files, tmp_path, capsys):
         assert cv2.imread(str(out / f'{picture}.png')) is not None, picture
     kinds = {row['kind']: row['count'] for row in rows_of(out / 'errors.csv')}
     assert kinds == dict.fromkeys(kinds, '1') | {'id': '2'} and len(kinds) == 7
+    gains = {row['kind']: float(row['AP50_gain']) for row in rows_of(out / 'errors.csv')}
+    assert min(gains.values()) >= 0 and gains['missed'] > 0.05
     videos = rows_of(out / 'videos.csv')
+    assert [videos[0][name] for name in ('tracks', 'true', 'false', 'missed')] == ['5', '1', '7', '4']
     assert [row['video'] for row in videos] == ['1', '2'] and videos[0]['errors_missed'] == '1'
     assert float(videos[1]['AP']) == pytest.approx(1)
     cat = rows_of(out / 'classes.csv')[0]
     assert [cat[name] for name in ('id', 'tracks', 'true', 'false', 'missed')] == ['1', '3', '2', '1', '1']
+
+
+def test_tables_and_curves_of_a_results_file(files, tmp_path, monkeypatch):
+    """Videos by AP, though the second one is the worst; confusion by row; precision at the IoU of the legend."""
+    gt, wrong = mixed()
+    write_results(tmp_path / 'c.json', [RIGHT_ONES[0], wrong['class']])  # nothing of video 2
+    drawn = {}
+    monkeypatch.setattr(
+        'maskprop.analysis.results.draw_grid', lambda names, draw, *_, **__: drawn.update(draw=draw)
+    )
+    for name in ('save', 'draw_bars', 'draw_confusion'):
+        monkeypatch.setattr(f'maskprop.analysis.results.{name}', lambda *_: None)
+    monkeypatch.setattr(Report, 'picture', lambda *_: None)
+    options = AnalysisOptions(min_score=0.95)
+    page, found = report_results(files / 'gt.json', tmp_path / 'c.json', tmp_path / 'out', options)
+    assert [row['video'] for row in rows_of(page.parent / 'videos.csv')] == ['2', '1']
+    assert (
+        'Video 2' in page.read_text() and 'class 3 0.90' not in page.read_text()
+    )  # of a lower score than is shown
+    confusion = rows_of(page.parent / 'confusion.csv')
+    assert confusion[0]['missed'] == '2' and list(confusion[-1].values())[0] == 'nothing there'
+    axes = Figure().add_subplot()
+    drawn['draw'](axes, 'all classes')
+    for line, ap in zip(axes.lines, (found.video_ap['AP50'], found.video_ap['AP75']), strict=True):
+        assert line.get_ydata().mean() == pytest.approx(ap) and f'AP {100 * ap:.1f}' in line.get_label()
+    several = [['few', 'many', 'some'], np.diag([1, 3, 2, 0])]
+    monkeypatch.setattr('maskprop.analysis.results.MOST_CLASSES', 2)
+    names, table = _largest(*several)
+    assert names == ['many', 'some'] and np.diag(table).tolist() == [3, 2, 0]
+
+
+def test_texts_are_escaped_and_shares_are_percent(tmp_path):
+    report = Report('<a>')
+    report.heading('<h>')
+    report.text('<b>')
+    report.table(['<c>'], [['<d>']])
+    report.write(tmp_path / 'page.html')
+    text = (tmp_path / 'page.html').read_text()
+    assert all(f'&lt;{letter}&gt;' in text and f'<{letter}>' not in text for letter in 'abcd')
+    assert [percent(0.256), percent(0.256, sign=True), percent(-1.0), percent(None)] == ['25.6', '+25.6', '-', '-']
 
 
 @pytest.mark.slow
@@ -109,6 +155,11 @@ def test_compare(files, tmp_path, capsys):
     check_page(out / 'report.html', pictures=2)  # differences, the one video that differs
     found = {row['number']: row for row in rows_of(out / 'differences.csv')}
     assert float(found['AP']['difference']) > 0.05 and 'AP of class 2' in found and 'smoothness' in found
+    assert all(
+        float(row['B']) - float(row['A']) == pytest.approx(float(row['difference'])) for row in found.values()
+    )
+    assert {'HOTA', 'sMOTSA', 'IDSW', 'IDF1', 'HOTA of class 2'} <= found.keys()
+    assert [row['video'] for row in rows_of(out / 'videos.csv')] == ['1', '2']
 
 
 @pytest.mark.slow

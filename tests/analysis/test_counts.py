@@ -86,3 +86,12 @@ def test_an_object_with_a_record_in_two_classes_counts_once():
     results = [{**result(1, c, score, [LEFT] * 2), 'track_id': 4} for c, score in ((2, 0.9), (1, 0.8))]
     names, table = confuse_classes(*matched(gt, results), 0.3)
     assert names == ['class 1', 'class 2'] and np.argwhere(table).tolist() == [[0, 1]]
+
+
+def test_crowds_and_unsure_results_are_in_no_table():
+    gt = make_truth([[(1, [LEFT] * 2), (1, [RIGHT] * 2)]])
+    gt['annotations'][1]['iscrowd'] = 1
+    found = matched(gt, [result(1, 2, 0.9, [RIGHT] * 2), result(1, 1, 0.1, [FAR] * 2)])
+    assert tally_classes(found[2], 0.3) == {1: Tally(1, 0, 0), 2: Tally(0, 0, 1)}
+    names, table = confuse_classes(*found, 0.3)
+    assert names == ['class 1'] and table.tolist() == [[0, 1], [0, 0]]  # missed; nothing of the crowd

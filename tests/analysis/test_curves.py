@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maskprop.analysis.curves import report_curves
+from maskprop.analysis.curves import _draw, _summary, report_curves
 from maskprop.analysis.scalars import read_run
 from maskprop.evaluation.validation import EvalInputError
 
@@ -68,6 +68,17 @@ def test_report_of_two_runs(tmp_path):
     assert found == ['0.2']
     text = page.read_text(encoding='utf-8')
     assert '<td>20.0</td>' in text and text.count('<img') == 3
+
+
+def test_a_training_s_best_numbers_and_its_curves_in_percent(tmp_path):
+    lines = [train(10, 4.0), val(0.1), train(20, 3.0), val(0.3), train(30, 5.0), val(0.2)]
+    write_scalars(tmp_path, 'start', lines)
+    run = read_run(tmp_path)
+    assert _summary({'a': run}) == [['a', 30, '5.000', '3.000', '30.0', 20]]
+    lines = [axes.lines[0] for axes in _draw(['AP'], {'a': run.validation}).axes]
+    assert [line.get_ydata().tolist() for line in lines] == [pytest.approx([10, 30, 20])]
+    (losses,) = _draw(['loss'], {'a': run.train}).axes
+    assert losses.lines[0].get_xydata().tolist() == [[10, 4], [20, 3], [30, 5]]
 
 
 def test_a_training_without_validation_has_losses_only(tmp_path):

@@ -183,6 +183,32 @@ def test_what_is_no_piece():
     assert found[0].kind == ['localisation'] * 2
 
 
+def test_borders_of_the_kinds():
+    gt = make_truth([[(1, [LEFT] * 2)]])
+    thin = {0.15: (5, 5, 20, 3), 0.05: (5, 5, 20, 1)}  # of the object's 20 rows
+    kinds = [find(gt, [result(1, 1, 0.9, [box] * 2)])[0][0].kind for box in thin.values()]
+    assert kinds == [['localisation'], ['background']]
+    # of two results that would be the object, the surer one is mended
+    halves = [result(1, 1, score, [(5, 5, 20, rows)] * 2) for score, rows in ((0.6, 8), (0.9, 6))]
+    (video,), _ = find(gt, halves)
+    assert [video.matches.scores[video.target == 0].tolist(), video.truth_kind] == [[0.9], ['localisation']]
+    # of two objects that overlap a result alike it is the last
+    (video,), _ = find(make_truth([[(1, [LEFT]), (1, [LEFT])]]), [result(1, 1, 0.9, [LEFT])])
+    assert video.truth_kind == ['missed', '']
+
+
+def test_what_makes_a_piece():
+    long = make_truth([[(1, [LEFT] * 4)]])
+    third = result(1, 1, 0.5, [None, LEFT, LEFT, LEFT])  # one of its three frames is new
+    (video,), _ = find(long, [result(1, 1, 0.9, [LEFT] * 3 + [None]), third])
+    assert sorted(video.kind) == ['', 'duplicate'] and not video.splits
+    # together they have half of the object; what they are elsewhere does not count against them
+    away = (5, 35, 40, 20)
+    pieces = [result(1, 1, 0.9, [LEFT, None, away, away]), result(1, 1, 0.8, [None, LEFT, away, away])]
+    (video,), _ = find(long, pieces)
+    assert video.kind == ['id', 'id']
+
+
 def test_crowds_are_neither_found_nor_missed():
     gt = make_truth([[(1, [LEFT] * 2), (1, [RIGHT] * 2)]])
     gt['annotations'][1]['iscrowd'] = 1

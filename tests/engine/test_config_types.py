@@ -22,7 +22,7 @@ AT_ONCE = [
     'model=1', 'model.type=', 'train_cfg=5', 'train_cfg.max_epochs=(1,2)', 'train_cfg.max_epochs=é',
     'train_cfg.max_epochs=1e400', 'train_cfg.max_epochs=99999999999999999999', 'train_cfg.max_epochs=-1',
     'train_cfg.val_interval=x', 'train_cfg.type=None', 'randomness=5', 'randomness=None',
-    'env_cfg=None', 'randomness.seed=-1', 'custom_hooks=5',
+    'env_cfg=None', 'randomness.seed=-1', 'randomness.type=x', 'custom_hooks=5',
     'custom_hooks=[5]', 'default_hooks.checkpoint.interval=None', 'default_hooks.timer.type=5',
     'optim_wrapper=None', 'optim_wrapper.optimizer=None', 'optim_wrapper.optimizer.lr=-1',
     'optim_wrapper.optimizer.lr=nan', 'optim_wrapper.optimizer.lr=x', 'optim_wrapper.optimizer.type=AdmW',
@@ -33,7 +33,10 @@ AT_ONCE = [
     'train_dataloader.dataset.frame_range=[x,y]', 'train_dataloader.dataset.data_prefix=5',
     'train_dataloader.sampler.samples_per_epoch=x', 'val_cfg=None', 'val_cfg=[]', 'val_evaluator.type=5',
     'default_scope=x', 'default_scope=None', 'log_level=0.5', 'auto_scale_lr=x', 'env_cfg=5', 'compile=x',
-    'env_cfg.mp_cfg.mp_start_method=thread', 'log_processor.window_size=x', 'visualizer=5', 'load_from=[1]',
+    'env_cfg.mp_cfg.opencv_num_threads=100000', 'train_dataloader.num_workers=100000',
+    'val_dataloader.batch_size=0', 'rank_timeout=-5', 'train_dataloader.dataset.ann_file=', 'load_from=',
+    'param_scheduler.0.T_max=0', 'env_cfg.mp_cfg.mp_start_method=thread',
+    'log_processor.window_size=x', 'visualizer=5', 'load_from=[1]',
 ]  # fmt: skip
 WHEN_BUILT = [
     'model.data_preprocessor.std=[1,2]', 'optim_wrapper.accumulative_counts=0',
@@ -66,6 +69,13 @@ def test_a_wrong_value_names_its_key(option, options, tmp_path, capsys, monkeypa
     key = option.split('=')[0]
     assert line.startswith('train.py: error: ') and 'unforeseen' not in line
     assert key in line or (key.rpartition('.')[0] in line and key.rpartition('.')[2] in line)
+
+
+@pytest.mark.parametrize('option', ['--resume', '--data', '--work-dir'])
+def test_an_option_of_a_variable_that_is_not_set_is_refused(option, capsys):
+    with pytest.raises(SystemExit):
+        cli.train_parser().parse_args(['some.py', option, ''])
+    assert f'{option}: is empty' in capsys.readouterr().err
 
 
 def test_a_test_s_values_too(options, tmp_path, capsys, monkeypatch):

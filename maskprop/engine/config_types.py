@@ -236,7 +236,7 @@ def _schedule(cfg: Config) -> Iterator[str]:
             yield f'optim_wrapper.{key}: there is no {name} {kind!r}{closest(kind, registered(name))}'
     schedulers = cfg.get('param_scheduler') or ()
     for number, part in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
-        length = part.get('T_max') if isinstance(part, Mapping) else None
+        length: Any = part.get('T_max') if isinstance(part, Mapping) else None
         if _fits(length, float) and not length > 0:
             yield f'param_scheduler.{number}.T_max: expected a number above 0, found {shown(length)}'
     rate = optimizer.get('lr') if isinstance(optimizer, Mapping) else None

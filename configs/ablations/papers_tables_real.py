@@ -3,12 +3,12 @@
 Run, with the set of configs/davis16/maskprop_tiny_davis16_pasted.py in data/davis16_pasted:
       maskprop ablate configs/ablations/papers_tables_real.py
 
-Trainings are those of papers_tables.py, on these clips; models of crops are those of configs/davis16. The detector learns
-for six epochs from scratch on twelve videos and is weak, so methods that take detections link those of the annotations
-too: rows "true masks". EnsembleVIS makes masks of its own in their boxes, by its segmentation model.
+Trainings are those of papers_tables.py, on these clips, with frames of the same size; models of crops are those of
+configs/davis16. The detector learns for six epochs from scratch on twelve videos and is weak, so methods that take
+detections link those of the annotations too: rows "true masks". EnsembleVIS makes masks of its own in their boxes.
 """
 
-_base_ = ['../davis16/maskprop_tiny_davis16_pasted.py']
+_base_ = ['_base_/real_small_detector.py']
 
 from mmengine.config import Config as _Config
 
@@ -21,7 +21,11 @@ data = {
     'test_dataloader.dataset': _base_.test_dataloader.dataset,
     'test_evaluator': _base_.test_evaluator,
 }
-whole = {'train_cfg.max_epochs': 8, 'train_cfg.val_interval': 8, 'param_scheduler.1.T_max': 8}  # detector's 6, a head's 2
+whole = {
+    'train_cfg.max_epochs': 8,
+    'train_cfg.val_interval': 8,
+    'param_scheduler.1.T_max': 8,
+}  # detector's 6, a head's 2
 own = {
     'EnsembleVIS': {'model.classification_head.net.head.num_classes': 9},
     'SipMask': whole,
@@ -35,7 +39,9 @@ for row in tables.rows:
         for name, net in part.get('nets', {}).items():
             part['nets'][name] = 'configs/davis16/' + net.split('/')[-1].replace('synthetic', 'davis16_pasted')
     if train:
-        train.update(name=f'real_{train["name"]}', options={**train['options'], **data, **own.get(row['name'], {})})
+        train.update(
+            name=f'real_{train["name"]}', options={**train['options'], **data, **own.get(row['name'], {})}
+        )
     rows.append(row)
     if row['name'] not in ('ObjProp', 'SipMask', 'STEm-Seg'):
         rows.append(dict(row, name=f'{row["name"]}, true masks', ground_truth=True, paper={}))
@@ -44,10 +50,10 @@ study = dict(
     title="The papers' Table 2, every method, on real clips",
     paper=tables.paper,
     seeds=(2026,),
-    detector='configs/ablations/_base_/real_detector.py',
+    detector='configs/ablations/_base_/real_small_detector.py',
     synthetic=None,
     frame_stride=2,
     stability=True,
     rows=rows,
 )
-del tables, data, whole, own, rows, row, train, part, name, net
+del _Config, tables, data, whole, own, rows, row, train, part, name, net

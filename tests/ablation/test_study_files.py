@@ -100,7 +100,8 @@ def test_studies_share_detectors_and_trainings(tmp_path):
     studies = [load_study(file) for file in FILES]
     jobs = plan(studies, tmp_path)
     detectors = [job.name for job in jobs if job.level == 'detector']
-    assert len(detectors) == 6 and len({name.split('/')[1] for name in detectors}) == 2  # synthetic, real clips
+    kinds = {name.split('/')[1] for name in detectors}  # synthetic, real clips, small real clips of one seed
+    assert len(detectors) == 7 and len(kinds) == 3
     shared = [job for job in jobs if job.name.startswith('heads/propagation_')]
     assert len(shared) == 3  # of mask_source, mask_loss and propagation_forms
     strength = next(job for job in jobs if job.name.startswith('detectors/maskprop_tiny_synthetic'))

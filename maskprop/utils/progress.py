@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Iterable
@@ -41,6 +40,8 @@ def progress_bar(
         """A line for each state that is shown, the last of them too."""
 
         disable: bool  # of tqdm
+        # a thread that is never ended, for each class, and this one is made anew for each bar
+        monitor_interval = 0
 
         def display(self, msg: str | None = None, pos: int | None = None) -> bool:
             if msg is None and self.n > self.initial:
@@ -59,8 +60,6 @@ def progress_bar(
             self.disable = True
             self._decr_instances(self)
 
-    # without maxinterval tqdm's monitor would show each step of slow ones
-    steps = dict(mininterval=0, miniters=every, maxinterval=math.inf)
-    pace = steps if every else dict(mininterval=INTERVAL, miniters=0)
+    pace = dict(mininterval=0, miniters=every) if every else dict(mininterval=INTERVAL, miniters=0)
     options = {**options, **pace, 'bar_format': line}
     return Lines(items, file=sys.stderr, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import threading
 import types
 import warnings
 
@@ -166,8 +167,6 @@ def test_a_log_file_gets_lines(capsys, monkeypatch):
     assert '\r' not in said
     monkeypatch.setattr(progress, 'INTERVAL', 60)
     list(progress.progress_bar(range(7), desc='work', unit='frame', every=3))
-    # else tqdm's monitor, after ten seconds without a line, would have each step shown
-    assert progress.progress_bar(total=7, every=3).maxinterval == float('inf')
     said = capsys.readouterr().err
     assert [line.partition(' [')[0] for line in said.splitlines()] == [f'work: {n}/7 frame' for n in (3, 6, 7)]
     list(progress.progress_bar(range(3), desc='work', unit='frame'))
@@ -175,6 +174,13 @@ def test_a_log_file_gets_lines(capsys, monkeypatch):
     list(progress.progress_bar(range(3), desc='hidden', delay=60))
     (line,) = capsys.readouterr().err.splitlines()  # the last state alone
     assert line.startswith('work: 3/3 frame')
+
+
+def test_a_bar_in_a_log_file_starts_no_thread():
+    # tqdm's would show each step once ten seconds passed without a line, and each bar's would stay
+    threads = threading.active_count()
+    list(progress.progress_bar(range(3), desc='work'))
+    assert threading.active_count() == threads
 
 
 def test_every_help_names_the_options_of_all(capsys, monkeypatch):

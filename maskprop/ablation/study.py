@@ -218,8 +218,9 @@ def _check_values(kind: type, content: dict[str, Any], where: str) -> None:
     seeds = content.get('seeds')
     if seeds is not None and len(set(seeds)) != max(1, len(seeds)):
         raise ConfigError(f'{where}: seeds: expected one or more, no two alike, found {shown(seeds)}')
-    if isinstance(own := content.get('name'), str) and not own.isprintable():
-        raise ConfigError(f'{where}: name: {shown(own)} cannot be written in a line of a table')
+    title = content.get('name')
+    if isinstance(title, str) and not title.isprintable():
+        raise ConfigError(f'{where}: name: {shown(title)} cannot be written in a line of a table')
     for name in ('videos', 'val_videos') if content.get('synthetic') else ():
         if name not in content['synthetic']:
             raise ConfigError(f'{where}: synthetic.{name}: not set; it is the number of such videos')

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,9 +202,13 @@ def _frames(source: FrameSource, progress: bool, newest: NewestFrames | None) ->
     if not source.live:
         yield _with_progress(source, source, progress)
         return
-    frames_of: AbstractContextManager = nullcontext(source) if newest is None else closing(iter(newest))
-    with StopOnInterrupt() as interrupt, frames_of as frames:
-        yield _with_progress(interrupt.until_stopped(frames), source, progress)
+    with StopOnInterrupt() as interrupt:
+        frames = iter(source if newest is None else newest)
+        try:
+            yield _with_progress(interrupt.until_stopped(frames), source, progress)
+        finally:
+            if isinstance(frames, Generator):  # which releases the camera
+                frames.close()
 
 
 class _Overlay:

@@ -236,8 +236,8 @@ def _schedule(cfg: Config) -> Iterator[str]:
             yield f'optim_wrapper.{key}: there is no {name} {kind!r}{closest(kind, registered(name))}'
     schedulers = cfg.get('param_scheduler') or ()
     for number, part in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
-        length: Any = part.get('T_max') if isinstance(part, Mapping) else None
-        if _fits(length, float) and not length > 0:
+        length = part.get('T_max') if isinstance(part, Mapping) else None
+        if length is not None and _fits(length, float) and not length > 0:
             yield f'param_scheduler.{number}.T_max: expected a number above 0, found {shown(length)}'
     rate = optimizer.get('lr') if isinstance(optimizer, Mapping) else None
     if rate is not None and not (_fits(rate, float) and 0 <= rate < math.inf):

@@ -19,8 +19,8 @@ from maskprop.analysis.report import Report, percent
 from maskprop.analysis.results import AnalysisOptions, _largest, report_results
 from maskprop.evaluation import write_results
 from tests.analysis.test_curves import train, val, write_scalars
-from tests.analysis.test_errors import PIECES, RIGHT_ONES, mixed
-from tests.analysis.video_cases import SIZE
+from tests.analysis.test_errors import LEFT, PIECES, RIGHT_ONES, mixed
+from tests.analysis.video_cases import SIZE, make_truth, result
 
 TOOL = vars(import_module('maskprop.commands.analyze'))
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'chrome')
@@ -124,10 +124,16 @@ def test_tables_and_curves_of_a_results_file(files, tmp_path, monkeypatch):
     )  # of a lower score than is shown
     confusion = rows_of(page.parent / 'confusion.csv')
     assert confusion[0]['missed'] == '2' and list(confusion[-1].values())[0] == 'nothing there'
+    gt = make_truth([[(1, [LEFT]), (2, [(30, 5, 40, 30)])]], classes=2)  # a small and a medium object
+    (tmp_path / 'two.json').write_text(json.dumps(gt))
+    rows = [result(1, 1, 0.9, [(*LEFT[:3], 15)]), result(1, 2, 0.8, [(30, 5, 40, 15)])]  # IoU .75 and .5
+    write_results(tmp_path / 'd.json', rows)
+    _, found = report_results(tmp_path / 'two.json', tmp_path / 'd.json', tmp_path / 'out')
     axes = Figure().add_subplot()
     drawn['draw'](axes, 'all classes')
+    assert [line.get_label() for line in axes.lines] == ['IoU 0.5: AP 100.0', 'IoU 0.75: AP 50.0']
     for line, ap in zip(axes.lines, (found.video_ap['AP50'], found.video_ap['AP75']), strict=True):
-        assert line.get_ydata().mean() == pytest.approx(ap) and f'AP {100 * ap:.1f}' in line.get_label()
+        assert line.get_ydata().mean() == pytest.approx(ap)
     several = [['few', 'many', 'some'], np.diag([1, 3, 2, 0])]
     monkeypatch.setattr('maskprop.analysis.results.MOST_CLASSES', 2)
     names, table = _largest(*several)
@@ -149,12 +155,12 @@ def test_texts_are_escaped_and_shares_are_percent(tmp_path):
 def test_compare(files, tmp_path, capsys):
     out = tmp_path / 'out'
     args = ['--images', files / 'images', '--resamples', 20, '--out', out]
-    assert analyze('compare', files / 'gt.json', files / 'a.json', files / 'b.json', *args) == 0
+    assert analyze('compare', files / 'gt.json', files / 'b.json', files / 'a.json', *args) == 0
     printed = capsys.readouterr().out
     assert f'report: {out}/report.html' in printed and 'numbers differ clearly' in printed
     check_page(out / 'report.html', pictures=2)  # differences, the one video that differs
     found = {row['number']: row for row in rows_of(out / 'differences.csv')}
-    assert float(found['AP']['difference']) > 0.05 and 'AP of class 2' in found and 'smoothness' in found
+    assert float(found['AP']['difference']) < -0.05 and 'AP of class 2' in found and 'smoothness' in found
     assert all(
         float(row['B']) - float(row['A']) == pytest.approx(float(row['difference'])) for row in found.values()
     )

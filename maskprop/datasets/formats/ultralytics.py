@@ -36,13 +36,13 @@ def detect_txt(source: Source, options: ReadOptions, listed: ListedSet) -> list[
     Raises:
         AnnotationError: no classes; a line that is none; a file of no frame or class of the set.
     """
-    names = _class_names(options.classes, source)
+    classes: Any = options.classes
+    names = _class_names(classes, source)
     rows = [(path, row) for path in source.of_suffix('.txt') for row in _rows(source, path)]
     if not rows:
         raise AnnotationError(
             f'{source.given}: no polygon in any file; Ultralytics writes them of "-seg" models alone'
         )
-    classes: Any = options.classes
     if isinstance(classes, list):  # an object may leave classes out
         for path, cells in rows:
             if int(cells[0]) not in names:

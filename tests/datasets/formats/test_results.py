@@ -64,7 +64,7 @@ def test_a_class_without_a_name_is_refused(gt, tmp_path, capsys):
     source = labels(tmp_path, a_1=line(2, 3, 0.8, 5) + line(7, 20, 0.9, 6))
     with pytest.raises(SystemExit):
         run_import(source, tmp_path / 'out.json', '--set', gt, '--classes', tmp_path / 'names.json')
-    assert 'a_1.txt: class 7, but --classes lists 3, the first of which is class 0' in capsys.readouterr().err
+    assert 'a_1.txt: class 7; --classes lists 3, the first is class 0' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('more, score', [((), 1.0), ((0.25,), 0.25)])

@@ -6,6 +6,8 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
+MANY = 100_000  # objects
+
 
 @contextlib.contextmanager
 def without_garbage_collection() -> Iterator[None]:
@@ -19,7 +21,8 @@ def without_garbage_collection() -> Iterator[None]:
         yield
     finally:
         if enabled:
-            if not gc.get_freeze_count():  # else what others froze would thaw
+            # of few it isn't worth it, and counting what others froze, which would thaw, takes long
+            if gc.get_count()[0] > MANY and not gc.get_freeze_count():
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()

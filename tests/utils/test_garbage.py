@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from maskprop.utils import garbage
 from maskprop.utils.garbage import without_garbage_collection
 
 
@@ -26,7 +27,7 @@ def generation_of(made: object) -> int | None:
 def test_what_was_made_counts_as_old() -> None:
     with without_garbage_collection():
         assert not gc.isenabled()
-        made: list = [[] for _ in range(100)]
+        made: list = [[] for _ in range(2 * garbage.MANY)]
     assert gc.isenabled()
     assert generation_of(made) == 2
     assert not gc.get_freeze_count()
@@ -37,5 +38,5 @@ def test_what_others_froze_stays_so() -> None:
     gc.freeze()
     count = gc.get_freeze_count()
     with without_garbage_collection():
-        pass
-    assert 0 < count == gc.get_freeze_count()
+        made = [[] for _ in range(2 * garbage.MANY)]
+    assert len(made) and 0 < count == gc.get_freeze_count()

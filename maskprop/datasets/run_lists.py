@@ -32,10 +32,11 @@ def read_with_strings(path: str | Path) -> Any | None:
     """
     try:
         with Path(path).open('rb') as file:
-            content = file.read(LEAST_BYTES)
-            if len(content) < LEAST_BYTES or _has_strings(content):
+            head = file.read(LEAST_BYTES)
+            if len(head) < LEAST_BYTES or _has_strings(head):
                 return None
-            content += file.read()
+            file.seek(0)
+            content = file.read()
     except OSError:
         return None
     shorter = compress_lists(content)

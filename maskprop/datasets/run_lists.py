@@ -19,6 +19,7 @@ from maskprop.utils.json_values import parse_json, repeated_key
 LEAST_BYTES = 4 * 2**20  # of a file; a smaller one is read faster than the compiled loop is loaded
 _KEY = b'"counts"'
 _LIST = re.compile(rb'[ \n\t\r]*:[ \n\t\r]*\[')
+_STRING = re.compile(rb'[ \n\t\r]*:[ \n\t\r]*"')
 
 
 def read_with_strings(path: str | Path) -> Any | None:
@@ -30,10 +31,15 @@ def read_with_strings(path: str | Path) -> Any | None:
         None if the file is small, has no such list at first, or cannot be read: then it is to be read as usual.
     """
     try:
-        content = Path(path).read_bytes()
+        with Path(path).open('rb') as file:
+            head = file.read(LEAST_BYTES)
+            if len(head) < LEAST_BYTES or _has_strings(head):
+                return None
+            file.seek(0)
+            content = file.read()
     except OSError:
         return None
-    shorter = compress_lists(content) if len(content) >= LEAST_BYTES else None
+    shorter = compress_lists(content)
     del content
     if shorter is None:
         return None
@@ -42,6 +48,12 @@ def read_with_strings(path: str | Path) -> Any | None:
     except ValueError:
         return None
     return None if repeated_key(shorter, data) else data
+
+
+def _has_strings(head: bytes) -> bool:
+    """Whether the first ``counts`` is in these first bytes of a file, and a string."""
+    first = head.find(_KEY)
+    return first >= 0 and bool(_STRING.match(head, first + len(_KEY)))
 
 
 def compress_lists(content: bytes) -> bytes | None:

@@ -114,7 +114,7 @@ class MaskReader:
         if len(total) < len(given) or (total != height * width).any():
             return None
         if self.for_training and strings is not None:
-            given = [dict(size=size, counts=string) for string in strings]
+            given = [{'size': size, 'counts': string} for string in strings]
         return given, area.astype(np.float64), area > 0
 
     def _measure(self, strings: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pycocotools.mask as mask_utils
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
 from maskprop.models import batched_boxes
@@ -25,6 +26,12 @@ from tests.models.builders import (
 
 META = make_batch(([1], [1]))[1][0].video_data_samples[0].metainfo
 REFINEMENT = dict(type='MaskRefinementHead', patch_size=32, channels=6, num_blocks=2)
+
+
+def objects_head(method: str, **options) -> tuple[str, dict]:
+    """A model whose head carries objects through a video, and none of whose code looks at the detector."""
+    head = dict(Config.fromfile(f'configs/{method}/{method}_tiny_synthetic.py').model.propagation_head, **options)
+    return 'mask_rcnn', dict(propagation_head=head, linker=dict(type='PropagatedMaskLinker', threshold=0.1))
 
 
 def lively(model: nn.Module) -> nn.Module:
@@ -142,6 +149,11 @@ STREAMS = {
     ),
     'copied masks': ('mask_rcnn', dict(clip_radius=1, propagator=dict(type='CopyPropagator'))),
 }
+OBJECTS = {
+    'feelvos': objects_head('feelvos'),
+    'osmn': objects_head('osmn', guide_size=32),
+    'osmn, resized': objects_head('osmn', guide_size=32, input_size=(40, 60)),
+}
 
 
 def run(model: nn.Module, images: torch.Tensor, frames_at_once: int) -> tuple[list, list]:
@@ -173,6 +185,30 @@ def test_results_are_those_of_one_by_one(name):
         for ours, theirs in zip(tracks, expected_tracks, strict=True):
             assert (ours['track_id'], ours['category_id']) == (theirs['track_id'], theirs['category_id'])
             assert ours['score'] == pytest.approx(theirs['score'], abs=1e-5)
+
+
+@pytest.mark.parametrize('name', OBJECTS)
+@torch.no_grad()
+def test_codes_of_frames_at_once_are_those_of_each(name):
+    """Not the masks of a video: each is made of the last, so that one pixel at the threshold moves others."""
+    kind, options = OBJECTS[name]
+    model = build_model(kind, **options).eval()
+    head = model.propagation_head
+    assert takes_many(head, 'encode', 'encode_batch')
+    views = [view_of(model, image[None]) for image in images_of(3)]
+    found = head.encode_batch(join_features(views), views, [None] * 3)
+    for ours, view in zip(found, views, strict=True):
+        theirs = head.encode(view, None)
+        assert ours.size == theirs.size
+        for part, other in zip(_tensors(ours), _tensors(theirs), strict=True):
+            assert part.shape == other.shape and part.dtype == other.dtype
+            torch.testing.assert_close(part, other, atol=1e-5, rtol=1e-5)
+            assert other.float().std() > 0
+
+
+def _tensors(code) -> list[torch.Tensor]:
+    parts = [_tensors(x) if isinstance(x, tuple) and not hasattr(x[0], 'bit_length') else [x] for x in code]
+    return [x for part in parts for x in part if isinstance(x, torch.Tensor)]
 
 
 @torch.no_grad()

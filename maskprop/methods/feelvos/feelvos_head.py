@@ -131,6 +131,14 @@ class FEELVOSHead(BaseModule):
         features, embedding = self.encode_features(*self._levels(view.image, view.feats))
         return FrameFeatures(features[0], embedding[0], view.shape)
 
+    def encode_batch(
+        self, feats: Sequence[Tensor], views: Sequence[View], instances: Sequence[Detections]
+    ) -> list[FrameFeatures]:
+        """:meth:`encode` of several frames."""
+        images = torch.cat([view.image for view in views])
+        codes = zip(*self.encode_features(*self._levels(images, feats)), views, strict=True)
+        return [FrameFeatures(features, embedding, view.shape) for features, embedding, view in codes]
+
     def _levels(self, images: Tensor, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """The low-level and the high-level map of B images, or of their FPN levels."""
         levels = feats[:2] if self.backbone is None else self.backbone(images)

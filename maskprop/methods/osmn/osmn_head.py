@@ -128,15 +128,28 @@ class OSMNHead(BaseModule):
 
     def encode(self, view: View, instances: Detections) -> FrameMaps:
         """The code of a frame; it does not depend on its instances."""
-        pixels = self._pixels(view.image)
-        if self.input_size is not None and tuple(self.input_size) != view.shape:
-            resized = F.interpolate(pixels.float(), tuple(self.input_size), mode='bilinear', antialias=True)
-            pixels = resized.round().clamp(0, 255).byte()
-        return self.encode_images(pixels)
+        return self.encode_images(self._network_input(view.image))
+
+    def encode_batch(
+        self, feats: Sequence[Tensor], views: Sequence[View], instances: Sequence[Detections]
+    ) -> list[FrameMaps]:
+        """:meth:`encode` of several frames."""
+        pixels = self._network_input(torch.cat([view.image for view in views]))
+        shared = self.segmentation.shared(self._normalised(pixels))
+        parts = zip(shared.side.split(1), shared.pooled.split(1), pixels, strict=True)
+        return [FrameMaps(SharedMaps(side, pooled), image) for side, pooled, image in parts]
 
     def encode_images(self, image: Tensor) -> FrameMaps:
         """The code of a (1, 3, H, W) uint8 RGB image."""
         return FrameMaps(self.segmentation.shared(self._normalised(image)), image[0])
+
+    def _network_input(self, images: Tensor) -> Tensor:
+        """(B, 3, h, w) uint8 RGB of ``input_size``, of images as the model normalised them."""
+        pixels = self._pixels(images)
+        if self.input_size is None or tuple(self.input_size) == tuple(pixels.shape[-2:]):
+            return pixels
+        resized = F.interpolate(pixels.float(), tuple(self.input_size), mode='bilinear', antialias=True)
+        return resized.round().clamp(0, 255).byte()
 
     def _pixels(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 RGB, of images as the model normalised them."""

@@ -66,7 +66,7 @@ def test_rows_and_trainings_build(file, tmp_path):
 
 def _build(cfg):
     if 'roi_head' in (cfg.model.get('detector') or {}):
-        fit_num_classes(cfg.model, 5)
+        fit_num_classes(cfg.model, 8 if 'davis16' in cfg.test_dataloader.dataset.data_root else 5)
     return MODELS.build(cfg.model)
 
 

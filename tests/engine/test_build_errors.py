@@ -129,7 +129,7 @@ def test_a_class_s_own_fault_is_not_the_config_s(cfg):
         ('model.linker.type=ClipLinkr', "there is no task util 'ClipLinkr'; did you mean 'ClipLinker'?"),
         ('optim_wrapper.type=SGD', "optim_wrapper.type: there is no optim_wrapper 'SGD'"),
         ('train_dataloader.num_worker=2', 'train_dataloader.num_worker: DataLoader has no such argument; did you'),
-        ('train_dataloader.batch_size=0', 'batch_size should be a positive integer value'),
+        ('train_dataloader.batch_size=0', 'train_dataloader.batch_size: expected a number from 1 to'),
         ('train_cfg.val_interval=0', 'train_cfg.val_interval=0: expected 1 or more epochs'),
         ('model.clip_radius=-1', 'clip_radius=-1: expected 0 or more frames'),
         ('val_dataloader.batch_size=2', 'val_dataloader.batch_size=2: expected 1, videos are read one frame'),

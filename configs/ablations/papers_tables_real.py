@@ -21,11 +21,8 @@ data = {
     'test_dataloader.dataset': _base_.test_dataloader.dataset,
     'test_evaluator': _base_.test_evaluator,
 }
-whole = {
-    'train_cfg.max_epochs': 8,
-    'train_cfg.val_interval': 8,
-    'param_scheduler.1.T_max': 8,
-}  # detector's 6, a head's 2
+# the detector's six epochs and a head's two
+whole = {'train_cfg.max_epochs': 8, 'train_cfg.val_interval': 8, 'param_scheduler.1.T_max': 8}
 own = {
     'EnsembleVIS': {'model.classification_head.net.head.num_classes': 9},
     'SipMask': whole,

@@ -59,7 +59,7 @@ _OTHERS = {
     'rank_timeout': float | None,
     'resume': bool | None,
 }
-# (key, least, most); beyond these a machine would be full of processes or threads
+# (key, least, most); more workers or threads than these would fill a machine
 _RANGES = (
     *((f'{split}_dataloader.num_workers', 0, 1024) for split in _TOGETHER),
     *((f'{split}_dataloader.batch_size', 1, _MOST) for split in _TOGETHER),

@@ -48,16 +48,15 @@ class TrackResult:
         for kind in self.kinds:
             self.sums.setdefault(kind, {})[category] = KINDS[kind].count(overlaps)
 
-    def add(self, other: TrackResult, times: int = 1) -> None:
-        """Count what was counted of other videos, as if they came so many times."""
-        self.num_predictions += times * other.num_predictions
+    def add(self, other: TrackResult) -> None:
+        """Count what was counted of other videos."""
+        self.num_predictions += other.num_predictions
         for category, number in other.num_tracks.items():
-            self.num_tracks[category] = self.num_tracks.get(category, 0) + times * number
+            self.num_tracks[category] = self.num_tracks.get(category, 0) + number
         for kind, by_category in other.sums.items():
             of_kind = self.sums.setdefault(kind, {})
             for category, counted in by_category.items():
-                many = {name: times * value for name, value in counted.items()}
-                of_kind[category] = _added(of_kind[category], many) if category in of_kind else many
+                of_kind[category] = _added(of_kind[category], counted) if category in of_kind else counted
 
     def overall(self, kind: str) -> dict[str, float]:
         """The numbers over all classes, every mask counting alike; rates in 0..1, but for MOTSA and sMOTSA."""

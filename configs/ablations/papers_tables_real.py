@@ -24,7 +24,7 @@ data = {
 # the detector's six epochs and a head's two
 whole = {'train_cfg.max_epochs': 8, 'train_cfg.val_interval': 8, 'param_scheduler.1.T_max': 8}
 own = {
-    # in two epochs its segmentation model, from scratch like the next two, learns nothing
+    # its segmentation model begins from scratch, like the next two
     'EnsembleVIS': {'model.classification_head.net.head.num_classes': 9, **whole},
     'SipMask': whole,
     'STEm-Seg': {'train_dataloader.dataset.frame_stride': 2, **whole},  # the test's

@@ -149,5 +149,6 @@ def main() -> int:
     verb = 'written' if written else 'already there, nothing to do'
     print(f'{Path(args.out)}: {verb} ({time.perf_counter() - started:.1f} s)', flush=True)
     if not args.no_report:
+        print('Describing it (--no-report leaves this out) ...', flush=True)
         print_reports(Path(args.out), args.strides)
     return 0

@@ -133,11 +133,14 @@ def _unknown_arguments(path: str, kind: Any, part: Mapping[str, Any]) -> Iterato
     for name in part:
         if not str(name).isidentifier():
             yield f'{path}.{name}: {name!r} can be no argument of {kind.__name__}'
-    if takes_others(kind) or not (path.startswith('model') or '.dataset' in path):
+    if takes_others(kind) and not hasattr(kind, 'FORWARDS'):
         return
+    if not (path.startswith('model') or '.dataset' in path):
+        return
+    takes = getattr(kind, 'takes', None)  # a class's own rule for further keys
     known = arguments_of(kind)
     for name in part:
-        if name not in known and name not in ('type', '_scope_'):
+        if name not in known and name not in ('type', '_scope_') and not (takes and takes(str(name))):
             hint = closest(name, known) or (f'; it has {", ".join(known)}' if known else '')
             yield f'{path}.{name}: {kind.__name__} has no such argument{hint}'
 

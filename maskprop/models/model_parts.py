@@ -35,6 +35,11 @@ def as_frame_detector(detector: nn.Module) -> FrameDetector:
     return TwoStageFrameDetector(detector) if hasattr(detector, 'roi_head') else OneStageFrameDetector(detector)
 
 
+def is_part_or_moved(key: str) -> bool:
+    """Whether a key beside the stream's is a head's, or of earlier versions (its error says where it is now)."""
+    return key.endswith(SUFFIX) or key in MOVED
+
+
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, dict], StreamOptions]:
     """The heads and the stream's options among a model's further keys; a head of None is none.
 

@@ -56,6 +56,7 @@ class VideoMaskRCNN(BaseMOTModel):
     """
 
     FORWARDS = StreamOptions  # whose arguments this class takes too
+    takes = staticmethod(model_parts.is_part_or_moved)  # and these
 
     def __init__(
         self,

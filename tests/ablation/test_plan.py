@@ -214,6 +214,10 @@ def refused(tmp_path, **study) -> str:
         (dict(rows=[dict(name='a', options='x')]), 'options: expected dict'),
         (dict(rows=[dict(name='a', options={'modle.x': 1})]), "did you mean 'model'"),
         (dict(rows=[dict(name='a', options={'model.0': 1})]), 'model.0: '),
+        (
+            dict(rows=[dict(name='a', options={'model.fil': 1})]),
+            "model.fil: VideoMaskRCNN has no such argument; did you mean 'fill'?",
+        ),
         (dict(rows=[dict(name='a', options={'optim_wrapper.optimizer.lr': 'x'})]), 'optim_wrapper.optimizer.lr: '),
         (dict(rows=[dict(name='a', variant='x')]), 'variant: expected dict'),
         (dict(rows=[dict(name='a', variant=dict(nope=1))]), 'variant.nope: VideoMaskRCNN has no such argument'),

@@ -63,6 +63,11 @@ def test_a_row_is_of_processes_of_their_own_and_a_failure_is_said(monkeypatch, t
         growth.measure('check', 'videos', 4)
 
 
+@pytest.mark.parametrize('tool', ['check', 'split', 'eval', 'train'])
+def test_each_tool_runs_on_the_smallest_set(tool):
+    assert growth.measure(tool, 'videos', 0)[0] > 0
+
+
 def split(folder: Path) -> None:
     split_videos(load_ytvis(folder / 'gt.json'), 8, 0)
 

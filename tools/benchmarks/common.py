@@ -65,12 +65,22 @@ def machine(args: argparse.Namespace) -> str:
 
 def processor() -> str:
     """The processor's name."""
+    return _cpu_fact('model name') or platform.processor() or platform.machine()
+
+
+def has_bf16(device: str) -> bool:
+    """Whether a device computes in bf16 itself: a GPU does, and a CPU (of Linux) whose flags say so."""
+    flags = (_cpu_fact('flags') or _cpu_fact('Features')).split()
+    return device != 'cpu' or not {'avx512_bf16', 'amx_bf16', 'bf16'}.isdisjoint(flags)
+
+
+def _cpu_fact(name: str) -> str:
+    """What Linux says of the first processor; '' if it says nothing."""
     try:
         lines = Path('/proc/cpuinfo').read_text().splitlines()
     except OSError:
         lines = []
-    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor() or platform.machine()
+    return next((line.split(':', 1)[1].strip() for line in lines if line.startswith(name)), '')
 
 
 def in_turns(

@@ -4,7 +4,7 @@
 
 Each of the numbers of videos, frames, objects, predictions and categories is made 4 and 16 times as large, the
 others staying as they are, and each tool is run on the set. What it costs to begin with is that of a set with one
-video (frame, ...) only; beyond it, the cost grows as n^p. The p of the last two columns is that of the last step,
+video (three for split), frame, ... only; beyond it, the cost grows as n^p. The p of the last two columns is that of the last step,
 from 4 to 16 times the size. It is left out where the largest set costs less than 1.2 times as much as the
 smallest: then this size hardly counts. Each run is forked from one process that has all imported, so that its CPU
 seconds and its memory (the most beyond that process) are its own. Of several runs the least counts, as other
@@ -61,11 +61,12 @@ SMALL = dict(videos=40, frames=20, objects=8, predictions=4, categories=10)  # e
 
 
 class Tool(NamedTuple):
-    """A tool: what it does in a folder, the sizes of its smallest set, and what is done before it is timed."""
+    """A tool: what it does in a folder, the sizes of its set, what is done before it is timed, the least videos."""
 
     run: Callable[[Path], Any]
     small: dict[str, int]
     prepare: Callable[[Path], Any] = lambda folder: None
+    videos: int = 1
 
 
 def write_set(
@@ -174,7 +175,7 @@ def run_test(folder: Path) -> None:
 
 TOOLS = dict(
     check=Tool(check, SMALL),
-    split=Tool(split, SMALL),
+    split=Tool(split, SMALL, videos=3),  # of which a fifth is one
     eval=Tool(score, SMALL),
     train=Tool(start_training, SMALL),
     test=Tool(run_test, dict(videos=2, frames=4, objects=2, predictions=2, categories=3), write_checkpoint),
@@ -203,7 +204,7 @@ def warm_up() -> None:
 def measure(name: str, size: str, step: int) -> tuple[float, float]:
     """CPU seconds and MiB of a tool whose set is so many times as large in one size, in a process of its own.
 
-    Step 0 is a set with one of that size.
+    Step 0 is a set with one of that size, or the least number of videos.
 
     Raises:
         BenchmarkError: it failed.
@@ -236,7 +237,8 @@ def _measure(sender: Any, name: str, size: str, step: int) -> None:
 
     with tempfile.TemporaryDirectory() as root, contextlib.redirect_stdout(io.StringIO()):
         folder = Path(root)
-        write_set(folder, **{**tool.small, size: tool.small[size] * step or 1}, images=name in WITH_IMAGES)
+        least = tool.videos if size == 'videos' else 1
+        write_set(folder, **{**tool.small, size: tool.small[size] * step or least}, images=name in WITH_IMAGES)
         tool.prepare(folder)
         memory = common.memory_growth(form)[1]
     sender.send((seconds, math.nan if memory is None else memory))

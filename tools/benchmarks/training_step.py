@@ -7,7 +7,8 @@ branch against the same detector with mmdet's track head, its RPN mended (``Mend
 same weights, frozen parts and random samples: the script fails if their detection losses differ. Memory is by how
 much the model, its optimizer and the two first steps make it grow at most, libraries not counted. The cases are
 MaskProp's step with gradient checkpointing, gradient accumulation, bf16 or, if asked for, torch.compile, which
-takes minutes to begin. The curves are those of the demo's small model in fp32 and bf16.
+takes minutes to begin. The curves are those of the demo's small model in fp32 and bf16. Without --cases, bf16 is
+left out on a CPU that has no instructions for it, where a step takes many times as long.
 """
 
 from __future__ import annotations
@@ -238,11 +239,14 @@ def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--size', type=int, nargs=2, default=(360, 640), metavar=('H', 'W'), help='of the frames')
     parser.add_argument('--instances', type=int, default=4, help='in each frame; default: %(default)s')
     parser.add_argument(
-        '--cases', nargs='*', default=list(CASES[:3]), choices=CASES, help='default: all but compile'
+        '--cases', nargs='*', choices=CASES, help='default: all but compile, bf16 where the device has it'
     )
     parser.add_argument('--backend', default='inductor', help='of torch.compile; default: %(default)s')
     parser.add_argument('--steps', type=int, default=60, help='of the loss curves, 0: none; default: %(default)s')
-    return parser.parse_args(words)
+    args = parser.parse_args(words)
+    if args.cases is None:
+        args.cases = [name for name in CASES[:3] if name != 'bf16' or common.has_bf16(args.device)]
+    return args
 
 
 def main() -> None:
@@ -250,9 +254,11 @@ def main() -> None:
     common.start(args)
     rows = step_rows(args)
     lines = step_table(rows)
-    curves = curve_rows(args) if args.steps >= WINDOW else []
+    curves = curve_rows(args) if args.steps >= WINDOW and 'bf16' in args.cases else []
     if curves:
         lines += ['', *curve_table(curves)]
+    elif 'bf16' not in args.cases and not common.has_bf16(args.device):
+        lines += ['', 'This CPU has no instructions for bf16, so it was left out.']
     common.finish(args, dict(steps=rows, curves=curves, step_s=median(rows[0]['seconds'])), lines)
 
 

@@ -109,9 +109,9 @@ endef
 bench: setup
 	$(call run_benchmark,propagation,--runs 1 --instances 1 8 20)
 	$(call run_benchmark,layout,--runs 3 --sizes 96x160 192x320 256x448 384x640)
-	$(call run_benchmark,clip_inference,--runs 3)
-	$(call run_benchmark,long_video,--threads 1 --at-once 2)
-	$(call run_benchmark,training_step,--runs 2 --steps 20)
+	$(call run_benchmark,clip_inference,--runs 2)
+	$(call run_benchmark,long_video,--threads 1 --at-once 2 --frames 100 1000 3000)
+	$(call run_benchmark,training_step,--runs 2 --steps 10)
 	$(call run_benchmark,data_pipeline,--runs 3)
 	$(call run_benchmark,scale_out,--runs 1)
 	$(call run_benchmark,inter_frame_attention,--runs 1)

@@ -63,6 +63,13 @@ def test_a_row_is_of_processes_of_their_own_and_a_failure_is_said(monkeypatch, t
         growth.measure('check', 'videos', 4)
 
 
+def test_a_tool_leaves_the_words_of_the_script(tmp_path, capsys):
+    growth.write_set(tmp_path, **SMALL, images=False)
+    words = list(sys.argv)
+    growth.check(tmp_path)
+    assert sys.argv == words
+
+
 @pytest.mark.parametrize('tool', ['check', 'split', 'eval', 'train'])
 def test_each_tool_runs_on_the_smallest_set(tool):
     assert growth.measure(tool, 'videos', 0)[0] > 0

@@ -121,9 +121,13 @@ def command(main: Callable[[], Any], *words: str) -> None:
     Raises:
         BenchmarkError: it failed.
     """
+    own = sys.argv
     sys.argv = ['growth', *words]
-    if main():
-        raise common.BenchmarkError(f'{" ".join(words)}: failed')
+    try:
+        if main():
+            raise common.BenchmarkError(f'{" ".join(words)}: failed')
+    finally:
+        sys.argv = own  # of which the page shows the command
 
 
 def check(folder: Path) -> None:

@@ -107,6 +107,18 @@ def test_prints_tables_and_writes_rows(sides, tmp_path, monkeypatch, capsys):
     assert f'| {PEER} |' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('flags, has', [('fma avx2', False), ('fma avx512_bf16 avx2', True), (None, False)])
+def test_bf16_is_left_out_where_a_cpu_lacks_it(flags, has, tmp_path, monkeypatch):
+    facts = tmp_path / 'cpuinfo'
+    if flags:
+        facts.write_text(f'model name\t: Some CPU\nflags\t\t: {flags}\n\n')
+    monkeypatch.setattr(training_step.common, 'CPU_FACTS', facts)
+    assert training_step.common.has_bf16('cpu') is has and training_step.common.has_bf16('cuda')
+    args = training_step.parse_args(TINY)
+    assert args.without_bf16 is not has and ('bf16' in args.cases) is has
+    assert training_step.parse_args([*TINY, '--cases', 'bf16']).cases == ['bf16']
+
+
 @pytest.mark.xdist_group('memory')
 def test_memory_is_that_of_building_and_two_steps(args, monkeypatch):
     made = []

@@ -24,6 +24,7 @@ import torch
 from maskprop.utils.files import replace_when_done, write_json
 
 PACKAGES = ('torch', 'torchvision', 'onedl-mmdetection', 'onedl-mmengine')
+CPU_FACTS = Path('/proc/cpuinfo')  # of Linux
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
@@ -77,7 +78,7 @@ def has_bf16(device: str) -> bool:
 def _cpu_fact(name: str) -> str:
     """What Linux says of the first processor; '' if it says nothing."""
     try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
+        lines = CPU_FACTS.read_text().splitlines()
     except OSError:
         lines = []
     return next((line.split(':', 1)[1].strip() for line in lines if line.startswith(name)), '')

@@ -3,12 +3,12 @@
     python tools/benchmarks/growth.py [--tools split test] [--sizes videos frames] [--steps 1 4 16 64] [--runs 1]
 
 Each of the numbers of videos, frames, objects, predictions and categories is made 4 and 16 times as large, the
-others staying as they are, and each tool is run on the set. What it costs to begin with is that of a set with one
-video (three for split), frame, ... only; beyond it, the cost grows as n^p. The p of the last two columns is that of the last step,
-from 4 to 16 times the size. It is left out where the largest set costs less than 1.2 times as much as the
-smallest: then this size hardly counts. Each run is forked from one process that has all imported, so that its CPU
-seconds and its memory (the most beyond that process) are its own. Of several runs the least counts, as other
-processes only ever add to CPU seconds.
+others staying as they are, and each tool is run on the set. What it costs to begin with is that of a set with
+one video (three for split), frame, ... only; beyond it, the cost grows as n^p. The p of the last two columns is
+that of the last step, from 4 to 16 times the size. It is left out where the largest set costs less than 1.2
+times as much as the smallest: then this size hardly counts. Each run is forked from one process that has all
+imported, so that its CPU seconds and its memory (the most beyond that process) are its own. Of several runs the
+least counts, as other processes only ever add to CPU seconds.
 
 ``train`` is a training's start but for the model: the file, its frames, key frames, the order of an epoch.
 ``test`` is the demo's model on detections from a file, from the frames to scores.
@@ -61,7 +61,7 @@ SMALL = dict(videos=40, frames=20, objects=8, predictions=4, categories=10)  # e
 
 
 class Tool(NamedTuple):
-    """A tool: what it does in a folder, the sizes of its set, what is done before it is timed, the least videos."""
+    """A tool: what it does in a folder, the sizes of its set, what comes before it is timed, the fewest videos."""
 
     run: Callable[[Path], Any]
     small: dict[str, int]

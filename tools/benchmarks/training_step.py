@@ -244,8 +244,9 @@ def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--backend', default='inductor', help='of torch.compile; default: %(default)s')
     parser.add_argument('--steps', type=int, default=60, help='of the loss curves, 0: none; default: %(default)s')
     args = parser.parse_args(words)
+    args.without_bf16 = args.cases is None and not common.has_bf16(args.device)
     if args.cases is None:
-        args.cases = [name for name in CASES[:3] if name != 'bf16' or common.has_bf16(args.device)]
+        args.cases = [name for name in CASES[:3] if name != 'bf16' or not args.without_bf16]
     return args
 
 
@@ -254,10 +255,10 @@ def main() -> None:
     common.start(args)
     rows = step_rows(args)
     lines = step_table(rows)
-    curves = curve_rows(args) if args.steps >= WINDOW and 'bf16' in args.cases else []
+    curves = curve_rows(args) if args.steps >= WINDOW and not args.without_bf16 else []
     if curves:
         lines += ['', *curve_table(curves)]
-    elif 'bf16' not in args.cases and not common.has_bf16(args.device):
+    if args.without_bf16:
         lines += ['', 'This CPU has no instructions for bf16, so it was left out.']
     common.finish(args, dict(steps=rows, curves=curves, step_s=median(rows[0]['seconds'])), lines)
 

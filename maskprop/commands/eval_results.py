@@ -111,7 +111,7 @@ def check(args: argparse.Namespace) -> int:
 def score(args: argparse.Namespace) -> int:
     """Print and write the metrics of a results file; 0."""
     if args.out:
-        check_writable(args.out, '--out')
+        check_writable(args.out, '--out', sources=(args.gt, args.results))
     result = score_results(
         load_ground_truth(args.gt, args.frame_stride, tuple(args.frame_range)),
         read_results(args.results),

@@ -42,7 +42,8 @@ def convert(args: argparse.Namespace) -> None:
     form = WRITABLE[args.to]
     if args.out.exists() and not args.overwrite and not (args.out.is_dir() and not any(args.out.iterdir())):
         raise ConfigError(f'{args.out} exists: pass --overwrite, or give another name')
-    check_writable(args.out, 'OUT', folder=form.folder and args.out.suffix.lower() != '.xml')
+    folder = form.folder and args.out.suffix.lower() != '.xml'
+    check_writable(args.out, 'OUT', folder, sources=(args.gt, args.results))
     gt = load_ytvis(args.gt, require_annotations=args.results is None)
     gt = subsample_frames(gt, args.frame_stride)
     results = read_results(args.results) if args.results else None

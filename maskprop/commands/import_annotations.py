@@ -57,7 +57,7 @@ def convert(args: argparse.Namespace) -> None:
     """Do as the arguments say."""
     if args.out.exists() and not args.overwrite:
         raise ConfigError(f'{args.out} exists: pass --overwrite, or give another name')
-    check_writable(args.out, 'OUT')
+    check_writable(args.out, 'OUT', sources=(args.source, args.set, args.classes, args.categories))
     options = ReadOptions(
         images=args.images,
         classes=read_json(args.classes) if args.classes else None,

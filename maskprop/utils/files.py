@@ -92,15 +92,23 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def check_writable(path: str | Path, option: str, folder: bool = False) -> None:
+def check_writable(
+    path: str | Path, option: str, folder: bool = False, sources: Iterable[str | Path | None] = ()
+) -> None:
     """See before long work that a file can be written at ``path``, or files in the folder ``path``.
 
     Missing folders are made; no file is left behind, and none is changed.
+
+    Args:
+        sources: what is read, which it must not replace.
 
     Raises:
         OSError: It can't; the message names ``option``.
     """
     path = Path(path)
+    for source in sources:
+        if source is not None and Path(source).resolve() == path.resolve():
+            raise FileExistsError(f'{option} {path}: is read by this command and would be lost; give another name')
     if not folder and path.is_dir():
         raise IsADirectoryError(f'{option} {path}: is a folder; give the name of a file')
     try:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from maskprop.utils.files import is_file, replace_when_done, unique_names
+from maskprop.utils.files import check_writable, is_file, replace_when_done, unique_names
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,13 @@ def test_files_that_agree_are_replaced_together(tmp_path):
             temporary.write_text('new')
         raise OSError(28, os.strerror(28))
     assert [(tmp_path / name).read_text() for name in 'ab'] == ['old', 'old']
+
+
+def test_what_is_read_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a.json').write_text('old')
+    (tmp_path / 'link.json').symlink_to('a.json')
+    for out in ('a.json', './a.json', tmp_path / 'link.json'):
+        with pytest.raises(FileExistsError, match='--out .*json: is read by this command'):
+            check_writable(out, '--out', sources=(None, tmp_path / 'a.json'))
+    check_writable('b.json', '--out', sources=(None, 'a.json'))

@@ -75,6 +75,8 @@ def _videos(source: Source) -> list[ReadVideo]:
     rows: dict[str, list[dict]] = {}
     with source.path.open(encoding='utf-8-sig', newline='') as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
+            if None in row.values() or not row.get('file_name'):
+                raise AnnotationError(f'{source.path}: line {number}: is cut short; export the table again')
             rows.setdefault(row.get('video') or '', []).append(dict(row, line=number))
     return [_video(source.path, video, found) for video, found in rows.items()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -88,7 +89,7 @@ def read(source: Source, options: ReadOptions) -> Reading:
     """Reads a folder of PNGs for each video: indexed or grey ones by values, coloured ones by colours.
 
     Values 0 and 255, and black, are no objects. A frame without objects has a PNG of zeros; one without a PNG
-    counts as not annotated. The class of each object comes from the options or from classes.json in the source;
+    counts as not annotated. The class of each object comes from the options or from a classes.json beside them;
     without either all are ``object``.
 
     Raises:
@@ -98,9 +99,12 @@ def read(source: Source, options: ReadOptions) -> Reading:
     folders: dict[str, list[Path]] = {}
     for path in source.of_suffix('.png'):
         folders.setdefault(path.parent.as_posix(), []).append(source.locate(path))
-    classes = options.classes
-    if classes is None and source.path.is_dir() and (source.path / CLASSES).is_file():
-        classes = read_json(source.path / CLASSES)
+    classes: Any = options.classes
+    if classes is None:
+        beside = {source.path, *(source.path / Path(folder).parent for folder in folders)}
+        found = [read_json(path) for path in sorted(folder / CLASSES for folder in beside) if path.is_file()]
+        if found:  # what is no dict, class_of refuses
+            classes = dict(ChainMap(*found)) if all(isinstance(each, dict) for each in found) else found
     return Reading(_videos(source, replace(options, classes=classes), folders), len(folders))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,14 @@ def test_classes_that_lack_something(folders, tmp_path, classes, expected, capsy
     with pytest.raises(SystemExit):
         run(*folders, tmp_path / 'all.json', '--classes', tmp_path / 'classes.json')
     assert expected in capsys.readouterr().err
+
+
+def test_classes_beside_the_videos_are_found_in_a_zip_of_the_folder(folders, tmp_path):
+    images, masks = folders
+    (masks / 'classes.json').write_text(json.dumps(dict(cat={'1': 'zebra', '7': 'ant'}, dog='zebra')))
+    archive = shutil.make_archive(str(tmp_path / 'top'), 'zip', masks.parent, masks.name)
+    run(images, Path(archive), tmp_path / 'all.json')
+    assert [c['name'] for c in load_ytvis(tmp_path / 'all.json')['categories']] == ['ant', 'zebra']
 
 
 def test_a_file_that_is_there_is_kept(folders, tmp_path, capsys):

@@ -158,6 +158,27 @@ def test_results_take_the_place_of_annotations(tmp_path):
     assert [line.split()[:3] for line in lines] == [['1', '1001', '1']]  # nothing is left of the other
 
 
+def test_nothing_that_is_read_is_replaced(tmp_path, capsys):
+    source = make_set(tmp_path / 'set.json')
+    (tmp_path / 'results.json').write_text('[]')
+    before = source.read_text()
+    for out, options in ((source, ()), (tmp_path / 'results.json', ('--results', tmp_path / 'results.json'))):
+        with pytest.raises(SystemExit):
+            run_export(source, out, '--to', 'coco', '--overwrite', *options)
+        assert f'OUT {out}: is read by this command' in capsys.readouterr().err
+    assert source.read_text() == before and (tmp_path / 'results.json').read_text() == '[]'
+
+
+def test_a_table_that_was_cut_is_refused(tmp_path, capsys):
+    source, table = make_set(tmp_path / 'set.json'), tmp_path / 'table.csv'
+    run_export(source, table, '--to', 'csv')
+    lines = table.read_text().splitlines()
+    table.write_text('\n'.join([*lines[:3], lines[3][:4]]))
+    with pytest.raises(SystemExit):
+        import_annotations(table, tmp_path / 'all.json')
+    assert f'{table}: line 4: is cut short' in capsys.readouterr().err
+
+
 def test_results_of_another_set(tmp_path, capsys):
     source = make_set(tmp_path / 'set.json')
     for change, expected in (

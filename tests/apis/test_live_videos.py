@@ -208,10 +208,22 @@ def test_ctrl_c_in_a_file_is_an_interrupt_that_keeps_the_old_files(tmp_path, mon
 
 
 def test_a_slow_model_gets_the_newest_frame(tmp_path, monkeypatch):
-    frames, all_came = make_video(12), threading.Event()
-    _stub(monkeypatch, frames, fps=900.0, on_grab=lambda t: t == 12 and all_came.set())
+    frames, began, all_came = make_video(12), threading.Event(), threading.Event()
     step = VideoSession.step
-    monkeypatch.setattr(VideoSession, 'step', lambda *args: all_came.wait() and step(*args))
+
+    def grab(t: int) -> None:
+        if t == 1:  # the second frame comes when the first one is being looked at
+            began.wait(60)
+        if t == 12:  # the end, when the last frame waits
+            all_came.set()
+
+    def wait(*args):
+        began.set()
+        all_came.wait(60)
+        return step(*args)
+
+    _stub(monkeypatch, frames, fps=900.0, on_grab=grab)
+    monkeypatch.setattr(VideoSession, 'step', wait)
     report = infer_video_to_folder(ColourModel(), 0, tmp_path, score_thr=0, progress=False)
     assert json.loads((tmp_path / 'results.json').read_text()) == inference_video(ColourModel(), frames[::11])
     assert report.num_frames == 2

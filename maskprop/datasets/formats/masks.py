@@ -6,7 +6,7 @@ import warnings
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image
@@ -99,13 +99,20 @@ def read(source: Source, options: ReadOptions) -> Reading:
     folders: dict[str, list[Path]] = {}
     for path in source.of_suffix('.png'):
         folders.setdefault(path.parent.as_posix(), []).append(source.locate(path))
-    classes: Any = options.classes
-    if classes is None:
-        beside = {source.path, *(source.path / Path(folder).parent for folder in folders)}
-        found = [read_json(path) for path in sorted(folder / CLASSES for folder in beside) if path.is_file()]
-        if found:  # what is no dict, class_of refuses
-            classes = dict(ChainMap(*found)) if all(isinstance(each, dict) for each in found) else found
-    return Reading(_videos(source, replace(options, classes=classes), folders), len(folders))
+    return Reading(_videos(source, with_classes(source, options, folders), folders), len(folders))
+
+
+def with_classes(source: Source, options: ReadOptions, videos: Iterable[str | PurePosixPath]) -> ReadOptions:
+    """The options or, if they have no classes, those of each classes.json at the top or beside the videos."""
+    if options.classes is not None:
+        return options
+    beside = {source.path, *(source.path / PurePosixPath(video).parent for video in videos)}
+    found = [read_json(path) for path in sorted(folder / CLASSES for folder in beside) if path.is_file()]
+    if not found:
+        return options
+    # what is no dict, class_of refuses
+    classes: Any = dict(ChainMap(*found)) if all(isinstance(each, dict) for each in found) else found
+    return replace(options, classes=classes)
 
 
 def _videos(source: Source, options: ReadOptions, folders: dict[str, list[Path]]) -> Iterator[ReadVideo]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from maskprop.datasets.formats.frames import check_size, needed_images, place_by_name, place_by_number
-from maskprop.datasets.formats.masks import CLASSES, class_of
+from maskprop.datasets.formats.masks import class_of, with_classes
 from maskprop.datasets.formats.pictures import INDEXED, check_same_size, open_picture, picture_mode
 from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.source import Source, walk_json
 from maskprop.datasets.formats.tracks import Reading, ReadOptions, ReadVideo, TrackBuilder, VideoInfo, encode
-from maskprop.datasets.json_files import AnnotationError, read_json
+from maskprop.datasets.json_files import AnnotationError
 from maskprop.datasets.rle import compress, inspect_masks
 
 ANNOTATED_RATE = 4  # SA-V annotates every fourth frame
@@ -39,9 +38,7 @@ def read_folders(source: Source, options: ReadOptions) -> Reading:
     videos: dict[PurePosixPath, list[PurePosixPath]] = {}
     for path in source.of_suffix('.png'):
         videos.setdefault(path.parent.parent, []).append(path)
-    if options.classes is None and (source.path / CLASSES).is_file():
-        options = replace(options, classes=read_json(source.path / CLASSES))
-    return Reading(_folder_videos(source, options, videos), len(videos))
+    return Reading(_folder_videos(source, with_classes(source, options, videos), videos), len(videos))
 
 
 def _folder_videos(source: Source, options: ReadOptions, videos: dict) -> Iterator[ReadVideo]:

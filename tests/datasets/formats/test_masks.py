@@ -169,6 +169,13 @@ def test_classes_beside_the_videos_are_found_in_a_zip_of_the_folder(folders, tmp
     assert [c['name'] for c in load_ytvis(tmp_path / 'all.json')['categories']] == ['ant', 'zebra']
 
 
+def test_classes_outside_of_the_source_are_not_taken(folders, tmp_path):
+    images, masks = folders
+    (masks / 'classes.json').write_text(json.dumps(dict(cat={'1': 'zebra', '7': 'ant'})))
+    run(images, masks / 'cat', tmp_path / 'all.json')  # the frames of one video
+    assert [c['name'] for c in load_ytvis(tmp_path / 'all.json')['categories']] == ['object']
+
+
 def test_a_file_that_is_there_is_kept(folders, tmp_path, capsys):
     out = tmp_path / 'all.json'
     out.write_text('mine')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,18 @@ def test_folders_of_objects(tmp_path, capsys, names):
         assert 'sav_1: 1 of 3 frames have no annotation (one in 2 has)' in capsys.readouterr().err
     content = import_annotations(*args, '--from', 'sam2-folders', '--unannotated', 'skip')
     assert_tracks(content, dict(b=[('dog', [ONE])], sav_1=[('cat', [ONE, None]), ('dog', [TWO, TWO])]))
+
+
+def test_classes_are_found_in_a_zip_of_the_folder_and_not_outside(tmp_path):
+    images = write_frames(tmp_path / 'images', dict(sav_1=['00000.jpg']))
+    save(tmp_path / 'masks/sav_1/0/00000.png', ONE)
+    (tmp_path / 'classes.json').write_text(json.dumps(dict(sav_1='dog')))
+    run_import(tmp_path / 'masks', tmp_path / 'a.json', '--images', images, '--from', 'sam2-folders')
+    (tmp_path / 'masks/classes.json').write_text(json.dumps(dict(sav_1='cat')))
+    top = shutil.make_archive(str(tmp_path / 'top'), 'zip', tmp_path, 'masks')
+    run_import(Path(top), tmp_path / 'b.json', '--images', images, '--from', 'sam2-folders')
+    names = [json.loads((tmp_path / f'{n}.json').read_text())['categories'][0]['name'] for n in 'ab']
+    assert names == ['object', 'cat']
 
 
 def test_folders_of_objects_may_be_videos_too(tmp_path, capsys):

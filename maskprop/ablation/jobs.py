@@ -14,17 +14,36 @@ from uuid import uuid4
 from mmengine.config import Config
 from mmengine.utils import get_git_hash
 
-from maskprop.ablation.settings import files_key, settings_key, test_settings, training_settings, whole_batch
+from maskprop.ablation.settings import (
+    TEST,
+    TRAINING,
+    files_key,
+    settings_key,
+    test_settings,
+    training_settings,
+    whole_batch,
+)
 from maskprop.ablation.study import DEFAULT_SET, Row, Study, Training, slug
 from maskprop.datasets.ytvis_json import frame_indices
-from maskprop.engine.config import ConfigError, frozen_without_weights, merge_options, read_config_file
-from maskprop.engine.config_parts import arguments_of, parts_of, resolve
-from maskprop.engine.config_types import check_types
+from maskprop.engine.config import (
+    OPTIONAL_KEYS,
+    ConfigError,
+    frozen_without_weights,
+    merge_options,
+    read_config_file,
+)
+from maskprop.engine.config_types import check_types, stream_faults
 from maskprop.utils.files import write_json
 from maskprop.utils.json_values import parse_json
 
 LEVELS = ('set', 'detector', 'pretraining', 'heads', 'test', 'table')
 TRAININGS = ('detector', 'pretraining', 'heads')
+# where options of a row, or of a training and its test, have an effect
+_OF_TESTS = {*TEST, 'env_cfg', 'test_evaluator'}
+_OF_TRAININGS = {
+    *_OF_TESTS, *TRAINING, 'compile', 'default_hooks', 'find_unused_parameters', 'log_processor',
+    'model_wrapper_cfg', 'sync_bn',
+}  # fmt: skip
 SYNTHETIC_FRAMES = 36  # a clip
 
 
@@ -132,6 +151,8 @@ class _Planner:
 
     def __init__(self, study: Study, out: Path) -> None:
         self.study, self.out = study, out
+        if any(row.config is None for row in study.rows):  # then the file is their config
+            _check_whole(study.cfg, study.file)
         self.detector_cfg = _read(study.detector)
         self.own_data = study.synthetic is None
         self.detector_settings = training_settings(self.detector_cfg, self.own_data)
@@ -142,13 +163,14 @@ class _Planner:
         self._jobs: dict[Path, Job] = {}
         last = int(self.detector_cfg.train_cfg.get('max_epochs') or 0)
         if self.epochs and self.epochs[-1] > last:
+            trains = last or f'{self.detector_cfg.train_cfg.get("max_iters")} iterations'
             raise ConfigError(
                 f'{study.file}: a row tests epoch {self.epochs[-1]} of the detector, but {study.detector} trains '
-                f'{last}'
+                f'{trains}'
             )
         check_types(study.cfg, runs=False)
         for row in study.rows:
-            _check_variant(study, row)
+            _check_row(study, row)
 
     def jobs(self) -> list[Job]:
         tests = [self.test(rows, seed) for seed in self.study.seeds for rows in same_model(self.study.rows)]
@@ -189,13 +211,13 @@ class _Planner:
         name = f'detectors/{Path(self.study.detector).stem}_{shared}/{seed}'
         if self.epochs and lacks_epochs(self.out / name, self.epochs):
             name += '_all_epochs'
-        last = int(self.detector_cfg.train_cfg.max_epochs)
+        last = last_checkpoint(self.detector_cfg)
         cfg = self.on_set(self.detector_cfg, needs)
         self.check_frozen(cfg, f'detector {self.study.detector}')
-        outputs = [f'epoch_{epoch}.pth' for epoch in sorted({*self.epochs, last})]
+        outputs = [f'epoch_{epoch}.pth' for epoch in self.epochs if f'epoch_{epoch}.pth' != last] + [last]
         return self.add(
             'detector', name, settings, [needs],
-            details=dict(cfg=cfg, seed=seed, outputs=outputs, checkpoint=outputs[-1]),
+            details=dict(cfg=cfg, seed=seed, outputs=outputs, checkpoint=last),
             units=training_steps(cfg), rate=f'detector: {Path(self.study.detector).stem}',
         )  # fmt: skip
 
@@ -273,7 +295,7 @@ class _Planner:
             nets={name: [fill_in(f'{{{net}}}', of_row) for net in of_row] for name, of_row in nets.items()},
             frame_stride=self.study.frame_stride, ground_truth=row.ground_truth,
         )  # fmt: skip
-        self.merge(cfg, row.options, f'row {row.name}')
+        self.merge(cfg, row.options, f'row {row.name}', of_test=True)
         settings = dict(
             config=test_settings(cfg, self.own_data), weights=[weights.name, weights.key, checkpoint],
             rows={row.name: row.variant for row in rows},
@@ -308,13 +330,33 @@ class _Planner:
             details=dict(tests=list(tests), outputs=['table.md', 'table.csv', 'plot.png']),
         )  # fmt: skip
 
-    def merge(self, cfg: Config, options: dict[str, Any], where: str) -> None:
-        """Change keys of a config, and see that they are of the right types."""
+    def merge(self, cfg: Config, options: dict[str, Any], where: str, of_test: bool = False) -> None:
+        """Change keys of a config, and see that they act on what is made and are of the right types."""
+        where = f'{self.study.file}: {where}: options'
+        for key in options:
+            if reason := self.without_effect(key, of_test):
+                raise ConfigError(f'{where}: {key}: {reason}')
         try:
             merge_options(cfg, deepcopy(options))
             check_types(cfg, runs=False)
+            _check_whole(cfg, self.study.file)
         except ConfigError as error:
-            raise ConfigError(f'{self.study.file}: {where}: options: {error}') from error
+            raise ConfigError(f'{where}: {str(error).replace("--cfg-options ", "")}') from error
+
+    def without_effect(self, key: str, of_test: bool) -> str | None:
+        """Why an option would change nothing in a training or test of the study; None: it does."""
+        names = key.split('.')
+        if key == 'load_from':
+            return "a training's weights are those of start and after"
+        if names[-1] == 'data_root' and not self.own_data:
+            return 'the study makes its set; synthetic=None takes that of the config'
+        if names[0] == 'variants':
+            return "a row's stream is set by variant=dict(...)"
+        if names[0] in OPTIONAL_KEYS - (_OF_TESTS if of_test else _OF_TRAININGS):
+            return f'has no effect on {"a test" if of_test else "a training and its test"}'
+        if of_test and ('train_cfg' in names or key.startswith('model.frozen')):
+            return 'has no effect on a test; put it into the options of train'
+        return None
 
     def check_frozen(self, cfg: Config, where: str) -> None:
         """See that what a training leaves as it is has weights, before others are trained for hours."""
@@ -331,7 +373,8 @@ class _Planner:
         if set_job is None:
             return cfg
         for split in ('train', 'val', 'test'):
-            cfg[f'{split}_dataloader'].dataset.data_root = f'{set_job.folder}/'
+            if cfg.get(f'{split}_dataloader'):
+                cfg[f'{split}_dataloader'].dataset.data_root = f'{set_job.folder}/'
             if 'ann_file' in (cfg.get(f'{split}_evaluator') or ()):
                 cfg[f'{split}_evaluator'].ann_file = f'{set_job.folder}/annotations/val.json'
         return cfg
@@ -341,26 +384,40 @@ def _read(config: str) -> Config:
     """A config of a training; its types are checked here, before others are trained for hours."""
     cfg = read_config_file(config)
     check_types(cfg, runs=False)
-    for key in ('model', 'train_cfg', 'train_dataloader'):
-        if not cfg.get(key):
-            raise ConfigError(f'config {config}: {key} is not set, so it is of no training')
+    _check_whole(cfg, config)
     return cfg
 
 
-def _check_variant(study: Study, row: Row) -> None:
-    """See that a row's variant has arguments of the model's streams only."""
-    model = (_read(row.config) if row.config else study.cfg).model
-    options = getattr(resolve(model.type), 'FORWARDS', None)
-    known = arguments_of(options) if options else []
-    for name, value in row.variant.items():
-        if options and name not in known:
+def _check_whole(cfg: Config, config: str) -> None:
+    if 'study' in cfg:
+        raise ConfigError(f'config {config}: is a study; name a config, of which its rows are variants')
+    for key in ('model', 'train_cfg', 'train_dataloader', 'optim_wrapper', 'test_dataloader'):
+        if not cfg.get(key):
             raise ConfigError(
-                f'{study.file}: row {row.name}: variant.{name}: {model.type} has no such argument; it '
-                f'has {", ".join(known)}'
+                f'config {config}: {key} is not set, but a study trains and tests. Inherit a whole config'
             )
-        for path, part in parts_of(value, f'variant.{name}'):
-            if resolve(part['type']) is None:
-                raise ConfigError(f'{study.file}: row {row.name}: {path}.type: there is no {part["type"]!r}')
+    if not (cfg.train_cfg.get('max_epochs') or cfg.train_cfg.get('max_iters')):
+        raise ConfigError(f'config {config}: train_cfg: neither max_epochs nor max_iters is set')
+
+
+def _check_row(study: Study, row: Row) -> None:
+    """See that a row's configs are whole, and that its variant has arguments of the model's streams only.
+
+    Raises:
+        ConfigError: with file, row and key.
+    """
+    where = f'{study.file}: row {row.name}'
+    trainings = [training for training in (row.train, row.train and row.train.after) if training]
+    nets = [config for owner in (row, *trainings) for config in owner.nets.values()]
+    try:
+        for config in (*nets, *(training.config for training in trainings if training.config)):
+            _read(config)
+        model = (_read(row.config) if row.config else study.cfg).model
+    except ConfigError as error:
+        raise ConfigError(f'{where}: {error}') from error
+    fault = next(stream_faults(model, row.variant, 'variant'), None)
+    if fault:
+        raise ConfigError(f'{where}: {fault}')
 
 
 def as_arguments(options: dict[str, Any]) -> list[str]:

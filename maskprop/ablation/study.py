@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
     ]
     _check_rows(rows, str(path))
     content['seeds'] = tuple(content.get('seeds', Study.seeds))
-    find_config_file(content.get('detector', DEFAULT_DETECTOR))
+    _check_files([content.get('detector', DEFAULT_DETECTOR)], f'{path}: study: detector')
     return Study(name=Path(path).stem, file=str(path), cfg=cfg, rows=tuple(rows), **content)
 
 
@@ -154,16 +154,14 @@ def _read_row(content: dict, where: str) -> Row:
     _check_keys(content, {f.name for f in fields(Row)}, ('name',), where)
     _check_values(Row, content, where)
     check_file_name(slug(content['name']), f'{where}: name')
-    for net in content.get('nets') or ():
-        check_file_name(net, f'{where}: nets')
     training = content.pop('train')
     if training is not None:
         training = _read_training(training, f'{where}: train')
     if training and training.config is None:
         training = replace(training, config=content.get('config'))
     row = Row(train=training, **content)
-    for config in (*row.nets.values(), *([row.config] if row.config else [])):
-        find_config_file(config)
+    _check_files([row.config], f'{where}: config')
+    _check_nets(row.nets, row.variant, f'{where}: nets', 'variant')
     if training and (row.epoch is not None or row.masks_epoch is not None):
         raise ConfigError(f'{where}: epoch and masks_epoch are of the detector: set train=None with them')
     if row.ground_truth and row.masks_epoch is not None:
@@ -182,9 +180,42 @@ def _read_training(content: dict, where: str) -> Training:
     training = Training(**content)
     if training.start not in STARTS:
         raise ConfigError(f'{where}.start={training.start!r}: expected one of {STARTS}')
-    for config in (*training.nets.values(), *([training.config] if training.config else [])):
-        find_config_file(config)
+    _check_files([training.config], f'{where}: config')
+    _check_nets(training.nets, training.options, f'{where}: nets', 'options')
     return training
+
+
+def _check_files(configs: Sequence[str | None], where: str) -> None:
+    for config in configs:
+        try:
+            if config is not None:
+                find_config_file(config)
+        except ConfigError as error:
+            raise ConfigError(f'{where}: {error}') from error
+
+
+def _check_nets(nets: dict[str, str], users: Any, where: str, key: str) -> None:
+    """See that nets can be trained, and that what is to get their paths asks for these and no others."""
+    for net in nets:
+        check_file_name(net, where)
+    _check_files(list(nets.values()), where)
+    used = set(_nets_in(users))
+    if unused := sorted(set(nets) - used):
+        raise ConfigError(
+            f"{where}: {unused[0]} would be trained for nothing: no value of {key} is '{{{unused[0]}}}'"
+        )
+    if unknown := sorted(used - set(nets)):
+        known = f'nets has {", ".join(nets)}' if nets else 'there are no nets'
+        raise ConfigError(f"{where}: {key} asks for '{{{unknown[0]}}}', but {known}")
+
+
+def _nets_in(value: Any) -> Iterator[str]:
+    """NAME of each text ``'{NAME}'`` in a value."""
+    if isinstance(value, str) and value.startswith('{') and value.endswith('}'):
+        yield value[1:-1]
+    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for entry in entries:
+        yield from _nets_in(entry)
 
 
 def slug(name: str) -> str:
@@ -221,11 +252,16 @@ def _check_values(kind: type, content: dict[str, Any], where: str) -> None:
     title = content.get('name')
     if isinstance(title, str) and not title.isprintable():
         raise ConfigError(f'{where}: name: {shown(title)} cannot be written in a line of a table')
-    for name in ('videos', 'val_videos') if content.get('synthetic') else ():
-        if name not in content['synthetic']:
-            raise ConfigError(f'{where}: synthetic.{name}: not set; it is the number of such videos')
-        if type(number := content['synthetic'][name]) is not int or number < 1:
-            raise ConfigError(f'{where}: synthetic.{name}: expected a number of 1 or more, found {shown(number)}')
+    for key in (key for key in ('synthetic', 'pasted') if content.get(key)):
+        if 'seed' in content[key]:
+            raise ConfigError(f'{where}: {key}.seed: each of the seeds has a set of its own; set seeds')
+        needed = ('videos', 'val_videos') if key == 'synthetic' else ('videos',)
+        for name in needed:
+            if name not in content[key]:
+                raise ConfigError(f'{where}: {key}.{name}: not set; it is the number of such videos')
+        for name in (*needed, *(['frames'] if 'frames' in content[key] else [])):
+            if type(number := content[key][name]) is not int or number < 1:
+                raise ConfigError(f'{where}: {key}.{name}: expected a number of 1 or more, found {shown(number)}')
     paper = content.get('paper')
     for name, number in (paper or {}).items() if isinstance(paper, dict) else ():
         if name not in METRICS or not is_finite_number(number):

@@ -11,6 +11,8 @@ On Slurm: tools/slurm_ablate.sh. All of it: docs/ablations.md.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -100,6 +102,29 @@ def is_study(path: str, given: int) -> bool:
     return False
 
 
+def check_sets(jobs: list[Job]) -> None:
+    """See that the sets of studies can be made with the arguments that their files give.
+
+    Raises:
+        ConfigError: maskprop synthetic would refuse them.
+    """
+    from maskprop.commands import make_synthetic
+    from maskprop.engine.errors import ConfigError
+
+    for job in (job for job in jobs if job.level == 'set'):
+        given = dict(synthetic=job.details['arguments'], pasted=job.details.get('pasted'))
+        for key, arguments in given.items():
+            said = io.StringIO()
+            try:
+                with contextlib.redirect_stderr(said):
+                    args = make_synthetic.parse_args([str(job.folder), *(arguments or ())])
+                if args.source is None:
+                    make_synthetic.make_source(args)
+            except (SystemExit, ValueError) as error:
+                words = said.getvalue().rpartition('error: ')[2].strip() or error
+                raise ConfigError(f'{job.details["study"].file}: study: {key}: {words}') from error
+
+
 def ablate(args: argparse.Namespace) -> None:
     """Do what the arguments say."""
     for path in args.studies:
@@ -109,7 +134,7 @@ def ablate(args: argparse.Namespace) -> None:
     from maskprop.ablation.scheduler import run_job, run_jobs
     from maskprop.ablation.study import load_study
     from maskprop.ablation.timings import Timings, format_plan
-    from maskprop.ablation.work import Workers, check_tests
+    from maskprop.ablation.work import Workers, check_models, check_tests
     from maskprop.utils.files import check_writable
 
     studies = [load_study(path, args.seeds) for path in args.studies if is_study(path, len(args.studies))]
@@ -117,6 +142,9 @@ def ablate(args: argparse.Namespace) -> None:
     if not look_only:
         check_writable(args.out, '--out', folder=True)
     jobs = plan(studies, args.out)
+    if args.job is None and not args.list_jobs:
+        check_sets(jobs)
+        check_models(jobs)
     if args.reuse_demo:
         for line in reuse_demos(args.reuse_demo, jobs, link=not look_only):
             print(f'{"would be reused" if look_only else "reused"}: {line}')

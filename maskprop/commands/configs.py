@@ -69,20 +69,17 @@ def show(args: argparse.Namespace) -> None:
 def validate(args: argparse.Namespace) -> None:
     """Check a config's keys and values, and build its model, without data and weights."""
     find_config_file(args.config)
-    import maskprop
-    from maskprop.engine.build_errors import explain_build_errors
     from maskprop.engine.config import load_config
     from maskprop.engine.config_types import check_types
-    from maskprop.engine.num_classes import fill_num_classes
-
-    maskprop.register_all()
-    from mmdet.registry import MODELS
+    from maskprop.engine.model_check import check_model
 
     cfg = load_config(args.config, args.cfg_options)
     check_types(cfg)
-    fill_num_classes(cfg.model, cfg.model.get('num_classes') or 1)
-    with explain_build_errors(cfg, values=True):
-        MODELS.build(cfg.model)
+    variants = {f'variants.{name}': options for name, options in (cfg.get('variants') or {}).items()}
+    try:
+        check_model(cfg, {'model': {}, **variants})
+    except ImportError as error:  # of a library that is optional
+        print(f'note: {error}')
     print(
         f'{args.config}: keys and values are good, and its model can be built. Data is checked by maskprop train'
     )

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from torch.utils.data import DataLoader
 
 from maskprop.engine.config import OPTIONAL_KEYS, ConfigError
+from maskprop.engine.config_names import DEFAULT_LOOPS
 from maskprop.engine.config_parts import (
     arguments_of,
     closest,
@@ -28,8 +29,6 @@ from maskprop.utils.errors import UserError
 UNKNOWN = re.compile(r'(\S+) is not in the \w+::(.+?) registry')
 UNEXPECTED = re.compile(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'")
 MISSING = re.compile(r'(\w+)(?:\.__init__)?\(\) missing \d+ required [\w -]*arguments?: (.+)')
-# of mmengine's Runner, where a config names none
-DEFAULT_LOOPS = dict(train_cfg='EpochBasedTrainLoop', val_cfg='ValLoop', test_cfg='TestLoop')
 
 
 @contextmanager

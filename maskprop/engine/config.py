@@ -101,8 +101,14 @@ def read_config_file(config: str | Path) -> Config:
 def _read_config(config: str) -> Config:
     """Of a config file, of a model of the index, or of published weights."""
     if find_model(config) or not is_whole_model(config):
-        with telling_of_old_configs():
-            cfg = Config.fromfile(str(find_config_file(config)))
+        file = find_config_file(config)
+        try:
+            with telling_of_old_configs():
+                cfg = Config.fromfile(str(file))
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f'config {config}: a file that it names in _base_, or reads, is missing: {error}'
+            ) from error
         _drop_own_scope(cfg._cfg_dict)
         _drop_imports(cfg._cfg_dict)
         return cfg

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from types import TracebackType
 from typing import Any
 
+from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
@@ -34,15 +35,15 @@ def resolve(kind: Any) -> Any:
 
 
 def registered(kind: str | None = None) -> Mapping[str, Any]:
-    """All that a config can name, or of a registry of this name."""
+    """All that a config can name, or of a registry of this name; mmdet's before mmengine's of the same name."""
     from mmdet import registry as mmdet_registry
 
-    found = []
-    for registry in vars(mmdet_registry).values():
-        while isinstance(registry, Registry) and kind in (None, registry.name):
-            found.append(registry.module_dict)
-            registry = registry.parent
-    return ChainMap(*found)
+    found = [*vars(mmdet_registry).values(), *vars(mmengine_registry).values()]
+    own, roots = [], []
+    for registry in found:
+        if isinstance(registry, Registry) and kind in (None, registry.name):
+            (own if registry.parent is not None else roots).append(registry.module_dict)
+    return ChainMap(*own, *roots)
 
 
 def arguments_of(kind: Any) -> list[str]:
@@ -63,10 +64,12 @@ def makers(kind: Any) -> Iterator[Any]:
             return
 
 
-def takes_others(kind: Any) -> bool:
-    """Whether a class takes arguments that it does not name, for a base class or for parts that it makes."""
-    first = next(makers(kind), None)
-    return first is not None and any(p.kind == p.VAR_KEYWORD for p in inspect.signature(first).parameters.values())
+def is_open(kind: Any) -> bool:
+    """Whether a class, or the last of those that get its arguments, takes arguments that it does not name."""
+    if hasattr(kind, 'FORWARDS'):
+        return False
+    last = list(makers(kind))[-1:]
+    return any(p.kind == p.VAR_KEYWORD for made_by in last for p in inspect.signature(made_by).parameters.values())
 
 
 def _is_rest(parameter: inspect.Parameter) -> bool:
@@ -77,6 +80,11 @@ def closest(word: str, known: Any) -> str:
     """'; did you mean ...?', if one of what is known is nearly spelt like the word, and not just like it."""
     close = [name for name in get_close_matches(word, list(known), 1) if name != word]
     return f'; did you mean {close[0]!r}?' if close else ''
+
+
+def nearly(word: str, known: Any) -> str | None:
+    """The one of what is known that differs from the word by a slip of the finger; None: there is none."""
+    return next(iter(get_close_matches(word, [name for name in known if name != word], 1, cutoff=0.85)), None)
 
 
 def part_being_built(error: BaseException, cfg: Mapping[str, Any]) -> tuple[str, dict] | None:

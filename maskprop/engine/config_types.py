@@ -19,7 +19,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from maskprop.engine.config import OPTIONAL_KEYS, ConfigError
-from maskprop.engine.config_parts import arguments_of, closest, makers, parts_of, registered, resolve, takes_others
+from maskprop.engine.config_names import hint_at, unknown_arguments, unknown_names, unknown_types
+from maskprop.engine.config_parts import arguments_of, closest, makers, parts_of, registered, resolve
 
 _DICTS = (
     'auto_scale_lr', 'default_hooks', 'env_cfg', 'log_processor', 'model', 'model_wrapper_cfg', 'optim_wrapper',
@@ -41,7 +42,6 @@ _OF_LOADERS = dict(
     batch_size=int | None, num_workers=int, prefetch_factor=int | None, persistent_workers=bool, drop_last=bool,
     collate_fn=dict | None,
 )  # fmt: skip
-_OF_RANDOMNESS = ('seed', 'deterministic', 'diff_rank_seed')
 _OTHERS = {
     'compile': dict | bool | None,
     'env_cfg.dist_cfg': dict | None,
@@ -116,33 +116,45 @@ def _faults(cfg: Config) -> Iterator[str]:
     yield from _runtime(cfg)
     for key in (key for key in cfg if key in OPTIONAL_KEYS):  # not the variables of its file
         yield from _not_numbers(cfg[key], key)
-        for path, part in parts_of(cfg[key], key):
-            kind = part['type']
-            if not (isinstance(kind, str) and kind.strip()) and not callable(kind):
-                yield f'{path}.type: expected the name of a class, found {shown(kind)}'
-            elif getattr(found := resolve(kind), '__module__', '').startswith(_TRUSTED):
-                yield from (f'{path}.{name}: {fault}' for name, fault in wrong_arguments(found, part).items())
-                yield from _unknown_arguments(path, found, part)
+        yield from _parts(cfg[key], key)
+    for name, options in (cfg.get('variants') or {}).items():
+        if not isinstance(options, Mapping):
+            yield f'variants.{name}: expected a dict, found {shown(options)}'
+        else:
+            yield from stream_faults(cfg.get('model') or {}, options, f'variants.{name}')
     for split in _TOGETHER:
         yield from _loader(cfg, f'{split}_dataloader')
     yield from _schedule(cfg)
+    yield from unknown_names(cfg)
 
 
-def _unknown_arguments(path: str, kind: Any, part: Mapping[str, Any]) -> Iterator[str]:
-    """Of parts whose arguments go to their class as they are; hooks, loops and wrappers have keys for others."""
-    for name in part:
-        if not str(name).isidentifier():
-            yield f'{path}.{name}: {name!r} can be no argument of {kind.__name__}'
-    if takes_others(kind) and not hasattr(kind, 'FORWARDS'):
+def _parts(value: Any, path: str) -> Iterator[str]:
+    """Of the parts of a value, those with arguments of wrong types."""
+    for place, part in parts_of(value, path):
+        kind = part['type']
+        if not (isinstance(kind, str) and kind.strip()) and not callable(kind):
+            yield f'{place}.type: expected the name of a class, found {shown(kind)}'
+        elif getattr(found := resolve(kind), '__module__', '').startswith(_TRUSTED):
+            yield from (f'{place}.{name}: {fault}' for name, fault in wrong_arguments(found, part).items())
+
+
+def stream_faults(model: Mapping[str, Any], options: Mapping[str, Any], path: str) -> Iterator[str]:
+    """'KEY: what is wrong with it', of the names and types of what a model's ``start_video`` is to get.
+
+    Args:
+        model: its config. options: keyword arguments. path: of the options, for messages.
+    """
+    kind = getattr(resolve(model.get('type')), 'FORWARDS', None)
+    if kind is None:
         return
-    if not (path.startswith('model') or '.dataset' in path):
-        return
-    takes = getattr(kind, 'takes', None)  # a class's own rule for further keys
     known = arguments_of(kind)
-    for name in part:
-        if name not in known and name not in ('type', '_scope_') and not (takes and takes(str(name))):
-            hint = closest(name, known) or (f'; it has {", ".join(known)}' if known else '')
-            yield f'{path}.{name}: {kind.__name__} has no such argument{hint}'
+    for name in options:
+        if name not in known:
+            yield f'{path}.{name}: {model["type"]} has no such argument{hint_at(name, known)}'
+    yield from (f'{path}.{name}: {fault}' for name, fault in wrong_arguments(kind, options).items())
+    yield from unknown_types(options, path)
+    yield from _parts(options, path)
+    yield from unknown_arguments(options, path)
 
 
 def _lacking(cfg: Config) -> Iterator[str]:
@@ -191,8 +203,6 @@ def _runtime(cfg: Config) -> Iterator[str]:
     seed = (cfg.get('randomness') or {}).get('seed')
     if seed is not None and not (_fits(seed, int) and 0 <= seed < 2**32):
         yield f'randomness.seed: expected a whole number from 0 to {2**32 - 1}, or None, found {shown(seed)}'
-    for name in set(cfg.get('randomness') or {}) - set(_OF_RANDOMNESS):
-        yield f'randomness.{name}: is no such key; it has {", ".join(_OF_RANDOMNESS)}'
     for key, hint in _OTHERS.items():
         value = _at(cfg, key)
         if not _fits(value, hint):
@@ -231,12 +241,9 @@ def _schedule(cfg: Config) -> Iterator[str]:
     optimizer = wrapper.get('optimizer')
     if wrapper and 'constructor' not in wrapper and not (isinstance(optimizer, Mapping) and 'type' in optimizer):
         yield f'optim_wrapper.optimizer: expected dict(type=..., lr=...), found {shown(optimizer)}'
-    for key, name, kind in (
-        ('optimizer.type', 'optimizer', _at(cfg, 'optim_wrapper.optimizer.type')),
-        ('constructor', 'optimizer wrapper constructor', wrapper.get('constructor')),
-    ):
-        if isinstance(kind, str) and resolve(kind) is None:
-            yield f'optim_wrapper.{key}: there is no {name} {kind!r}{closest(kind, registered(name))}'
+    named, what = wrapper.get('constructor'), 'optimizer constructor'
+    if isinstance(named, str) and named not in registered(what):
+        yield f'optim_wrapper.constructor: there is no {what} {named!r}{closest(named, registered(what))}'
     schedulers = cfg.get('param_scheduler') or ()
     for number, part in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
         length = part.get('T_max') if isinstance(part, Mapping) else None
@@ -271,6 +278,8 @@ def _not_numbers(value: Any, path: str) -> Iterator[str]:
 def _hints(kind: Any) -> dict[str, tuple[Any, Any]]:
     """(annotation, default) of each argument; without annotations that cannot be read."""
     found: dict[str, tuple[Any, Any]] = {}
+    if hasattr(kind, 'FORWARDS'):
+        found.update(_hints(kind.FORWARDS))
     for function in makers(kind) if callable(kind) else ():
         try:
             hints = typing.get_type_hints(function)

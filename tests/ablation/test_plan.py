@@ -9,14 +9,25 @@ from mmengine.config import Config
 
 from maskprop.ablation.settings import differences, training_settings
 from maskprop.ablation.settings import test_settings as settings_of_test
+from maskprop.ablation.work import check_models
+from maskprop.commands.ablate import check_sets
 from maskprop.engine.config import ConfigError
 from tests.ablation.tiny_study import make_outputs, plan_study, write_study
 
 BASE = 'configs/demo/maskprop_tiny_synthetic.py'
+WHOLE_BASE = str(Path(BASE).resolve())
 REID = 'configs/tracking_by_detection/reid_tiny_synthetic.py'
 HEADS_CONFIG = 'configs/ablations/_base_/heads.py'
 HEADS = [dict(name='heads', train=dict(name='heads'))]
 FROZEN = dict(name='h', options={'model.frozen': ['detector']})
+
+
+def option(key: str, value: object, train: bool = False) -> dict:
+    """A study of one row, or of one training, that sets a key."""
+    options = {key: value}
+    return dict(
+        rows=[dict(name='a', train=dict(name='h', options=options)) if train else dict(name='a', options=options)]
+    )
 
 
 def changed(config: str = BASE, own_data: bool = False, settings=training_settings, **options) -> bool:
@@ -247,6 +258,27 @@ def refused(tmp_path, **study) -> str:
         (dict(frame_stride=0), 'study: frame_stride: expected 1 or more'),
         (dict(synthetic=dict(videos=1)), 'study: synthetic.val_videos: not set'),
         (dict(detector=5), 'study: detector: expected str'),
+        (dict(detector='nope.py'), 'study: detector: config nope.py: no such file'),
+        (dict(synthetic=dict(videos=1, val_videos=1, frames='x')), 'synthetic.frames: expected a number'),
+        (dict(synthetic=dict(videos=1, val_videos=1, seed=1)), 'synthetic.seed: each of the seeds'),
+        (dict(pasted=dict(vidoes=1)), 'pasted.videos: not set'),
+        (dict(rows=[dict(name='a', config='nope.py')]), 'row 1 (a): config: config nope.py: no such file'),
+        (dict(rows=[dict(name='a', config='clip_length')]), 'row a: config clip_length: is a study'),
+        (dict(rows=[dict(name='a', nets=dict(n=BASE))]), "no value of variant is '{n}'"),
+        (dict(rows=[dict(name='a', train=dict(name='h', nets=dict(n=BASE)))]), "no value of options is '{n}'"),
+        (dict(rows=[dict(name='a', variant=dict(linker=dict(type='x', net='{n}')))]), "variant asks for '{n}'"),
+        (option('variants.a.fill', True), "a row's stream is set by variant"),
+        (option('optim_wrapper.optimizer.lr', 1.0), 'has no effect on a test'),
+        (option('model.frozen', []), 'has no effect on a test; put it into the options of train'),
+        (option('model.detector.train_cfg.rcnn.pos_weight', 1), 'has no effect on a test'),
+        (option('test_dataloader.dataset.data_root', 'x'), 'the study makes its set'),
+        (option('model', None), 'model is not set'),
+        (option('test_dataloader', None), 'test_dataloader is not set'),
+        (option('model.merge_iou', 'x'), 'row a: options: config'),
+        (option('load_from', 'x', train=True), "a training's weights are those of start and after"),
+        (option('work_dir', 'x', train=True), 'has no effect on a training and its test'),
+        (option('train_cfg.max_epochs', 0, train=True), 'neither max_epochs nor max_iters is set'),
+        (option('optim_wrapper', None, train=True), 'optim_wrapper is not set'),
         (dict(detector=HEADS_CONFIG), f"detector {HEADS_CONFIG}: model.frozen names 'detector'"),
         (
             dict(rows=[dict(name='a', train=dict(FROZEN, start='scratch'))]),
@@ -256,6 +288,67 @@ def refused(tmp_path, **study) -> str:
 )
 def test_what_makes_no_study_is_refused_in_the_plan(tmp_path, study, field):
     assert field in refused(tmp_path, **study)
+
+
+@pytest.mark.parametrize(
+    'keys, message',
+    [
+        (option('model.detector.backbone.dept', 18), 'model.detector.backbone.dept: ResNet has no such argument'),
+        (option('model.clip_radius', -1), 'row a: variant: clip_radius=-1'),
+        (option('model.propagation_head', None), 'the model has no propagation_head'),
+        (dict(rows=[dict(name='a', variant=dict(score_rule='al'))]), "row a: variant: score_rule='al' is unknown"),
+        (dict(rows=[dict(name='a', variant=dict(linker=dict(type='Resize')))]), "no task util 'Resize'"),
+        (dict(rows=[dict(name='a', variant=dict(linker=dict(tau=1)))]), 'a dict without a type'),
+        (
+            dict(rows=[dict(name='a', variant=dict(fill=True, linker=dict(type='BoxIoULinker')))]),
+            'row a: variant: ',
+        ),
+    ],
+)
+def test_models_and_streams_are_tried_before_anything_is_trained(tmp_path, keys, message):
+    keys = {'rows': [dict(name='a')], **keys}
+    jobs = plan_study(write_study(tmp_path, WHOLE_BASE, name='bad', **keys), tmp_path / 'out')
+    with pytest.raises(ConfigError) as error:
+        check_models(jobs)
+    assert message in str(error.value) and 'bad.py' in str(error.value)
+
+
+@pytest.mark.parametrize('key', ['framez', 'categories'])
+def test_sets_are_tried_before_anything_is_made(tmp_path, key):
+    synthetic = dict(videos=2, val_videos=2, **{key: 99})
+    jobs = plan_study(
+        write_study(tmp_path, WHOLE_BASE, rows=[dict(name='a')], synthetic=synthetic), tmp_path / 'out'
+    )
+    with pytest.raises(ConfigError, match=f'tiny.py: study: synthetic: .*{key}'):
+        check_sets(jobs)
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('model = None', 'model is not set'),
+        ('test_dataloader = dict(_delete_=True)', 'test_dataloader is not set'),
+        ('none.py', 'is missing: .*none.py'),
+    ],
+)
+def test_a_study_s_own_config_is_whole(tmp_path, text, message):
+    file = write_study(tmp_path, str(Path(BASE).resolve()))
+    written = file.read_text()
+    base = f'_base_ = [{WHOLE_BASE!r}]'
+    assert base in written
+    file.write_text(written.replace(base, f'_base_ = [{text!r}]') if text == 'none.py' else f'{written}\n{text}\n')
+    with pytest.raises(ConfigError, match=f'tiny.py.*{message}'):
+        plan_study(file, tmp_path / 'out')
+
+
+def test_a_detector_of_iterations(tmp_path):
+    base = tmp_path / 'base.py'
+    loop = "dict(_delete_=True, type='IterBasedTrainLoop', max_iters=30)"
+    base.write_text(f'_base_ = [{str(Path(BASE).resolve())!r}]\ntrain_cfg = {loop}\n')
+    jobs = plan_study(write_study(tmp_path, str(base), rows=[dict(name='a')], seeds=(1,)), tmp_path / 'out')
+    detector = next(job for job in jobs if job.level == 'detector')
+    assert detector.details['outputs'] == ['iter_30.pth'] and detector.units == 30
+    assert jobs[-2].details['checkpoint'].endswith('iter_30.pth')
 
 
 @pytest.mark.parametrize('text', ['study = dict(', "study = 'x'", 'study = None', 'study = [1]'])

@@ -408,7 +408,9 @@ def _check_row(study: Study, row: Row) -> None:
     """
     where = f'{study.file}: row {row.name}'
     trainings = [training for training in (row.train, row.train and row.train.after) if training]
-    nets = [config for owner in (row, *trainings) for config in owner.nets.values()]
+    nets = [
+        config for named in (row.nets, *(training.nets for training in trainings)) for config in named.values()
+    ]
     try:
         for config in (*nets, *(training.config for training in trainings if training.config)):
             _read(config)

@@ -39,7 +39,8 @@ def registered(kind: str | None = None) -> Mapping[str, Any]:
     from mmdet import registry as mmdet_registry
 
     found = [*vars(mmdet_registry).values(), *vars(mmengine_registry).values()]
-    own, roots = [], []
+    own: list[dict] = []
+    roots: list[dict] = []
     for registry in found:
         if isinstance(registry, Registry) and kind in (None, registry.name):
             (own if registry.parent is not None else roots).append(registry.module_dict)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,7 @@ from maskprop.visualization.video_writer import VideoWriter
 if TYPE_CHECKING:
     from maskprop.structures import FrameResult
 
+_FRAMES_TO_DRAW = 8  # that may wait for the overlay
 Source = str | Path | int | Iterable[np.ndarray] | FrameSource
 
 
@@ -212,37 +215,51 @@ def _frames(source: FrameSource, progress: bool, newest: NewestFrames | None) ->
 
 
 class _Overlay:
-    """Writes the overlay, which never costs results: its errors are raised after the block that writes them."""
+    """Writes the overlay, which never costs results: its errors are raised after the block that writes them.
+
+    Frames are drawn and encoded in a thread of their own, while the model computes the next ones.
+    """
 
     def __init__(self, writer: VideoWriter | None, score_thr: float, upscale: int | None) -> None:
         self._writer, self._score_thr, self._upscale = writer, score_thr, upscale
+        self._thread = ThreadPoolExecutor(1, 'overlay')
+        self._waiting: deque[Future] = deque()
         self._error: Exception | None = None
 
     def add(self, frame: np.ndarray, result: FrameResult, times: int = 1) -> None:
-        """Draw a frame, which is shown that many times."""
+        """Draw a frame, which is shown that many times; it must not be changed afterwards."""
         if self._writer is None or self._error is not None:
+            return
+        self._waiting.append(self._thread.submit(self._draw, self._writer, frame, result, times))
+        if len(self._waiting) > _FRAMES_TO_DRAW:  # so that memory does not grow where drawing is slower
+            self._waiting.popleft().result()
+
+    def _draw(self, writer: VideoWriter, frame: np.ndarray, result: FrameResult, times: int) -> None:
+        if self._error is not None:
             return
         try:
             drawn = draw_frame_result(frame, result, self._score_thr, self._upscale)
             for _ in range(times):
-                self._writer.write(drawn)
+                writer.write(drawn)
         except Exception as error:  # of codecs, disks, fonts
-            path, self._error = self._writer.path, error
-            warnings.warn(f'{path} will be missing ({error}); results are written all the same', stacklevel=2)
-            self._writer.discard()
+            self._error = error
+            warnings.warn(
+                f'{writer.path} will be missing ({error}); results are written all the same', stacklevel=2
+            )
 
     def __enter__(self) -> _Overlay:
         return self
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=exc_type is not None)
         if self._writer is None:
             return
-        if exc_type is not None:
+        if exc_type is not None or self._error is not None:
             self._writer.discard()
-        elif self._error is not None:
+        if exc_type is None and self._error is not None:
             found = f'{self._writer.path} is missing ({self._error}); the results are written'
             raise VideoError(found) from self._error
-        else:
+        if exc_type is None:
             self._writer.close()
 
 

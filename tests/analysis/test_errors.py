@@ -156,6 +156,18 @@ def test_gain_is_that_of_results_really_mended(kind):
     assert summary.gains[kind] > 0.005
 
 
+def test_a_category_of_id_0_is_one_as_any_other():
+    gt, wrong = mixed()
+    results = [*wrong.values(), *PIECES, *RIGHT_ONES]
+    _, expected = find(gt, results)
+    for entry in (*gt['annotations'], *results):
+        entry['category_id'] = (entry['category_id'] + 1) % 3
+    for category in gt['categories']:
+        category['id'] = (category['id'] + 1) % 3
+    _, summary = find(gt, results)
+    assert (summary.counts, summary.gains) == (expected.counts, pytest.approx(expected.gains))
+
+
 def test_two_tracks_that_change_places_are_id_errors():
     gt = make_truth([[(1, [LEFT] * 4), (1, [RIGHT] * 4)]])
     swapped = [result(1, 1, 0.9, [LEFT] * 2 + [RIGHT] * 2), result(1, 1, 0.8, [RIGHT] * 2 + [LEFT] * 2)]
@@ -188,6 +200,9 @@ def test_borders_of_the_kinds():
     thin = {0.15: (5, 5, 20, 3), 0.05: (5, 5, 20, 1)}  # of the object's 20 rows
     kinds = [find(gt, [result(1, 1, 0.9, [box] * 2)])[0][0].kind for box in thin.values()]
     assert kinds == [['localisation'], ['background']]
+    # at .1 it is still an error of localisation, but no longer one of both
+    tenth = [find(gt, [result(1, category, 0.9, [(5, 5, 20, 2)] * 2)])[0][0].kind for category in (1, 2)]
+    assert tenth == [['localisation'], ['background']]
     # of two results that would be the object, the surer one is mended
     halves = [result(1, 1, score, [(5, 5, 20, rows)] * 2) for score, rows in ((0.6, 8), (0.9, 6))]
     (video,), _ = find(gt, halves)
@@ -201,6 +216,9 @@ def test_what_makes_a_piece():
     long = make_truth([[(1, [LEFT] * 4)]])
     third = result(1, 1, 0.5, [None, LEFT, LEFT, LEFT])  # one of its three frames is new
     (video,), _ = find(long, [result(1, 1, 0.9, [LEFT] * 3 + [None]), third])
+    assert sorted(video.kind) == ['', 'duplicate'] and not video.splits
+    half = result(1, 1, 0.5, [None, None, LEFT, LEFT])  # one of its two frames is new: not more than half
+    (video,), _ = find(long, [result(1, 1, 0.9, [LEFT] * 3 + [None]), half])
     assert sorted(video.kind) == ['', 'duplicate'] and not video.splits
     # together they have half of the object; what they are elsewhere does not count against them
     away = (5, 35, 40, 20)

@@ -127,7 +127,11 @@ def run_jobs(
                 slot = min(set(range(parallel)) - {slot for _, slot, _ in running.values()})
                 open_jobs.remove(job)
                 expected, _ = timings.estimate(job)
-                say(f'{job.name}: begins' + ('' if expected is None else f', about {format_seconds(expected)}'))
+                about = '' if expected is None else f', about {format_seconds(expected)}'
+                say(
+                    f'{job.name}: begins{about}'
+                    + f'; its output: {job.folder / "job.log"}' * (job.level in TRAININGS)
+                )
                 running[pool.submit(launch, job, slot)] = job, slot, time.monotonic()
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:

@@ -111,7 +111,7 @@ def test_tables_and_curves_of_a_results_file(files, tmp_path, monkeypatch):
     write_results(tmp_path / 'c.json', [RIGHT_ONES[0], wrong['class']])  # nothing of video 2
     drawn = {}
     monkeypatch.setattr(
-        'maskprop.analysis.results.draw_grid', lambda names, draw, *_, **__: drawn.update(draw=draw)
+        'maskprop.analysis.results.draw_grid', lambda names, draw, *_, **__: drawn.update(names=names, draw=draw)
     )
     for name in ('save', 'draw_bars', 'draw_confusion'):
         monkeypatch.setattr(f'maskprop.analysis.results.{name}', lambda *_: None)
@@ -138,6 +138,12 @@ def test_tables_and_curves_of_a_results_file(files, tmp_path, monkeypatch):
     monkeypatch.setattr('maskprop.analysis.results.MOST_CLASSES', 2)
     names, table = _largest(*several)
     assert names == ['many', 'some'] and np.diag(table).tolist() == [3, 2, 0]
+    # curves too are those of the classes with most tracks
+    tracks = [(category, [box]) for category, box in ((1, LEFT), (2, (30, 5, 40, 15)), (2, (30, 25, 40, 15)))]
+    (tmp_path / 'two.json').write_text(json.dumps(make_truth([tracks], classes=2)))
+    monkeypatch.setattr('maskprop.analysis.results.MOST_CLASSES', 1)
+    report_results(tmp_path / 'two.json', tmp_path / 'd.json', tmp_path / 'out_of_most')
+    assert drawn['names'] == ['all classes', 'class 2']
 
 
 def test_texts_are_escaped_and_shares_are_percent(tmp_path):

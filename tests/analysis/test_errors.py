@@ -220,6 +220,10 @@ def test_what_makes_a_piece():
     half = result(1, 1, 0.5, [None, None, LEFT, LEFT])  # one of its two frames is new: not more than half
     (video,), _ = find(long, [result(1, 1, 0.9, [LEFT] * 3 + [None]), half])
     assert sorted(video.kind) == ['', 'duplicate'] and not video.splits
+    # a frame is covered from an IoU of .5 on
+    other_half = result(1, 1, 0.5, [None, None, *[(5, 5, 20, 10)] * 2])
+    (video,), _ = find(long, [result(1, 1, 0.9, [LEFT] * 2 + [None] * 2), other_half])
+    assert sorted(video.kind) == ['', 'id']
     # together they have half of the object; what they are elsewhere does not count against them
     away = (5, 35, 40, 20)
     pieces = [result(1, 1, 0.9, [LEFT, None, away, away]), result(1, 1, 0.8, [None, LEFT, away, away])]

@@ -14,36 +14,17 @@ from uuid import uuid4
 from mmengine.config import Config
 from mmengine.utils import get_git_hash
 
-from maskprop.ablation.settings import (
-    TEST,
-    TRAINING,
-    files_key,
-    settings_key,
-    test_settings,
-    training_settings,
-    whole_batch,
-)
+from maskprop.ablation.checks import check_row, check_whole, read_whole, without_effect
+from maskprop.ablation.settings import files_key, settings_key, test_settings, training_settings, whole_batch
 from maskprop.ablation.study import DEFAULT_SET, Row, Study, Training, slug
 from maskprop.datasets.ytvis_json import frame_indices
-from maskprop.engine.config import (
-    OPTIONAL_KEYS,
-    ConfigError,
-    frozen_without_weights,
-    merge_options,
-    read_config_file,
-)
-from maskprop.engine.config_types import check_types, stream_faults
+from maskprop.engine.config import ConfigError, frozen_without_weights, merge_options
+from maskprop.engine.config_types import check_types
 from maskprop.utils.files import write_json
 from maskprop.utils.json_values import parse_json
 
 LEVELS = ('set', 'detector', 'pretraining', 'heads', 'test', 'table')
 TRAININGS = ('detector', 'pretraining', 'heads')
-# where options of a row, or of a training and its test, have an effect
-_OF_TESTS = {*TEST, 'env_cfg', 'test_evaluator'}
-_OF_TRAININGS = {
-    *_OF_TESTS, *TRAINING, 'compile', 'default_hooks', 'find_unused_parameters', 'log_processor',
-    'model_wrapper_cfg', 'sync_bn',
-}  # fmt: skip
 SYNTHETIC_FRAMES = 36  # a clip
 
 
@@ -152,8 +133,8 @@ class _Planner:
     def __init__(self, study: Study, out: Path) -> None:
         self.study, self.out = study, out
         if any(row.config is None for row in study.rows):  # then the file is their config
-            _check_whole(study.cfg, study.file)
-        self.detector_cfg = _read(study.detector)
+            check_whole(study.cfg, study.file)
+        self.detector_cfg = read_whole(study.detector)
         self.own_data = study.synthetic is None
         self.detector_settings = training_settings(self.detector_cfg, self.own_data)
         trainings = [row.train for row in study.rows if row.train]
@@ -170,7 +151,7 @@ class _Planner:
             )
         check_types(study.cfg, runs=False)
         for row in study.rows:
-            _check_row(study, row)
+            check_row(study, row)
 
     def jobs(self) -> list[Job]:
         tests = [self.test(rows, seed) for seed in self.study.seeds for rows in same_model(self.study.rows)]
@@ -228,7 +209,7 @@ class _Planner:
             before = self.heads(training.after, seed)
         elif start != 'scratch':
             before = self.detector(seed)
-        cfg = self.on_set(_read(training.config) if training.config else self.study.cfg, of_set)
+        cfg = self.on_set(read_whole(training.config) if training.config else self.study.cfg, of_set)
         self.merge(cfg, training.options, f'train {training.name}')
         cfg.load_from = None  # the weights are the seed's
         config = training_settings(cfg, self.own_data)
@@ -268,7 +249,7 @@ class _Planner:
 
     def net(self, name: str, config: str, seed: int) -> Job:
         """The training of a net of its own, before the heads that load it."""
-        cfg, of_set = _read(config), self.set(seed)
+        cfg, of_set = read_whole(config), self.set(seed)
         settings = dict(config=training_settings(cfg, self.own_data), seed=seed, set=of_set and of_set.key)
         cfg = self.on_set(cfg, of_set)
         self.check_frozen(cfg, f'net {name}: {config}')
@@ -285,7 +266,7 @@ class _Planner:
         """One pass of a model over the set of a seed, for all rows that share it."""
         row, detector = rows[0], self.detector(seed)
         weights = detector if row.train is None else self.heads(row.train, seed)
-        cfg = self.on_set(_read(row.config) if row.config else self.study.cfg, self.set(seed))
+        cfg = self.on_set(read_whole(row.config) if row.config else self.study.cfg, self.set(seed))
         self.merge(cfg, row.train.options if row.train else {}, f'row {row.name}: train')
         checkpoint = weights.details['checkpoint'] if row.epoch is None else f'epoch_{row.epoch}.pth'
         nets = {row.name: self.nets(row.nets, seed) for row in rows}
@@ -334,29 +315,14 @@ class _Planner:
         """Change keys of a config, and see that they act on what is made and are of the right types."""
         where = f'{self.study.file}: {where}: options'
         for key in options:
-            if reason := self.without_effect(key, of_test):
+            if reason := without_effect(key, of_test, self.own_data):
                 raise ConfigError(f'{where}: {key}: {reason}')
         try:
             merge_options(cfg, deepcopy(options))
             check_types(cfg, runs=False)
-            _check_whole(cfg, self.study.file)
+            check_whole(cfg, self.study.file)
         except ConfigError as error:
             raise ConfigError(f'{where}: {str(error).replace("--cfg-options ", "")}') from error
-
-    def without_effect(self, key: str, of_test: bool) -> str | None:
-        """Why an option would change nothing in a training or test of the study; None: it does."""
-        names = key.split('.')
-        if key == 'load_from':
-            return "a training's weights are those of start and after"
-        if names[-1] == 'data_root' and not self.own_data:
-            return 'the study makes its set; synthetic=None takes that of the config'
-        if names[0] == 'variants':
-            return "a row's stream is set by variant=dict(...)"
-        if names[0] in OPTIONAL_KEYS - (_OF_TESTS if of_test else _OF_TRAININGS):
-            return f'has no effect on {"a test" if of_test else "a training and its test"}'
-        if of_test and ('train_cfg' in names or key.startswith('model.frozen')):
-            return 'has no effect on a test; put it into the options of train'
-        return None
 
     def check_frozen(self, cfg: Config, where: str) -> None:
         """See that what a training leaves as it is has weights, before others are trained for hours."""
@@ -378,48 +344,6 @@ class _Planner:
             if 'ann_file' in (cfg.get(f'{split}_evaluator') or ()):
                 cfg[f'{split}_evaluator'].ann_file = f'{set_job.folder}/annotations/val.json'
         return cfg
-
-
-def _read(config: str) -> Config:
-    """A config of a training; its types are checked here, before others are trained for hours."""
-    cfg = read_config_file(config)
-    check_types(cfg, runs=False)
-    _check_whole(cfg, config)
-    return cfg
-
-
-def _check_whole(cfg: Config, config: str) -> None:
-    if 'study' in cfg:
-        raise ConfigError(f'config {config}: is a study; name a config, of which its rows are variants')
-    for key in ('model', 'train_cfg', 'train_dataloader', 'optim_wrapper', 'test_dataloader'):
-        if not cfg.get(key):
-            raise ConfigError(
-                f'config {config}: {key} is not set, but a study trains and tests. Inherit a whole config'
-            )
-    if not (cfg.train_cfg.get('max_epochs') or cfg.train_cfg.get('max_iters')):
-        raise ConfigError(f'config {config}: train_cfg: neither max_epochs nor max_iters is set')
-
-
-def _check_row(study: Study, row: Row) -> None:
-    """See that a row's configs are whole, and that its variant has arguments of the model's streams only.
-
-    Raises:
-        ConfigError: with file, row and key.
-    """
-    where = f'{study.file}: row {row.name}'
-    trainings = [training for training in (row.train, row.train and row.train.after) if training]
-    nets = [
-        config for named in (row.nets, *(training.nets for training in trainings)) for config in named.values()
-    ]
-    try:
-        for config in (*nets, *(training.config for training in trainings if training.config)):
-            _read(config)
-        model = (_read(row.config) if row.config else study.cfg).model
-    except ConfigError as error:
-        raise ConfigError(f'{where}: {error}') from error
-    fault = next(stream_faults(model, row.variant, 'variant'), None)
-    if fault:
-        raise ConfigError(f'{where}: {fault}')
 
 
 def as_arguments(options: dict[str, Any]) -> list[str]:

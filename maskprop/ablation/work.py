@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import re
 import signal
@@ -12,16 +11,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 
 from mmengine.config import Config
 
 from maskprop.ablation.jobs import TRAININGS, Job
 from maskprop.ablation.scheduler import JobFailed, Runner
-from maskprop.ablation.settings import settings_key, whole_batch
+from maskprop.ablation.settings import whole_batch
 from maskprop.ablation.testing import test
-from maskprop.engine.config import ConfigError
-from maskprop.engine.model_check import check_model
 from maskprop.utils.files import replace_when_done
 from maskprop.utils.processes import child_environment
 
@@ -108,53 +104,6 @@ def save_epochs(hook: Config, outputs: Sequence[str]) -> None:
     by_epoch = hook.get('by_epoch', True) and step > 0
     if epochs and not (by_epoch and not any(epoch % step for epoch in epochs[:-1])):  # the last is always saved
         hook.update(by_epoch=True, interval=1)
-
-
-def check_tests(jobs: Sequence[Job]) -> None:
-    """See that the sets of the configs' own data can be scored, before anything is trained.
-
-    Raises:
-        ConfigError: an annotation file is missing or has no annotations.
-    """
-    tests = [job for job in jobs if job.level == 'test' and job.details['study'].synthetic is None]
-    evaluators = [job.details['cfg'].test_evaluator for job in tests]
-    several = [part for found in evaluators for part in (found if isinstance(found, list) else [found])]
-    for file in sorted({str(part.ann_file) for part in several if 'ann_file' in part}):
-        if not Path(file).is_file():
-            raise ConfigError(f'test_evaluator.ann_file: {file}: no such file')
-        if not json.loads(Path(file).read_text()).get('annotations'):
-            raise ConfigError(
-                f'test_evaluator.ann_file: {file} has no annotations, so no row can be scored. Set it, '
-                'test_dataloader.dataset.ann_file and test_dataloader.dataset.data_prefix.img_path in the study '
-                'file to a set that has some, as mini_val: docs/ablations.md'
-            )
-
-
-def check_models(jobs: Sequence[Job]) -> None:
-    """See that all models can be built, and that they start the rows' streams, before anything is trained.
-
-    Raises:
-        ConfigError: one can't; the message names study, job or row, and key.
-    """
-    done: set[str] = set()
-    for job in jobs:
-        study = job.details['study']
-        if 'cfg' not in job.details or job.details['seed'] != study.seeds[0]:  # those of others are equal
-            continue
-        cfg = job.details['cfg']
-        rows = {
-            f'row {name}: variant': options
-            for name, options in job.details.get('rows', {}).items()
-            if not job.details['nets'][name]  # whose files are not there yet
-        }
-        key = settings_key([cfg.model, rows])
-        if key in done:
-            continue
-        done.add(key)
-        try:
-            check_model(deepcopy(cfg), rows)
-        except (ConfigError, ImportError) as error:
-            raise ConfigError(f'{study.file}: {job.name}: {error}') from error
 
 
 def make_set(job: Job) -> None:

@@ -129,12 +129,13 @@ def ablate(args: argparse.Namespace) -> None:
     """Do what the arguments say."""
     for path in args.studies:
         find_config_file(path)
+    from maskprop.ablation.job_checks import check_models, check_tests
     from maskprop.ablation.jobs import plan
     from maskprop.ablation.reuse import reuse_demos
     from maskprop.ablation.scheduler import run_job, run_jobs
     from maskprop.ablation.study import load_study
     from maskprop.ablation.timings import Timings, format_plan
-    from maskprop.ablation.work import Workers, check_models, check_tests
+    from maskprop.ablation.work import Workers
     from maskprop.utils.files import check_writable
 
     studies = [load_study(path, args.seeds) for path in args.studies if is_study(path, len(args.studies))]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from maskprop.ablation.job_checks import check_models
 from maskprop.ablation.settings import differences, training_settings
 from maskprop.ablation.settings import test_settings as settings_of_test
-from maskprop.ablation.work import check_models
 from maskprop.commands.ablate import check_sets
 from maskprop.engine.config import ConfigError
 from tests.ablation.tiny_study import make_outputs, plan_study, write_study

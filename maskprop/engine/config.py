@@ -16,7 +16,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
-from maskprop.engine.cfg_options import refuse_list
+from maskprop.engine.cfg_options import refuse_list, value_at
 from maskprop.engine.config_variables import set_variables
 from maskprop.engine.deprecation import telling_of_old_configs
 from maskprop.engine.errors import CheckpointError, ConfigError
@@ -160,7 +160,10 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> None:
         raise
     except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         keys = [key for key in options if not _merges(cfg, key, options[key])] or list(options)
-        raise ConfigError(f'--cfg-options {" ".join(keys)}: does not fit the config: {error}') from error
+        words = f'does not fit the config: {error}'
+        if isinstance(value_at(cfg, keys[0]), Mapping) and not isinstance(options[keys[0]], Mapping):
+            words = f'the config has a dict there, found {options[keys[0]]!r}. Set its keys: {keys[0]}.KEY=VALUE'
+        raise ConfigError(f'--cfg-options {" ".join(keys)}: {words}') from error
 
 
 def _merges(cfg: Config, key: str, value: Any) -> bool:

@@ -165,7 +165,8 @@ def _lacking(cfg: Config) -> Iterator[str]:
         given = [key for key in keys if cfg.get(key)]
         if given and len(given) < len(keys):
             missing = ' and '.join(key for key in keys if key not in given)
-            yield f'{missing}: not set, but {" and ".join(given)}; set all of {", ".join(keys)}, or none'
+            verb = 'is' if len(given) == 1 else 'are'
+            yield f'{missing}: not set, but {" and ".join(given)} {verb}; set all of {", ".join(keys)}, or none'
 
 
 def _containers(cfg: Config) -> Iterator[str]:

@@ -64,6 +64,7 @@ class _Checker:
         self.for_training = for_training
         self.problems: list[Problem] = []
         self.videos: dict[int, tuple[int, int, int]] = {}  # id -> (length, height, width) of the sound ones
+        self.videos_by_frames: dict[tuple[str, ...], str] = {}
         self.video_ids: set[int] = set()
         self.category_ids: set[int] = set()
         self.masked_frames: dict[int, set[int]] = {}  # by video: frames in which an object has a mask
@@ -133,6 +134,10 @@ class _Checker:
         if sound:
             self.videos[video['id']] = len(names), video['height'], video['width']
             self._check_order(names, name)
+            first = self.videos_by_frames.setdefault(tuple(names), name)
+            if first != name:
+                fix = 'list a video once: a split may train on what it validates on'
+                self.add('same-frames', name, 'file_names', f'those of {first}', fix, warn=True)
         self._check_unknown(video, name)
 
     def _check_order(self, names: list[str], name: str) -> None:
@@ -386,6 +391,8 @@ def check_images(data: dict, file: str, image_root: str | Path, decode: bool = F
         if missing:
             found = f'{len(missing)} of the frames are not in {image_root}, the first: {missing[0]}'
             fix = 'give the folder that file_names are relative to, or unpack the images again'
+            if '\\' in missing[0]:
+                fix = 'write / between folders, as in a/00000.jpg'
             yield Problem(file, f'video {video["id"]}', 'file_names', found, fix, 'image-missing')
 
 

@@ -187,6 +187,15 @@ def test_the_order_of_frames_is_looked_at(gt, write, names, rules):
     assert not [p for p in found if p.severity == 'error']
 
 
+def test_two_videos_of_the_same_frames_are_told(gt, write):
+    gt['videos'][2].update({key: gt['videos'][0][key] for key in ('file_names', 'length', 'width', 'height')})
+    gt['annotations'] = [a for a in gt['annotations'] if a['video_id'] != gt['videos'][2]['id']]
+    (found,) = [p for p in find_problems(write(gt)) if p.rule == 'same-frames']
+    first, second = (gt['videos'][place]['id'] for place in (0, 2))
+    assert (found.record, found.found) == (f'video {second}', f'those of video {first}')
+    assert found.severity == 'warning'
+
+
 def without_masks(gt: dict) -> dict:
     """Annotation 1 has boxes only."""
     length = len(gt['annotations'][0]['segmentations'])
@@ -426,6 +435,7 @@ def test_the_docs_list_every_rule():
         SPARSE,
         'frame-twice',
         'frame-order',
+        'same-frames',
         'other-format',
         'json',
         'image-missing',

@@ -56,7 +56,7 @@ ERRORS = [
     ('top-level', 'annotations', {}, r'annotations: \{\}'),
     ('record', 'annotations.1', 5, r'annotation at place 1: 5'),
     ('id', 'videos.0.id', 'a', r"video at place 0, id: 'a'"),
-    ('id', 'videos.0.id', 1.5, r'video at place 0, id: 1.0'),
+    ('id', 'videos.0.id', 1.5, r'video at place 0, id: 1.5'),
     ('id', 'annotations.1.id', True, r'annotation at place 1, id: True'),
     ('id', 'annotations.1.id', del_, r'annotation at place 1, id: missing'),
     ('id', 'annotations.1.id', 2**31, r'annotation at place 1, id: 2147483648'),

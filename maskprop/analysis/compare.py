@@ -158,6 +158,7 @@ def report_comparison(
             metrics=METRICS,
             min_score=options.min_score,
             results_name=str(path),
+            drop_unknown=False,
             keep_videos=True,
         )
         for records, path in zip(results, (a, b), strict=True)

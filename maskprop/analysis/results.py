@@ -94,7 +94,7 @@ def analyse(set_file: str | Path, results: str | Path, options: AnalysisOptions)
         EvalInputError: either cannot be evaluated, or the results are of another set, or empty.
     """
     truth, names = load_set(set_file, options)
-    detections = read_detections(truth, read_results(results), str(results), keep_all=True)
+    detections = read_detections(truth, read_results(results), str(results), drop_unknown=False, keep_all=True)
     result = summarize(truth, match_all(truth, detections))
     stability = measure_stability(truth, detections, min_score=options.min_score)
     matches = match_videos(truth, detections)

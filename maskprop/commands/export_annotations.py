@@ -15,9 +15,9 @@ from maskprop.datasets.formats import WRITERS
 from maskprop.datasets.formats.finding import WRITABLE
 from maskprop.datasets.formats.sets import categories_of, drop_scores_below, frames_of_set
 from maskprop.datasets.ytvis_json import load_ytvis, subsample_frames
-from maskprop.engine import cli
 from maskprop.engine.errors import ConfigError
-from maskprop.evaluation.results_io import read_results
+from maskprop.evaluation.checked_results import read_checked_results
+from maskprop.utils import numeric
 from maskprop.utils.files import check_writable
 
 
@@ -29,10 +29,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--to', required=True, choices=WRITABLE, help='the format')
     parser.add_argument('--results', type=Path, metavar='JSON', help='write these results in place of annotations')
     parser.add_argument(
-        '--score-thr', type=float, default=0.0, help='leave out results of a lower score (default: 0)'
+        '--score-thr', type=numeric.share, default=0.0, help='leave out results of a lower score (default: 0)'
     )
     stride = 'write frames 0, S, 2S, ... only, as those that the results are of'
-    parser.add_argument('--frame-stride', type=cli.positive, default=1, metavar='S', help=stride)
+    parser.add_argument('--frame-stride', type=numeric.positive, default=1, metavar='S', help=stride)
     parser.add_argument('--overwrite', action='store_true', help='OUT may be there already')
     return parser.parse_args(argv)
 
@@ -46,9 +46,7 @@ def convert(args: argparse.Namespace) -> None:
     check_writable(args.out, 'OUT', folder, sources=(args.gt, args.results))
     gt = load_ytvis(args.gt, require_annotations=args.results is None)
     gt = subsample_frames(gt, args.frame_stride)
-    results = read_results(args.results) if args.results else None
-    if results is not None and not isinstance(results, list):
-        raise ConfigError(f'--results {args.results}: found a {type(results).__name__}; results are a list')
+    results = read_checked_results(args.results, gt, args.gt) if args.results else None
     videos = frames_of_set(gt, results)
     if args.score_thr > 0:
         videos = drop_scores_below(videos, args.score_thr)

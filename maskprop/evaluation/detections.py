@@ -142,7 +142,7 @@ def fail_unknown(unlisted: Counter[int], truth: GroundTruth, source: str) -> NoR
         '',
         'category_id',
         f'results of categories that {truth.source} does not list: {counted(unlisted)}',
-        'Were they made for another set? --drop-unknown leaves them out',
+        'Were they made for another set? maskprop eval --drop-unknown leaves them out',
     )
 
 

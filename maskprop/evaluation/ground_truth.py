@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -92,17 +93,23 @@ def load_frames(
     Raises:
         EvalInputError: At the first video or category that makes no sense.
     """
+    return parse_frames(load_annotations(path), str(path), frame_stride, frame_range)
+
+
+def parse_frames(
+    data: Mapping[str, Any], source: str, frame_stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)
+) -> GroundTruth:
+    """``load_frames`` of a file that is parsed; ``source`` is its name in messages."""
     from maskprop.datasets.ytvis_json import frame_indices
 
-    data = load_annotations(path)
-    videos = read_videos(data, str(path))
-    categories = read_categories(data, str(path))
+    videos = read_videos(data, source)
+    categories = read_categories(data, source)
     use_numba = uses_numba('auto')
     found = []
     for number, (size, length) in sorted(videos.items()):
         length = len(frame_indices(length, frame_stride, frame_range))
-        found.append(_decode_video(number, size, length, [], str(path), use_numba))
-    return GroundTruth(found, categories, str(path), use_numba, list(videos))
+        found.append(_decode_video(number, size, length, [], source, use_numba))
+    return GroundTruth(found, categories, source, use_numba, list(videos))
 
 
 def load_ground_truth(

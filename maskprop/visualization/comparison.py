@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskprop.datasets.rle import inspect_masks
 from maskprop.datasets.ytvis_json import GroundTruth, load_ytvis, select_frames
-from maskprop.evaluation.results_io import read_results
-from maskprop.evaluation.validation import (
-    EvalInputError,
-    fail,
-    require_dict,
-    require_id,
-    require_list,
-    require_number,
-    shown,
-)
+from maskprop.evaluation.checked_results import read_checked_results
+from maskprop.evaluation.validation import EvalInputError, fail
 from maskprop.visualization.files import write_image
 from maskprop.visualization.matched_colours import match_colours
 from maskprop.visualization.strip import CELL_WIDTH, draw_strip, find_video
@@ -74,7 +65,10 @@ def compare_videos(
     if show_truth and not data['annotations']:
         fail(str(ann_file), '', 'annotations', 'there are none', 'Leave the row of ground truth out')
     _check_images(videos, image_folder, ann_file)
-    found = {title: results_by_video(path, data, {v['id'] for v in videos}) for title, path in results.items()}
+    found = {
+        title: _by_video(read_checked_results(path, data, ann_file, allow_empty=True))
+        for title, path in results.items()
+    }
     for video in videos:
         records = {title: by_video[video['id']] for title, by_video in found.items()}
         rows = _rows(data, video['id'], records, show_truth, min_score)
@@ -114,31 +108,8 @@ def _rows(
     return rows
 
 
-def results_by_video(path: str | Path, data: GroundTruth, wanted: set[int]) -> dict[int, list[dict]]:
-    """Records of a results file by video, checked where they are wanted.
-
-    Raises:
-        EvalInputError: the file cannot be read, or a record cannot be of the annotation file.
-    """
-    source, results = str(path), read_results(path)
-    if not isinstance(results, list):
-        fail(source, '', '', f'found {shown(results)}', 'Results are a list of records, as maskprop test writes')
-    videos = {video['id']: video for video in data['videos']}
+def _by_video(records: Iterable[dict]) -> dict[int, list[dict]]:
     found: dict[int, list[dict]] = defaultdict(list)
-    for number, record in enumerate(results):
-        name = f'results[{number}]'
-        require_dict(record, source, name)
-        video_id = require_id(record, 'video_id', source, name)
-        if video_id not in videos:
-            fail(source, name, 'video_id', f'there is no video {video_id}', 'Are the results of another set?')
-        if video_id not in wanted:
-            continue
-        require_id(record, 'category_id', source, name)
-        require_number(record, 'score', source, name)
-        video = videos[video_id]
-        masks = require_list(record, 'segmentations', len(video['file_names']), source, name, video_id)
-        faults, _ = inspect_masks(masks, video['height'], video['width'])
-        if faults:
-            fail(source, f'{name} frame {faults[0].frame}', 'segmentations', faults[0].found, faults[0].fix)
-        found[video_id].append(record)
+    for record in records:
+        found[record['video_id']].append(record)
     return found

@@ -10,7 +10,7 @@ import mmcv
 import numpy as np
 
 from maskprop.datasets.ytvis_json import GroundTruth, Video, load_ytvis, select_frames
-from maskprop.evaluation.results_io import read_results
+from maskprop.evaluation.checked_results import read_checked_results
 from maskprop.visualization.files import write_image
 from maskprop.visualization.overlay import display_scale
 from maskprop.visualization.text import paste_text, text_alpha
@@ -138,7 +138,8 @@ def strip_from_files(
         annotations = [a for a in data['annotations'] if a['video_id'] == video_id]
         rows['ground truth'] = tracks_from_annotations(annotations, names)
     for title, path in results.items():
-        records = [r for r in read_results(path) if r['video_id'] == video_id]
+        found = read_checked_results(path, data, ground_truth, allow_empty=True)
+        records = [r for r in found if r['video_id'] == video_id]
         rows[title] = tracks_from_results(records, names, min_score)
     paths = [Path(image_folder) / name for name in video['file_names']]
     write_image(out, draw_strip(paths, rows, num_columns=num_columns))

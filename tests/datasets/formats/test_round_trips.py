@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from maskprop.datasets.formats.finding import WRITABLE
 from maskprop.datasets.formats.masks import davis_palette
+from maskprop.datasets.formats.sets import frames_of_set
 from maskprop.datasets.formats.tracks import encode, video_names
-from maskprop.datasets.ytvis_json import load_ytvis
+from maskprop.datasets.ytvis_json import AnnotationError, load_ytvis
 
 from .sources import (
     SHARED,
@@ -158,6 +160,37 @@ def test_results_take_the_place_of_annotations(tmp_path):
     assert [line.split()[:3] for line in lines] == [['1', '1001', '1']]  # nothing is left of the other
 
 
+RESULT = dict(video_id=2, category_id=2, score=0.9, segmentations=[encode(block(0, 10, 0, 10)), None, None])
+OTHER_SIZE = [dict(size=[4, 4], counts='`0'), None, None]
+
+
+@pytest.mark.parametrize(
+    ('results', 'message'),
+    [
+        ([], 'the list of results is empty'),
+        (dict(AP=1.0), 'Results must be a list of records'),
+        (['x'], "results[0]: found 'x'"),
+        ([dict(RESULT, score=float('nan'))], 'results[0] (video 2): "score": found nan'),
+        ([dict(RESULT, score='high')], 'results[0] (video 2): "score": found \'high\''),
+        ([dict(RESULT, score=None)], 'results[0] (video 2): "score": is null'),
+        ([dict(RESULT, video_id=99)], 'set.json has no video 99'),
+        ([dict(RESULT, video_id=[2])], 'results[0]: "video_id": found [2]'),
+        ([dict(RESULT, category_id=99)], 'set.json does not list: 99 (1)'),
+        ([dict(RESULT, segmentations=[None])], '1 entries, but video 2 has 3 frames'),
+        ([dict(RESULT, segmentations=OTHER_SIZE)], 'frame 0: "segmentations": mask size [4, 4]'),
+        ([dict(RESULT, segmentations=[[[0, 0, 9, 0, 9, 9]], None, None])], 'Results take compressed RLE only'),
+    ],
+)
+def test_results_are_checked_as_for_an_evaluation(tmp_path, capsys, results, message):
+    source = make_set(tmp_path / 'set.json', OVERLAPPING)
+    (tmp_path / 'results.json').write_text(json.dumps(results))
+    with pytest.raises(SystemExit):
+        run_export(source, tmp_path / 'out.json', '--to', 'coco', '--results', tmp_path / 'results.json')
+    error = capsys.readouterr().err
+    assert f'error: {tmp_path}/results.json: ' in error and message in error
+    assert not (tmp_path / 'out.json').exists()
+
+
 def test_nothing_that_is_read_is_replaced(tmp_path, capsys):
     source = make_set(tmp_path / 'set.json')
     (tmp_path / 'results.json').write_text('[]')
@@ -179,8 +212,8 @@ def test_a_table_that_was_cut_is_refused(tmp_path, capsys):
     assert f'{table}: line 4: is cut short' in capsys.readouterr().err
 
 
-def test_results_of_another_set(tmp_path, capsys):
-    source = make_set(tmp_path / 'set.json')
+def test_results_of_another_set(tmp_path):
+    gt = load_ytvis(make_set(tmp_path / 'set.json'))
     for change, expected in (
         (dict(video_id=9), 'results[0]: video_id: 9 is no video of the set'),
         (dict(category_id=1), 'results[0]: category_id: 1 is no category'),
@@ -188,10 +221,8 @@ def test_results_of_another_set(tmp_path, capsys):
         (dict(segmentations=[dict(size=[1, 1], counts=[1]), None, None]), 'segmentations[0]: RLE of size [1, 1]'),
     ):
         result = dict(video_id=2, category_id=2, score=1, segmentations=[None] * 3) | change
-        (tmp_path / 'results.json').write_text(json.dumps([result]))
-        with pytest.raises(SystemExit):
-            run_export(source, tmp_path / 'out.csv', '--to', 'csv', '--results', tmp_path / 'results.json')
-        assert expected in capsys.readouterr().err and not (tmp_path / 'out.csv').exists()
+        with pytest.raises(AnnotationError, match=re.escape(expected)):
+            list(frames_of_set(gt, [result]))
 
 
 def test_crowds_become_ignored_pixels_or_are_kept(tmp_path):

@@ -19,8 +19,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskprop.engine import cli
 from maskprop.engine.model_files import find_config_file
+from maskprop.utils import numeric
 
 if TYPE_CHECKING:
     from maskprop.ablation.jobs import Job
@@ -31,10 +31,15 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('studies', nargs='+', metavar='STUDY', help='study files; what they share is made once')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'), help='folder of all studies')
-    parser.add_argument('--seeds', type=int, nargs='+', help="default: the study's")
-    parser.add_argument('--processes', type=cli.positive, default=1, help='of each training, under torchrun')
+    parser.add_argument('--seeds', type=numeric.seed, nargs='+', help="default: the study's")
     parser.add_argument(
-        '--parallel', type=cli.positive, default=1, help='jobs at a time; with GPUs each has --processes of them'
+        '--processes', type=numeric.whole(1, 256), default=1, help='of each training, under torchrun'
+    )
+    parser.add_argument(
+        '--parallel',
+        type=numeric.whole(1, 256),
+        default=1,
+        help='jobs at a time; with GPUs each has --processes of them',
     )
     parser.add_argument(
         '--reuse-demo', type=Path, nargs='+', default=[], metavar='DIR', help='results of maskprop demo-full'

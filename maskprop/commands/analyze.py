@@ -18,7 +18,7 @@ import sys
 from maskprop.analysis.results import AnalysisOptions
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.evaluation.validation import EvalInputError
-from maskprop.utils import boundary
+from maskprop.utils import boundary, numeric
 from maskprop.utils.files import check_writable
 
 
@@ -36,18 +36,33 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     compare.add_argument('set', help='annotation file in YouTube-VIS format')
     compare.add_argument('a', metavar='A.json', help='results, or a submission zip')
     compare.add_argument('b', metavar='B.json', help='others')
-    compare.add_argument('--resamples', type=int, default=1000, help='of the videos (default %(default)s)')
-    compare.add_argument('--seed', type=int, default=0, help='of the resamples')
+    compare.add_argument(
+        '--resamples', type=numeric.whole(0), default=1000, help='of the videos (default %(default)s)'
+    )
+    compare.add_argument('--seed', type=numeric.seed, default=0, help='of the resamples')
     for command in (results, compare):
         command.add_argument(
             '--images', metavar='FOLDER', help='of the frames: draw film strips of the videos listed'
         )
-        command.add_argument('--worst', type=int, default=5, help='how many videos to list (default %(default)s)')
         command.add_argument(
-            '--min-score', type=float, default=0.3, help='of the tracks counted as true or false, and drawn'
+            '--worst', type=numeric.whole(0), default=5, help='how many videos to list (default %(default)s)'
         )
-        command.add_argument('--frame-stride', type=int, default=1, help='the results are of every N-th frame')
-        command.add_argument('--frame-range', type=float, nargs=2, default=(0.0, 1.0), metavar=('START', 'STOP'))
+        command.add_argument(
+            '--min-score',
+            type=numeric.share,
+            default=0.3,
+            help='of the tracks counted as true or false, and drawn',
+        )
+        command.add_argument(
+            '--frame-stride', type=numeric.positive, default=1, help='the results are of every N-th frame'
+        )
+        command.add_argument(
+            '--frame-range',
+            type=numeric.share,
+            action=numeric.Ascending,
+            default=(0.0, 1.0),
+            metavar=('START', 'STOP'),
+        )
     for command in (curves, results, compare):
         command.add_argument('--out', required=True, metavar='DIR', help='folder of the files')
     return parser.parse_args(argv)
@@ -55,9 +70,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def options_of(args: argparse.Namespace) -> AnalysisOptions:
     """What the reports of results and comparisons share."""
-    return AnalysisOptions(
-        args.images, max(0, args.worst), args.min_score, args.frame_stride, tuple(args.frame_range)
-    )
+    return AnalysisOptions(args.images, args.worst, args.min_score, args.frame_stride, args.frame_range)
 
 
 def run_curves(args: argparse.Namespace) -> None:

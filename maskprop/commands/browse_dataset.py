@@ -15,6 +15,7 @@ from pathlib import Path
 
 from maskprop.engine import cli
 from maskprop.engine.model_files import find_config_file
+from maskprop.utils import numeric
 from maskprop.utils.text import plural
 
 
@@ -23,8 +24,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', metavar='CONFIG|ANN.json', help='a config, or an annotation file')
     parser.add_argument('--out', required=True, metavar='FOLDER|PAGE.html', help='pictures, or one page of them')
-    parser.add_argument('--number', type=cli.positive, default=8, help='of videos, and of samples')
-    parser.add_argument('--seed', type=int, default=0, help='of the choice and of the augmentation')
+    parser.add_argument('--number', type=numeric.positive, default=8, help='of videos, and of samples')
+    parser.add_argument('--seed', type=numeric.seed, default=0, help='of the choice and of the augmentation')
     parser.add_argument('--images', metavar='FOLDER', help='of the frames of ANN.json')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train', help='of a config')
     parser.add_argument('--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE')

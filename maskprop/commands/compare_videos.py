@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from maskprop.engine.errors import ConfigError
+from maskprop.utils import numeric
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -25,21 +26,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--videos', type=int, nargs='+', metavar='ID', help='default: all')
     parser.add_argument('--out', required=True, metavar='DIR')
     parser.add_argument('--ground-truth', action='store_true', help='a row of ground truth above the methods')
-    parser.add_argument('--min-score', type=float, default=0.3, help='tracks that score less are not drawn')
-    parser.add_argument('--columns', type=int, default=6, help='evenly spaced frames')
-    parser.add_argument('--cell-width', type=int, default=320, help='pixels')
+    parser.add_argument(
+        '--min-score', type=numeric.share, default=0.3, help='tracks that score less are not drawn'
+    )
+    parser.add_argument('--columns', type=numeric.positive, default=6, help='evenly spaced frames')
+    parser.add_argument('--cell-width', type=numeric.positive, default=320, help='pixels')
     parser.add_argument('--no-labels', action='store_true', help='no classes and scores on the objects')
-    parser.add_argument('--frame-stride', type=int, default=1, help='the results are of every N-th frame')
-    parser.add_argument('--frame-range', type=float, nargs=2, default=(0.0, 1.0), metavar=('START', 'STOP'))
+    parser.add_argument(
+        '--frame-stride', type=numeric.positive, default=1, help='the results are of every N-th frame'
+    )
+    parser.add_argument(
+        '--frame-range',
+        type=numeric.share,
+        action=numeric.Ascending,
+        default=(0.0, 1.0),
+        metavar=('START', 'STOP'),
+    )
     args = parser.parse_args(argv)
     args.names = args.names or [Path(file).stem for file in args.results]
     if len(args.names) != len(args.results) or len(set(args.names)) < len(args.names):
         parser.error(f'--names {" ".join(args.names)}: expected {len(args.results)} different names')
-    for option in ('columns', 'cell_width', 'frame_stride'):
-        if getattr(args, option) < 1:
-            parser.error(f'--{option.replace("_", "-")} {getattr(args, option)}: expected 1 or more')
-    if not 0 <= args.frame_range[0] < args.frame_range[1] <= 1:
-        parser.error(f'--frame-range {args.frame_range}: expected 0 <= START < STOP <= 1')
+    numeric.check_strip(parser, args.columns, args.cell_width)
     return args
 
 
@@ -62,7 +69,7 @@ def draw(args: argparse.Namespace) -> list[Path]:
         cell_width=args.cell_width,
         show_labels=not args.no_labels,
         frame_stride=args.frame_stride,
-        frame_range=tuple(args.frame_range),
+        frame_range=args.frame_range,
     ):
         print(path, flush=True)
         written.append(path)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskprop.commands.demo import Stages
+from maskprop.utils import numeric
 from maskprop.utils.files import write_json
 from maskprop.utils.processes import child_environment
 
@@ -27,11 +28,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--config', default='configs/demo/maskprop_tiny_synthetic.py')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo_full'))
     parser.add_argument('--data', type=Path, default=Path('data/synthetic'))
-    parser.add_argument('--seed', type=int, default=2026, help='of the set and of the training')
-    parser.add_argument('--videos', type=int, default=300, help='training clips')
-    parser.add_argument('--val-videos', type=int, default=120)
-    parser.add_argument('--processes', type=int, default=2, help='training processes; the batch is split')
-    parser.add_argument('--show', type=int, default=4, help='videos to draw')
+    parser.add_argument('--seed', type=numeric.seed, default=2026, help='of the set and of the training')
+    parser.add_argument('--videos', type=numeric.positive, default=300, help='training clips')
+    parser.add_argument('--val-videos', type=numeric.positive, default=120)
+    parser.add_argument(
+        '--processes', type=numeric.whole(1, 256), default=2, help='training processes; the batch is split'
+    )
+    parser.add_argument('--show', type=numeric.whole(0), default=4, help='videos to draw')
     parser.add_argument('--cfg-options', nargs='+', default=[], help='as in maskprop train')
     return parser.parse_args()
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 
 from maskprop.engine import cli
+from maskprop.utils import numeric
 from maskprop.utils.text import plural
 
 
@@ -23,7 +24,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_model_arguments(parser)
     parser.add_argument('--out', required=True, metavar='DETS.json')
     parser.add_argument(
-        '--frame-stride', type=cli.positive, metavar='N', help="detect on every N-th frame (default: the config's)"
+        '--frame-stride',
+        type=numeric.positive,
+        metavar='N',
+        help="detect on every N-th frame (default: the config's)",
     )
     parser.add_argument('--refined', action='store_true', help="the refinement head's masks, not the mask head's")
     cli.add_test_set_arguments(parser)

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from maskprop.engine import cli
+from maskprop.utils import numeric
 
 GROUPS = ((1, 3), (4, 6), (7, 10))
 
@@ -21,9 +22,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Arguments of ``maskprop eval-propagation``."""
     parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_model_arguments(parser)
-    parser.add_argument('--gaps', type=cli.positive, nargs='+', default=list(range(1, 11)), help='in frames')
-    parser.add_argument('--frame-stride', type=cli.positive, default=1, help='use every s-th frame of each video')
-    parser.add_argument('--every', type=cli.positive, default=3, help='every how many frames a mask starts')
+    parser.add_argument('--gaps', type=numeric.positive, nargs='+', default=list(range(1, 11)), help='in frames')
+    parser.add_argument(
+        '--frame-stride', type=numeric.positive, default=1, help='use every s-th frame of each video'
+    )
+    parser.add_argument('--every', type=numeric.positive, default=3, help='every how many frames a mask starts')
     parser.add_argument('--out', type=Path, help='write the mean IoU of every gap as JSON')
     cli.add_test_set_arguments(parser)
     return parser.parse_args(argv)

@@ -23,7 +23,7 @@ from maskprop.evaluation.detections import MIN_SCORE
 from maskprop.evaluation.ground_truth import load_frames
 from maskprop.evaluation.scoring import DEFAULT_METRICS
 from maskprop.evaluation.submission import check_submission, most_of
-from maskprop.utils import boundary
+from maskprop.utils import boundary, numeric
 from maskprop.utils.files import check_writable, write_json
 
 
@@ -35,15 +35,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', help='write the numbers to this JSON file')
     parser.add_argument(
         '--frame-stride',
-        type=int,
+        type=numeric.positive,
         default=1,
         metavar='N',
         help='the results are of frames 0, N, 2N, ... of every video (default 1)',
     )
     parser.add_argument(
         '--frame-range',
-        type=float,
-        nargs=2,
+        type=numeric.share,
+        action=numeric.Ascending,
         default=(0.0, 1.0),
         metavar=('START', 'STOP'),
         help='the results are of this part of every video, in fractions of it (default 0 1)',
@@ -60,7 +60,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--min-score',
         '--stability-min-score',
-        type=float,
+        type=numeric.share,
         default=MIN_SCORE,
         metavar='S',
         help='predictions of a lower score take part in video AP only (default %(default)s)',
@@ -75,7 +75,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     check.add_argument(
         '--allow-missing', action='store_true', help='videos without results are a warning, no fault'
     )
-    check.add_argument('--max-size', type=float, metavar='MIB', help='size in MiB that the server takes')
+    check.add_argument(
+        '--max-size', type=numeric.number(0), metavar='MIB', help='size in MiB that the server takes'
+    )
     args = parser.parse_args(argv)
     if args.check and args.out:
         parser.error('--check scores nothing, so there is nothing to write: leave --out out')
@@ -95,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
 def check(args: argparse.Namespace) -> int:
     """Say whether a results file can be uploaded; 1 if it has faults, else 0."""
     found = check_submission(
-        load_frames(args.gt, args.frame_stride, tuple(args.frame_range)),
+        load_frames(args.gt, args.frame_stride, args.frame_range),
         args.results,
         drop_unknown=args.drop_unknown,
         allow_missing=args.allow_missing,
@@ -113,7 +115,7 @@ def score(args: argparse.Namespace) -> int:
     if args.out:
         check_writable(args.out, '--out', sources=(args.gt, args.results))
     result = score_results(
-        load_ground_truth(args.gt, args.frame_stride, tuple(args.frame_range)),
+        load_ground_truth(args.gt, args.frame_stride, args.frame_range),
         read_results(args.results),
         metrics=args.metrics,
         class_agnostic=args.class_agnostic,

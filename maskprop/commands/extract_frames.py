@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from maskprop.apis.frame_extraction import extract_frames
-from maskprop.engine import cli
+from maskprop.utils import numeric
 from maskprop.utils.text import plural
 
 
@@ -23,12 +23,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('source', type=Path, metavar='VIDEO|FOLDER', help='a video file, or a folder of videos')
     parser.add_argument('out', type=Path, help='gets a folder for each video')
     parser.add_argument(
-        '--stride', type=cli.positive, default=1, metavar='S', help='take every S-th frame (default: 1)'
+        '--stride', type=numeric.positive, default=1, metavar='S', help='take every S-th frame (default: 1)'
     )
     parser.add_argument(
-        '--start', type=int, default=0, metavar='N', help='take frames from number N on (default: 0)'
+        '--start',
+        type=numeric.whole(0),
+        default=0,
+        metavar='N',
+        help='take frames from number N on (default: 0)',
     )
-    parser.add_argument('--stop', type=int, metavar='N', help='take frames before number N (default: all)')
+    parser.add_argument(
+        '--stop', type=numeric.positive, metavar='N', help='take frames before number N (default: all)'
+    )
     parser.add_argument('--png', action='store_true', help='write PNGs, larger and without loss')
     parser.add_argument('--overwrite', action='store_true', help='replace folders of videos that are there')
     return parser.parse_args(argv)

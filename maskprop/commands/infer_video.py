@@ -22,7 +22,7 @@ from typing import Any
 from maskprop.apis.saved_formats import NAMES
 from maskprop.apis.video_arguments import VideoJob, plan_videos
 from maskprop.engine import cli
-from maskprop.utils import boundary
+from maskprop.utils import boundary, numeric
 from maskprop.utils.errors import UserError
 from maskprop.utils.text import plural
 
@@ -40,11 +40,18 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder to write to')
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, help='draw and save objects of this score or more (default: 0.3)'
+        '--score-thr',
+        type=numeric.share,
+        default=0.3,
+        help='draw and save objects of this score or more (default: 0.3)',
     )
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the first GPU, else the CPU)')
     parser.add_argument(
-        '--frame-stride', type=int, default=1, metavar='S', help='take every S-th frame (default: 1, all)'
+        '--frame-stride',
+        type=numeric.positive,
+        default=1,
+        metavar='S',
+        help='take every S-th frame (default: 1, all)',
     )
     parser.add_argument(
         '--every-frame',
@@ -55,7 +62,11 @@ def parse_args() -> argparse.Namespace:
         '--variant', metavar='NAME', help="link objects as this one of the config's variants does (docs/coco.md)"
     )
     parser.add_argument(
-        '--scale', type=cli.positive, default=1, metavar='N', help='draw the overlay N times as large as the video'
+        '--scale',
+        type=numeric.positive,
+        default=1,
+        metavar='N',
+        help='draw the overlay N times as large as the video',
     )
     parser.add_argument('--no-video', action='store_true', help='write no overlay.mp4')
     parser.add_argument(

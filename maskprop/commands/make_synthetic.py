@@ -22,7 +22,9 @@ from maskprop.datasets.synthetic.scene import SceneSettings
 from maskprop.datasets.synthetic.source_videos import find_annotation_file
 from maskprop.datasets.synthetic.writer import write_set
 from maskprop.datasets.ytvis_json import load_ytvis
-from maskprop.utils import boundary
+from maskprop.utils import boundary, numeric
+
+MOST_GIBIBYTES = 4  # of a video's frames, which are in memory together
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -31,36 +33,48 @@ def parse_size(text: str) -> tuple[int, int]:
         height, width = (int(part) for part in text.lower().split('x'))
     except ValueError:
         raise argparse.ArgumentTypeError(f'expected HEIGHTxWIDTH, such as 96x160, found {text!r}') from None
+    if not 32 <= min(height, width) <= max(height, width) <= numeric.MOST_SIDE:
+        raise argparse.ArgumentTypeError(f'{text}: expected sides of 32 to {numeric.MOST_SIDE} pixels')
     return height, width
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Arguments of ``maskprop synthetic``."""
     defaults = SceneSettings()
+    fewest_most = dict(
+        type=numeric.whole(1, 100), action=numeric.Ascending, equal=True, metavar=('FEWEST', 'MOST')
+    )
+    part = dict(type=numeric.share, action=numeric.Ascending, metavar=('FIRST', 'LAST'))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', nargs='?', help='folder of the set')
-    parser.add_argument('--videos', type=int, default=300, help='training videos (default 300)')
-    parser.add_argument('--val-videos', type=int, default=80, help='validation videos (default 80)')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--videos', type=numeric.whole(0), default=300, help='training videos (default 300)')
+    parser.add_argument('--val-videos', type=numeric.whole(0), default=80, help='validation videos (default 80)')
+    parser.add_argument('--seed', type=numeric.seed, default=0)
     parser.add_argument('--size', type=parse_size, default=(96, 160), help='HEIGHTxWIDTH (default 96x160)')
-    parser.add_argument('--frames', type=int, default=36, help='frames a video (default 36)')
+    parser.add_argument('--frames', type=numeric.positive, default=36, help='frames a video (default 36)')
     parser.add_argument(
-        '--workers', type=int, default=2, help='processes (default 2); the files do not depend on it'
+        '--workers',
+        type=numeric.whole(1, 256),
+        default=2,
+        help='processes (default 2); the files do not depend on it',
     )
     parser.add_argument('--overwrite', action='store_true', help='replace a set made with other keys')
     shapes = parser.add_argument_group('procedural sets')
-    shapes.add_argument('--categories', type=int, default=defaults.categories)
-    shapes.add_argument('--objects', type=int, nargs=2, default=defaults.objects, metavar=('FEWEST', 'MOST'))
+    shapes.add_argument('--categories', type=numeric.positive, default=defaults.categories)
+    shapes.add_argument('--objects', **fewest_most, default=defaults.objects)
     shapes.add_argument(
         '--colour-correlation',
-        type=float,
+        type=numeric.share,
         default=defaults.colour_correlation,
         help='how often hue and texture are those of the category, 0 to 1 (0: shape alone tells)',
     )
     shapes.add_argument(
-        '--speed', type=float, default=defaults.speed, help='typical way a frame, in picture heights'
+        '--speed',
+        type=numeric.number(0, 10),
+        default=defaults.speed,
+        help='typical way a frame, in picture heights',
     )
-    shapes.add_argument('--crossing-share', type=float, default=defaults.crossing_share)
+    shapes.add_argument('--crossing-share', type=numeric.share, default=defaults.crossing_share)
     pasted = parser.add_argument_group('sets pasted from real videos')
     pasted.add_argument(
         '--from',
@@ -68,26 +82,31 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar='YTVIS_DIR',
         help='paste objects of this set (a folder with annotations/ and JPEGImages/, or one of its JSON files)',
     )
-    pasted.add_argument('--pasted', type=int, nargs=2, default=(1, 3), metavar=('FEWEST', 'MOST'))
+    pasted.add_argument('--pasted', **fewest_most, default=(1, 3))
     for split in ('train', 'val'):
         pasted.add_argument(
             f'--{split}-range',
-            type=float,
-            nargs=2,
+            **part,
             default=(0.0, 1.0),
-            metavar=('FIRST', 'LAST'),
             help=f'share of every source video from which {split} clips are made, such as 0 0.6',
         )
-    pasted.add_argument(
-        '--frame-range', type=float, nargs=2, metavar=('FIRST', 'LAST'), help='the same for both splits'
-    )
+    pasted.add_argument('--frame-range', **part, help='the same for both splits')
     report = parser.add_argument_group('report')
     report.add_argument('--report-only', metavar='DIR', help='report on an existing set, make nothing')
-    report.add_argument('--strides', type=int, nargs='+', default=[1, 4], help='frame strides of the report')
+    report.add_argument(
+        '--strides', type=numeric.positive, nargs='+', default=[1, 4], help='frame strides of the report'
+    )
     report.add_argument('--no-report', action='store_true')
     args = parser.parse_args(arguments)
     if (args.out is None) == (args.report_only is None):
         parser.error('give either OUT or --report-only DIR')
+    height, width = args.size
+    gibibytes = 3 * args.frames * height * width / 2**30
+    if gibibytes > MOST_GIBIBYTES:
+        parser.error(
+            f'--frames {args.frames} --size {height}x{width}: a video would take {gibibytes:.1f} GiB of memory; '
+            f'expected {MOST_GIBIBYTES} at most'
+        )
     return args
 
 
@@ -97,12 +116,10 @@ def make_source(args: argparse.Namespace) -> ProceduralClips | PastedClips:
     min_area = max(8, round(0.0015 * height * width))
     if args.source:
         ranges = {
-            'train': tuple(args.frame_range or args.train_range),
-            'val': tuple(args.frame_range or args.val_range),
+            'train': args.frame_range or args.train_range,
+            'val': args.frame_range or args.val_range,
         }
-        paste = PasteSettings(
-            height=height, width=width, frames=args.frames, pasted=tuple(args.pasted), ranges=ranges
-        )
+        paste = PasteSettings(height=height, width=width, frames=args.frames, pasted=args.pasted, ranges=ranges)
         return PastedClips(str(find_annotation_file(args.source)), paste, args.seed, min_area)
     settings = SceneSettings(
         height=height,
@@ -110,7 +127,7 @@ def make_source(args: argparse.Namespace) -> ProceduralClips | PastedClips:
         frames=args.frames,
         categories=args.categories,
         colour_correlation=args.colour_correlation,
-        objects=tuple(args.objects),
+        objects=args.objects,
         speed=args.speed,
         crossing_share=args.crossing_share,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from maskprop.engine import cli
 from maskprop.engine.model_files import find_config_file
+from maskprop.utils import numeric
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,10 +24,17 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', metavar='CONFIG')
     parser.add_argument(
-        '--size', type=int, nargs=2, default=(640, 360), metavar=('WIDTH', 'HEIGHT'), help='of a frame, in pixels'
+        '--size',
+        type=numeric.whole(1, numeric.MOST_SIDE),
+        nargs=2,
+        default=(640, 360),
+        metavar=('WIDTH', 'HEIGHT'),
+        help='of a frame, in pixels',
     )
-    parser.add_argument('--instances', type=int, default=10, help='detections in a frame')
-    parser.add_argument('--num-classes', type=int, default=40, help='of the set; 40 in YouTube-VIS')
+    parser.add_argument('--instances', type=numeric.whole(0, 10_000), default=10, help='detections in a frame')
+    parser.add_argument(
+        '--num-classes', type=numeric.whole(1, 100_000), default=40, help='of the set; 40 in YouTube-VIS'
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', action=cli.ConfigOptions, metavar='KEY=VALUE', help='of every config'
     )
@@ -40,9 +48,6 @@ def count(args: argparse.Namespace) -> None:
         find_config_file(config)
     from maskprop.engine.config import load_config
     from maskprop.utils.files import check_writable, replace_when_done
-
-    if min(*args.size, args.num_classes) < 1 or args.instances < 0:
-        raise SystemExit('--size and --num-classes: expected 1 or more; --instances: 0 or more')
 
     if args.out:
         check_writable(args.out, '--out')

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 
 from maskprop.engine import cli
+from maskprop.utils import numeric
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -20,10 +21,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_model_arguments(parser)
     parser.add_argument('--out', metavar='ROWS.json', help='write the rows: all metrics in 0..1, full precision')
     parser.add_argument(
-        '--box-iou', type=float, default=0.5, help='a detection takes a ground-truth box from this IoU on'
+        '--box-iou',
+        type=numeric.share,
+        default=0.5,
+        help='a detection takes a ground-truth box from this IoU on',
     )
     parser.add_argument(
-        '--frame-stride', type=cli.positive, metavar='N', help="use every N-th frame (default: the config's)"
+        '--frame-stride', type=numeric.positive, metavar='N', help="use every N-th frame (default: the config's)"
     )
     cli.add_test_set_arguments(parser)
     args = parser.parse_args(argv)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 
 from maskprop.engine import cli
+from maskprop.utils import numeric
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -19,21 +20,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_model_arguments(parser)
     parser.add_argument('--video', type=int, required=True, metavar='ID', help='id in the annotation file')
-    parser.add_argument('--frame', type=int, required=True, metavar='T', help="the clip's centre")
+    parser.add_argument('--frame', type=numeric.whole(0), required=True, metavar='T', help="the clip's centre")
     parser.add_argument(
         '--channel', default='auto', metavar='C', help='auto: the one with the largest mean square in frame T'
     )
-    parser.add_argument('--max-instances', type=int, default=4, help='the best-scored ones')
-    parser.add_argument('--columns', type=int, default=7, help='frames shown')
-    parser.add_argument('--cell-width', type=int, default=200, help='pixels')
+    parser.add_argument('--max-instances', type=numeric.positive, default=4, help='the best-scored ones')
+    parser.add_argument('--columns', type=numeric.positive, default=7, help='frames shown')
+    parser.add_argument('--cell-width', type=numeric.positive, default=200, help='pixels')
     parser.add_argument('--out', required=True, metavar='FEATURES.png')
     cli.add_test_set_arguments(parser)
     args = parser.parse_args(argv)
     if args.channel != 'auto' and not args.channel.isdecimal():
         parser.error(f'--channel {args.channel}: expected a number from 0, or auto')
-    for option in ('max_instances', 'columns', 'cell_width'):
-        if getattr(args, option) < 1:
-            parser.error(f'--{option.replace("_", "-")} {getattr(args, option)}: expected 1 or more')
+    numeric.check_strip(parser, args.columns, args.cell_width)
     return args
 
 

@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from maskprop.datasets.splits import videos_of_share, write_split
-from maskprop.utils import boundary
+from maskprop.utils import boundary, numeric
 
 
 def main() -> int:
@@ -22,9 +22,11 @@ def main() -> int:
     )
     parser.add_argument('gt', help='annotation file in YouTube-VIS format')
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument('--val-videos', type=int, help='number of videos in mini-val')
-    size.add_argument('--val-share', type=float, help='share of the videos in mini-val, such as 0.2')
-    parser.add_argument('--seed', type=int, default=0, help='another seed gives another split (default: 0)')
+    size.add_argument('--val-videos', type=numeric.positive, help='number of videos in mini-val')
+    size.add_argument('--val-share', type=numeric.share, help='share of the videos in mini-val, such as 0.2')
+    parser.add_argument(
+        '--seed', type=numeric.seed, default=0, help='another seed gives another split (default: 0)'
+    )
     parser.add_argument('--out-dir', help='folder to write to (default: that of the annotation file)')
     parser.add_argument('--overwrite', action='store_true', help='replace the files of another split')
     args = parser.parse_args()

@@ -19,6 +19,7 @@ from maskprop.datasets.stills import OpenImagesFiles, Options, convert_coco, con
 from maskprop.datasets.stills.class_map import SOURCES, USES
 from maskprop.engine import cli
 from maskprop.engine.errors import ConfigError
+from maskprop.utils import numeric
 from maskprop.utils.files import check_writable
 
 _FILES = {
@@ -43,10 +44,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     use = f'another use of a class of the map: {", ".join(USES)}; e.g. bicycle=take'
     parser.add_argument('--use', nargs='+', default=[], metavar='CLASS=USE', help=use)
     parser.add_argument('--keep-empty', action='store_true', help='also write images without an object to learn')
-    parser.add_argument('--max-instances', type=cli.positive, metavar='N', help='leave out images with more')
+    parser.add_argument('--max-instances', type=numeric.positive, metavar='N', help='leave out images with more')
     most = 'an image is used if a class of it has fewer so far'
-    parser.add_argument('--max-images-per-class', type=cli.positive, metavar='N', help=most)
-    parser.add_argument('--seed', type=int, default=0, help='of that choice')
+    parser.add_argument('--max-images-per-class', type=numeric.positive, metavar='N', help=most)
+    parser.add_argument('--seed', type=numeric.seed, default=0, help='of that choice')
     unmapped = 'classes without a counterpart (default: background in COCO, unknown in OpenImages)'
     parser.add_argument('--unmapped', choices=('background', 'unknown'), help=unmapped)
     parser.add_argument('--overwrite', action='store_true', help='OUT may be there already')
@@ -69,7 +70,7 @@ def _add_openimages(group: argparse._ArgumentGroup) -> None:
     group.add_argument('--machine-boxes', choices=USES, default='take', help='boxes that a model drew')
     turned = 'pictures turned by EXIF, or in --rotation'
     group.add_argument('--turned', choices=('take', 'leave_out'), default='leave_out', help=turned)
-    group.add_argument('--workers', type=cli.positive, default=1, help='processes that read masks')
+    group.add_argument('--workers', type=numeric.whole(1, 256), default=1, help='processes that read masks')
 
 
 def convert(args: argparse.Namespace) -> None:

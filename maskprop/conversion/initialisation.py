@@ -92,6 +92,7 @@ def main(
         convert_whole: ``convert_file``, which is called without ``--config``; None: that is required.
     """
     from maskprop.engine.cli import ConfigOptions, run
+    from maskprop.utils.numeric import positive
 
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', metavar='IN', help='the checkpoint, .pth (or .npz of its state dict)')
@@ -99,7 +100,9 @@ def main(
     parser.add_argument(
         '--config', required=convert_whole is None, help='config of the model that is to be trained'
     )
-    parser.add_argument('--num-classes', type=int, help="without the background (default: the config's data set)")
+    parser.add_argument(
+        '--num-classes', type=positive, help="without the background (default: the config's data set)"
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override keys'
     )

@@ -14,7 +14,7 @@ from maskprop.datasets.layouts import find_sets
 from maskprop.engine.cfg_options import ConfigOptions
 from maskprop.engine.model_files import check_model_files, find_config_file, is_whole_model
 from maskprop.engine.size_option import frame_size
-from maskprop.utils import boundary
+from maskprop.utils import boundary, numeric
 from maskprop.utils.processes import LAUNCHERS
 from maskprop.utils.text import plural
 
@@ -148,14 +148,6 @@ def not_empty(text: str) -> str:
     return text
 
 
-def positive(text: str) -> int:
-    """An argument's ``type``: an integer of 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text}: expected 1 or more')
-    return value
-
-
 def train_parser(description: str | None = None) -> argparse.ArgumentParser:
     """Arguments of maskprop train."""
     parser = _parser(description)
@@ -164,7 +156,7 @@ def train_parser(description: str | None = None) -> argparse.ArgumentParser:
     add_data_arguments(parser, 'or an annotation file, to train without validation')
     parser.add_argument(
         '--epochs',
-        type=positive,
+        type=numeric.positive,
         metavar='N',
         help='length of the training; the schedule changes in proportion, the warm-up stays',
     )
@@ -182,7 +174,9 @@ def train_parser(description: str | None = None) -> argparse.ArgumentParser:
         action='store_true',
         help='scale the learning rate by the batch size over all processes / auto_scale_lr.base_batch_size',
     )
-    parser.add_argument('--seed', type=int, help='of weights, data order and augmentation (default: the config)')
+    parser.add_argument(
+        '--seed', type=numeric.seed, help='of weights, data order and augmentation (default: the config)'
+    )
     return parser
 
 

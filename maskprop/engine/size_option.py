@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maskprop.engine.errors import ConfigError
+from maskprop.utils.numeric import MOST_SIDE
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -35,8 +36,8 @@ def frame_size(text: str) -> Size:
     width, height = map(int, sides.groups()) if sides else (0, 0)
     if lines:
         width, height = round(int(lines[1]) * 16 / 9), int(lines[1])
-    if min(width, height) < 16:
-        raise argparse.ArgumentTypeError(f'{text}: expected sides of 16 pixels or more')
+    if min(width, height) < 16 or max(width, height) > MOST_SIDE:
+        raise argparse.ArgumentTypeError(f'{text}: expected sides of 16 to {MOST_SIDE} pixels')
     return Size(max(width, height), min(width, height))
 
 

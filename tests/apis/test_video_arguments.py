@@ -99,7 +99,10 @@ CASES = [
     ([CONFIG, 'weights.pth', 'a/1.mp4', '--frobnicate'], 'unrecognized arguments: --frobnicate'),
     ([CONFIG, 'weights.pth', 'a/1.mp4', '--cfg-options', 'a'], '--cfg-options a: expected KEY=VALUE'),
     ([CONFIG, 'weights.pth', 'a/1.mp4', '--save', 'avi'], "invalid choice: 'avi'"),
-    ([CONFIG, 'weights.pth', 'a/1.mp4', '--frame-stride', '0'], 'frame_stride must be'),
+    (
+        [CONFIG, 'weights.pth', 'a/1.mp4', '--frame-stride', '0'],
+        '--frame-stride: 0: expected a whole number of 1 or more',
+    ),
     ([CONFIG, 'weights.pth', 'a/1.mp4', '--out', 'weights.pth'], '--out weights.pth'),
 ]
 # runs the tool with each list of arguments, prints what it says, and at the end whether torch was imported

@@ -80,7 +80,7 @@ WRONG = {
     'export none.json out --to cvat': 'none.json: cannot be read',
     'extract none.mp4 out': 'none.mp4: no such video file',
     'browse none.json --out page.html': 'none.json: no such annotation file',
-    'synthetic --videos x': "invalid int value: 'x'",
+    'synthetic --videos x': 'x: expected a whole number of 0 or more',
     'stills coco none.json out.json --target ytvis2019': 'none.json: cannot be read',
     'eval none.json results.json': 'none.json: no such file',
     'analyze results none.json results.json --out out': 'none.json: no such file',

@@ -142,10 +142,11 @@ def test_frame_stride_on_a_submission_zip(files, tmp_path):
     assert {name: json.loads((tmp_path / 'm.json').read_text())[name] for name in METRIC_NAMES} == expected
 
 
-def test_bad_min_score_is_one_line(files):
-    done = run(files[0], files[1], '--min-score', 'nan')
-    assert done.returncode == 1 and not done.stdout
-    assert done.stderr.endswith(': error: min_score is nan: expected a finite number\n')
+@pytest.mark.parametrize('value', ['nan', 'inf', '-0.1', '5', 'x'])
+def test_bad_min_score_is_told(files, value):
+    done = run(files[0], files[1], '--min-score', value)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.endswith(f': {value}: expected a number from 0 to 1\n')
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from PIL import Image
 from maskprop.datasets.stills import OpenImagesFiles, convert_coco, convert_openimages, load_class_map
 from maskprop.datasets.stills.openimages_tables import read_boxes
 from maskprop.engine import cli
+from maskprop.utils import numeric
 
 BOXES_AN_IMAGE, OBJECTS_AN_IMAGE, POINTS = 8, 7, 30
 
@@ -94,5 +95,5 @@ def measure(args: argparse.Namespace) -> None:
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', choices=('coco', 'openimages'))
-    parser.add_argument('--size', type=cli.positive, default=100_000, help='annotations or boxes')
+    parser.add_argument('--size', type=numeric.positive, default=100_000, help='annotations or boxes')
     cli.run(measure, parser.parse_args)

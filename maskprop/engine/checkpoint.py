@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,8 +23,9 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from maskprop.engine.deprecation import with_current_names
 from maskprop.engine.errors import CheckpointError
-from maskprop.engine.model_files import is_published, local_checkpoint
+from maskprop.engine.model_files import PUBLISHED_SUFFIX, is_published, local_checkpoint
 from maskprop.engine.published import read_published
+from maskprop.utils.json_values import other_content
 from maskprop.zoo import download
 
 MapLocation: TypeAlias = 'str | torch.device | Callable | None'
@@ -77,10 +79,13 @@ def load_checkpoint_file(file: str | os.PathLike | BinaryIO, map_location: MapLo
     try:
         with torch.serialization.safe_globals(allowed_classes()):
             return with_current_names(torch.load(file, map_location=map_location, weights_only=True))
-    except UnpicklingError as error:
-        raise CheckpointError(_explain(name, str(error))) from None
     except Exception as error:  # what a damaged file raises is anything: RuntimeError, EOFError, KeyError, ...
-        raise CheckpointError(_damaged(name, f'{type(error).__name__}: {error}')) from error
+        if isinstance(file, Path) and (other := _other_file(file)):
+            raise CheckpointError(f'checkpoint {name}: cannot be read: {other}') from None
+        if isinstance(error, UnpicklingError):
+            raise CheckpointError(_explain(name, str(error))) from None
+        reason = f'{type(error).__name__}: {str(error).partition(". ")[0]}'  # torch's go on with general advice
+        raise CheckpointError(_damaged(name, reason)) from error
 
 
 def _load_published(file: Path, map_location: MapLocation) -> dict[str, Any]:
@@ -102,13 +107,31 @@ def _check_torch_version() -> None:
 def _explain(name: str, message: str) -> str:
     found = re.search(r'GLOBAL ([\w.]+)', message) or re.search(r"but got <class '([\w.]+)'>", message)
     if found is None:
-        return _damaged(name, message.splitlines()[-1])
+        reason = message.partition('WeightsUnpickler error:')[2].strip().partition('\n')[0]
+        return _damaged(name, reason or message.partition('. ')[0])
     return (
         f'checkpoint {name}: refused, it holds {found[1]}, which is not among the classes that a checkpoint of '
         'mmengine may hold. Loading it could run code hidden in the file. If you trust where it comes from, '
         'load it yourself, keep its weights only and save them again: '
         "torch.save(dict(state_dict=checkpoint['state_dict']), NEW)"
     )
+
+
+def _other_file(file: Path) -> str | None:
+    """What a file is that is no checkpoint, and what to do, if its beginning or its contents say so."""
+    with file.open('rb') as opened:
+        start = opened.read(64)
+    if not start:
+        return 'it is empty. Copy or download it again, or use another one'
+    if start[8:9] == b'{' and int.from_bytes(start[:8], 'little') < file.stat().st_size:
+        return f'it is a safetensors file: rename it to {file.stem}{PUBLISHED_SUFFIX}'
+    if not zipfile.is_zipfile(file):
+        return None if start.startswith(b'PK') else other_content(start)  # a checkpoint cut short is no zip
+    with zipfile.ZipFile(file) as archive:
+        names = [name.rpartition('/')[2] for name in archive.namelist()]
+    if 'constants.pkl' in names:
+        return 'it is a TorchScript program, which holds code. Use the checkpoint that it was made of'
+    return None if 'data.pkl' in names else 'it is a zip of other files: unpack it and give the checkpoint in it'
 
 
 def _damaged(name: str, reason: str) -> str:

@@ -57,6 +57,7 @@ def local_checkpoint(checkpoint: str | os.PathLike) -> Path:
     Raises:
         DownloadError: as :func:`maskprop.zoo.downloads.download`.
         FileNotFoundError: no such file; names the models that are spelt alike.
+        IsADirectoryError: it is a folder.
     """
     text = str(checkpoint)
     if info := find_model(text):
@@ -65,6 +66,8 @@ def local_checkpoint(checkpoint: str | os.PathLike) -> Path:
         return download(text)
     if text.startswith('hf://'):
         return hub_file(text)
+    if os.path.isdir(text):
+        raise IsADirectoryError(f'checkpoint {text}: is a folder; give the checkpoint in it')
     if not is_file(Path(text)):
         raise FileNotFoundError(
             f'checkpoint {text}: no such file{did_you_mean(text)} (work_dirs/<config>/last_checkpoint names the '

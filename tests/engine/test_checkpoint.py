@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import urllib.error
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader, load_checkpoint
+from safetensors.torch import save as save_tensors
 from torch import nn
 
 from maskprop.engine.checkpoint import CheckpointError, load_checkpoint_file, load_url
@@ -124,12 +128,56 @@ def test_what_mmengine_saves_is_allowed(tmp_path):
         assert found.dtype == expected.dtype and np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize('content', [b'', b'not a checkpoint', b'PK\x03\x04 cut short'])
+@pytest.mark.parametrize('content', [b'not a checkpoint', b'PK\x03\x04 cut short'])
 def test_a_damaged_file_is_named(tmp_path, content):
     path = tmp_path / 'damaged.pth'
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match='damaged.pth: cannot be read'):
         load_checkpoint_file(path)
+
+
+def zip_of(*names: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, 'w') as archive:
+        for name in names:
+            archive.writestr(name, 'text')
+    return content.getvalue()
+
+
+OTHER_FILES = dict(
+    empty=(b'', 'it is empty'),
+    safetensors=(
+        save_tensors({'w': torch.zeros(2)}),
+        r'it is a safetensors file: rename it to other\.safetensors',
+    ),
+    gzip=(b'\x1f\x8b\x08', 'gunzip'),
+    web_page=(b'<!DOCTYPE html><html>Not found</html>', 'web page'),
+    git_lfs=(b'version https://git-lfs.github.com/spec/v1', 'git lfs pull'),
+    zip=(zip_of('photos/a.txt'), 'a zip of other files'),
+    script=(zip_of('net/data.pkl', 'net/constants.pkl'), 'TorchScript'),
+)
+
+
+@pytest.mark.parametrize('kind', OTHER_FILES)
+def test_a_file_of_another_kind_is_told(tmp_path, kind):
+    content, said = OTHER_FILES[kind]
+    path = tmp_path / 'other.pth'
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f'other.pth: cannot be read: .*{said}'):
+        load_checkpoint_file(path)
+
+
+def test_a_pickle_that_is_no_checkpoint_says_no_more_than_that(tmp_path):
+    path = tmp_path / 'plain.pth'
+    path.write_bytes(pickle.dumps(dict(a=1)))
+    with pytest.raises(CheckpointError, match='plain.pth: cannot be read.*Unsupported operand') as error:
+        load_checkpoint_file(path)
+    assert 'documentation' not in str(error.value)
+
+
+def test_a_folder_is_no_missing_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match='is a folder'):
+        load_checkpoint_file(tmp_path)
 
 
 def test_a_file_cut_short_is_named(tmp_path):

@@ -49,12 +49,29 @@ def check_content(content: Any, name: str, resume: bool = False) -> None:
     for key in ('optimizer', 'state_dict'):
         if key in content and not isinstance(content[key], Mapping):
             _fail(name, key, content[key], 'a dict')
+    if 'optimizer' in content:
+        _check_optimizer(content['optimizer'], name)
+    for key in ('param_schedulers', 'random_states'):
+        if content.get(key) is not None:
+            _check_dicts(content[key], key, name)
 
 
 def _check_progress(epochs: int, done: int, length: int, name: str) -> None:
     least, most = epochs * length, (epochs + 1) * length
     if not least <= done <= most:
         _fail(name, 'meta.iter', done, f'{least} to {most}, as {epochs} epochs of {length} iterations are done')
+
+
+def _check_optimizer(state: Mapping[str, Any], name: str) -> None:
+    if 'param_groups' not in state:
+        _fail(name, 'optimizer', state, 'a dict with state and param_groups')
+    _mapping(state, 'state', name, 'optimizer.')
+    _check_dicts(state['param_groups'], 'optimizer.param_groups', name)
+
+
+def _check_dicts(value: Any, field: str, name: str) -> None:
+    if not (_is_list(value) and all(isinstance(part, Mapping) for part in value)):
+        _fail(name, field, value, 'a list of dicts')
 
 
 def _check_classes(meta: Mapping[str, Any], name: str, where: str) -> None:

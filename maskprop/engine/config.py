@@ -365,7 +365,7 @@ def find_last_checkpoint(work_dir: str | Path) -> Path | None:
     if not note.is_file():
         return None
     text = note.read_text(errors='replace').strip()
-    for path in (Path(text), note.parent / Path(text).name):  # the folder may have been moved
+    for path in (note.parent / Path(text).name, Path(text)):  # the folder may have been moved, or copied
         if is_file(path):
             return path
     whole = [path for path in _checkpoints(work_dir) if zipfile.is_zipfile(path)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -21,7 +21,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner, TestLoop, ValLoop
 from torch.utils.data import BatchSampler
 
 from maskprop.datasets.ytvis_json import AnnotationError
-from maskprop.engine import checkpoint as _  # noqa: F401  (checkpoints load safely wherever these loops run)
+from maskprop.engine.checkpoint import CheckpointError  # its import lets all checkpoints be loaded safely
 from maskprop.engine.checks import check_num_classes, videos_of
 from maskprop.engine.config import ConfigError
 from maskprop.engine.frame_feed import FrameFeed
@@ -52,6 +52,7 @@ class ChangedSetupHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if not runner._resume or 'optimizer' not in checkpoint:  # weights only
             return
+        _check_groups(runner, checkpoint['optimizer']['param_groups'])
         kept = (checkpoint.get('message_hub') or {}).get('runtime_info') or {}
         now = self._setup(runner)
         self._changes = _changes({key: kept[key] for key in now if key in kept}, now)
@@ -106,6 +107,24 @@ class ChangedSetupHook(Hook):
             json.dumps(schedule, sort_keys=True, default=str),
         )
         return dict(zip(self.KEYS, values, strict=True))
+
+
+def _check_groups(runner: Runner, saved: Sequence[Mapping[str, Any]]) -> None:
+    before, now = (
+        [len(group.get('params', ())) for group in groups]
+        for groups in (saved, runner.optim_wrapper.optimizer.param_groups)
+    )
+    if before != now:
+        raise CheckpointError(
+            f'checkpoint {runner._load_from}: its optimizer has {_count_groups(before)}, that of this config '
+            f'{_count_groups(now)}: were optim_wrapper.paramwise_cfg or the parts that are trained changed? '
+            'Resume with the config of that training, or begin anew from its weights: --cfg-options load_from='
+            f'{runner._load_from}'
+        )
+
+
+def _count_groups(sizes: Sequence[int]) -> str:
+    return f'{plural(sum(sizes), "parameter")} in {plural(len(sizes), "group")}'
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -67,3 +67,21 @@ def test_iterations_are_of_the_epochs_that_are_done(done, refused):
 def test_containers_that_a_training_needs(key):
     with pytest.raises(CheckpointError, match=f'x.pth: {key}: expected a dict, found None'):
         check_content({**SOUND, key: None}, 'x.pth', resume=True)
+
+
+@pytest.mark.parametrize(
+    'key, value, field',
+    [
+        ('optimizer', {}, 'optimizer: expected a dict with state and param_groups'),
+        ('optimizer', dict(state=5, param_groups=[]), 'optimizer.state: expected a dict, found 5'),
+        ('optimizer', dict(state={}, param_groups=5), 'optimizer.param_groups: expected a list of dicts, found 5'),
+        ('optimizer', dict(state={}, param_groups=[1]), 'optimizer.param_groups: expected a list of dicts'),
+        ('param_schedulers', 5, 'param_schedulers: expected a list of dicts, found 5'),
+        ('param_schedulers', [1], 'param_schedulers: expected a list of dicts, found a list'),
+        ('random_states', [5], 'random_states: expected a list of dicts, found a list'),
+    ],
+)
+def test_states_that_a_training_goes_on_from(key, value, field):
+    with pytest.raises(CheckpointError, match=f'x.pth: {field}'):
+        check_content({**SOUND, key: value}, 'x.pth', resume=True)
+    check_content({**SOUND, key: value}, 'x.pth')  # its weights alone can be used

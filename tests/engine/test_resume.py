@@ -262,3 +262,22 @@ def test_a_note_that_names_no_checkpoint_is_replaced_by_the_newest_whole_one(tmp
     os.utime(tmp_path / 'iter_3.pth', (9, 9))
     assert find_last_checkpoint(tmp_path) == tmp_path / 'iter_2.pth'
     assert 'iter_2.pth' in capsys.readouterr().err
+
+
+def test_the_checkpoint_of_a_copied_folder_is_its_own(tmp_path):
+    for name in ('first', 'copy'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'iter_1.pth').write_bytes(b'')
+        (tmp_path / name / 'last_checkpoint').write_text(str(tmp_path / 'first/iter_1.pth'))
+    assert find_last_checkpoint(tmp_path / 'copy') == tmp_path / 'copy/iter_1.pth'
+    (tmp_path / 'copy/iter_1.pth').unlink()  # as where CheckpointHook writes to another folder
+    assert find_last_checkpoint(tmp_path / 'copy') == tmp_path / 'first/iter_1.pth'
+
+
+def test_an_optimizer_of_other_groups_is_refused(root, tmp_path):
+    cfg = tiny_config(root, tmp_path)
+    train(cfg)
+    resumed = tiny_config(root, tmp_path, optim_wrapper__paramwise_cfg=dict(bias_lr_mult=2.0))
+    resumed.load_from, resumed.resume = str(find_last_checkpoint(tmp_path)), True
+    with pytest.raises(CheckpointError, match=r'its optimizer has \d+ parameters in 1 group, that of this config'):
+        train(resumed)

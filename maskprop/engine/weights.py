@@ -13,7 +13,15 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from maskprop.engine.checkpoint import CheckpointError
-from maskprop.engine.state_dicts import MMDET_1, TORCHVISION, describe_layout, find_layout, find_weights, list_some
+from maskprop.engine.state_dicts import (
+    MMDET_1,
+    MMDET_3,
+    TORCHVISION,
+    describe_layout,
+    find_layout,
+    find_weights,
+    list_some,
+)
 from maskprop.utils.random_state import seeded
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -22,9 +30,14 @@ DETECTOR = 'detector.'  # under which the weights of a detector alone go
 BACKBONE = DETECTOR + 'backbone.'
 COUNTER = 'num_batches_tracked'  # of batch norm: only a momentum of None uses it; FrozenBatchNorm has none
 
+_OTHER = "take one whose backbone is the config's"
+_LISTER = (
+    'of a whole detector of mmdet, tools/model_converters/mmdet_coco.py IN OUT.pth --config CONFIG lists what fits'
+)
 _CONVERTERS = {
     TORCHVISION: 'convert it by tools/model_converters/torchvision_maskrcnn.py',
     MMDET_1: 'convert it by tools/model_converters/objprop_reference.py --partial',
+    MMDET_3: f'{_OTHER}; {_LISTER}',
 }
 
 
@@ -199,10 +212,11 @@ def weights_to_begin_with(
             here nor from the config's ``init_cfg``.
     """
     shapes = shapes_of(model.state_dict())
-    weights, renamed = rename_detector(find_weights(content, f'checkpoint {name}'), shapes)
+    found = find_weights(content, f'checkpoint {name}')
+    weights, renamed = rename_detector(found, shapes)
     fit = fit_state_dict(weights, shapes)
     if not partial:
-        _check_fit(fit, weights, shapes, name, has_pretrained_backbone(model))
+        _check_fit(fit, found, shapes, name, has_pretrained_backbone(model))
     said = "a detector's weights, taken as model.detector: " if renamed else ''
     say(f'checkpoint {name}: {said}{fit.summary()}')
     return fit
@@ -261,23 +275,22 @@ def _pretrained(module: nn.Module | None) -> Mapping[str, Any] | None:
     return next((c for c in configs if c.get('type') in ('Pretrained', 'PretrainedInit')), None)
 
 
-def _check_fit(fit: Fit, weights: Mapping[str, Tensor], shapes: Shapes, name: str, pretrained: bool) -> None:
+def _check_fit(fit: Fit, found: Mapping[str, Tensor], shapes: Shapes, name: str, pretrained: bool) -> None:
     meant = 'If only a part is meant to be taken: --cfg-options load_partial=True'
     if not fit.kept:
-        layout = find_layout(weights)
-        advice = _CONVERTERS.get(layout or '', "take one whose backbone is the config's, or set load_from=None")
+        advice = _CONVERTERS.get(find_layout(found) or '', f'{_OTHER}, or set load_from=None')
         raise CheckpointError(
             f'load_from={name}: no weight of it fits the model of this config, so the training would begin at '
-            f'random: found {describe_layout(weights)}, expected {list_some(shapes)}; {advice}. {meant}'
+            f'random: found {describe_layout(found)}, expected {list_some(shapes)}; {advice}. {meant}'
         )
     backbone = [k for k in shapes if k.startswith((BACKBONE, 'backbone.')) and not k.endswith(COUNTER)]
     lacking = [key for key in backbone if key not in fit.kept]
     if not lacking or (pretrained and len(lacking) == len(backbone)):
         return
+    advice = _CONVERTERS.get(find_layout(found) or MMDET_3, _OTHER)  # first layers have names of mmdet's alone
     raise CheckpointError(
         f"load_from={name}: {len(lacking)} of the backbone's {len(backbone)} weights would begin at random, as "
-        f'the file lacks them or has other shapes: {list_some(lacking)}. Take a checkpoint whose backbone is the '
-        f"config's. {meant}"
+        f'the file lacks them or has other shapes: {list_some(lacking)}; {advice}. {meant}'
     )
 
 

@@ -176,7 +176,15 @@ REFUSED = {
     ),
     'another backbone': (
         {**STATE, 'backbone.a.weight': torch.ones(9, 2)},
-        r"1 of the backbone's 4 weights would begin at random.*detector\.backbone\.a\.weight\.",
+        r"1 of the backbone's 4 weights would begin at random.*detector\.backbone\.a\.weight; .*mmdet_coco\.py",
+    ),
+    'another backbone of mmdet': (
+        {**{key: torch.ones(9, 9) for key in STATE}, 'roi_head.bbox_head.fc_cls.weight': torch.ones(9)},
+        r'no weight of it fits .* the layout of mmdet 2\.x or 3\.x .*mmdet_coco\.py',
+    ),
+    'mmdet 1': (
+        {'backbone.a.weight': torch.ones(9, 9), 'bbox_head.fc_cls.weight': torch.ones(9)},
+        r'no weight of it fits .* the layout of mmdet 0\.x or 1\.x .*objprop_reference\.py --partial',
     ),
     'first layers': (
         {'detector.backbone.a.weight': torch.ones(4, 2)},

@@ -21,7 +21,7 @@ def has_h264() -> bool:
         import av
     except ImportError:
         return False
-    return ENCODER in av.codecs_available
+    return ENCODER in getattr(av, 'codecs_available', ())  # a folder named av is no PyAV
 
 
 class H264Encoder:
@@ -42,6 +42,7 @@ class H264Encoder:
         self._av = av
         self._rate = Fraction(str(fps))
         self._count = 0
+        self._failed = False
         options = {}
         if path.suffix.lower() != '.mkv':
             # The index goes before the pictures, so that a player begins before it has the whole. At the default
@@ -62,7 +63,8 @@ class H264Encoder:
     def release(self) -> None:
         """Finishes the file."""
         try:
-            self._mux(None)
+            if not self._failed:  # after a header without room the next packet would end the process
+                self._mux(None)
         finally:
             try:
                 self._container.close()
@@ -74,4 +76,5 @@ class H264Encoder:
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
         except self._av.FFmpegError as error:
+            self._failed = True
             raise OSError(*error.args[:2]) from error

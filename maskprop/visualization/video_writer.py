@@ -130,7 +130,7 @@ class VideoWriter:
         fourcc = cv2.VideoWriter_fourcc(*self.codec)
         writer = cv2.VideoWriter(str(self._temporary), fourcc, self.fps, (width, height))
         if not writer.isOpened():
-            self._temporary.unlink(missing_ok=True)
+            self._check_room()
             raise CodecError(
                 f'{self.path}: OpenCV {cv2.__version__} cannot write {self.path.suffix} files with the codec '
                 f'"{self.codec}". '
@@ -138,6 +138,14 @@ class VideoWriter:
                 'pip install --force-reinstall opencv-python-headless'
             )
         return writer
+
+    def _check_room(self) -> None:
+        """OpenCV does not tell a disk without room from a codec that it lacks."""
+        try:
+            with self._naming_the_file():
+                self._temporary.write_bytes(bytes(4096))
+        finally:
+            self._temporary.unlink(missing_ok=True)
 
     def _open_h264(self, size: tuple[int, int]) -> H264Encoder:
         if not has_h264() or self.path.suffix.lower() not in SUFFIXES:

@@ -70,7 +70,7 @@ def test_any_rate_is_written_at_the_nearest_one(tmp_path, fps, codec):
 FULL_DISK = """
 import resource, sys, numpy as np
 from maskprop.visualization import VideoWriter
-resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 noise = np.random.default_rng(0)
 with VideoWriter(sys.argv[1], 6, sys.argv[2]) as writer:
     for _ in range(20):
@@ -79,13 +79,17 @@ with VideoWriter(sys.argv[1], 6, sys.argv[2]) as writer:
 
 
 @CODECS
+@pytest.mark.parametrize('room', [60_000, 300, 0])  # bytes: for some frames, for less than a header, for none
 @pytest.mark.slow
-def test_a_full_disk_is_an_error_that_keeps_the_old_file(tmp_path, codec):
+def test_a_full_disk_is_an_error_that_keeps_the_old_file(tmp_path, codec, room):
     path = tmp_path / 'a.mp4'
     path.write_bytes(b'old')
-    done = subprocess.run([sys.executable, '-c', FULL_DISK, str(path), codec], capture_output=True, text=True)
+    words = [sys.executable, '-c', FULL_DISK, str(path), codec, str(room)]
+    done = subprocess.run(words, capture_output=True, text=True)
     found = (
-        'could not be written to its end .*; ' if codec == 'h264' else r'only \d+ of 20 frames could be written; '
+        r'only \d+ of 20 frames could be written; '
+        if room and codec != 'h264'
+        else 'could not be written to its end .*; '
     )
     assert re.search(f'OSError: {path}: {found}is the disk full', done.stderr), done.stderr
     assert path.read_bytes() == b'old' and [p.name for p in tmp_path.iterdir()] == ['a.mp4']

@@ -33,7 +33,7 @@ from maskprop.engine.rank_watch import DEFAULT, watch_ranks
 from maskprop.engine.schedule_option import use_epochs
 from maskprop.engine.size_option import Size, frame_size, use_size
 from maskprop.utils import boundary
-from maskprop.utils.files import check_writable, write_json
+from maskprop.utils.files import check_writable, name_in_errors, write_json
 from maskprop.utils.folder_lock import FolderInUse, hold_folder
 from maskprop.utils.processes import say
 from maskprop.utils.random_state import preserve_random_state
@@ -144,11 +144,14 @@ def test(
         _check_sample(runner.test_loop, cfg, 'test')
         _show_on_screen(runner)
         with watch_ranks(cfg.get('rank_timeout', DEFAULT), 'Test again'), explain_run(cfg):
-            found = runner.test()
+            found, failed = _run_test(runner)
     if metrics and is_main_process():
-        write_json(metrics, {**found, **_per_category(runner)})
-        runner.logger.info(f'metrics written to {metrics}')
-    _check_drawn(runner)
+        try:
+            write_json(metrics, {**found, **_per_category(runner)})
+            runner.logger.info(f'metrics written to {metrics}')
+        except OSError as error:
+            failed.append(error)
+    _check_written(runner, failed)
     return found
 
 
@@ -179,17 +182,39 @@ def _from_cfg(kind: Any, cfg: Config) -> Any:
         raise ConfigError(f'config {cfg.filename}: {error}') from error
 
 
-def _check_drawn(runner: Runner) -> None:
-    """Raise OSError if pictures could not be drawn; by now all results are written."""
+def _run_test(runner: Runner) -> tuple[dict[str, Any], list[OSError]]:
+    """The metrics of a test, and the error of a file that could not be written, which costs nothing else."""
+    try:
+        with name_in_errors(runner.work_dir):  # of its logs, which name no file
+            return runner.test(), []
+    except OSError as error:
+        result = _scored(runner)
+        if result is None:
+            raise
+        return dict(result.metrics), [error]
+
+
+def _check_written(runner: Runner, failed: Sequence[OSError]) -> None:
+    """Raise OSError if files or pictures could not be written; by now all else is."""
+    lost = [str(error) for error in failed]
     for hook in runner.hooks:
         if getattr(hook, 'failed', None):
-            raise OSError(f'--show-dir {hook.out_dir}: {hook.summary()}. The results are written')
+            written = '' if failed else '. The results are written'
+            lost.append(f'--show-dir {hook.out_dir}: {hook.summary()}{written}')
+    if lost:
+        raise OSError('; '.join(lost))
 
 
 def _per_category(runner: Runner) -> dict[str, Any]:
     """The metric's whole result, with AP by category, as maskprop eval writes it."""
+    result = _scored(runner)
+    return {} if result is None else result.to_dict()
+
+
+def _scored(runner: Runner) -> Any:
+    """What the metric has measured; None before that, or if it only writes files."""
     results = [getattr(metric, 'last_result', None) for metric in runner.test_evaluator.metrics]
-    return next((result.to_dict() for result in results if result is not None), {})
+    return next((result for result in results if result is not None), None)
 
 
 def _start(

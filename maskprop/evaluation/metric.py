@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from mmdet.registry import METRICS
@@ -177,18 +179,24 @@ class YTVISMetric(BaseMetric):
         return dict(result.metrics)
 
     def _write(self, records: list[dict]) -> OSError | None:
-        """Write the files asked for. Returns the error of one that can't be: the other and the scores go on."""
+        """Write the files asked for. Returns the error of one that can't be: the other and the scores go on.
+
+        If none can be, the results are written to a folder of temporary files, and the error says where.
+        """
         results = f'{self.outfile_prefix}.json' if self.outfile_prefix else None
-        failed = None
+        failed, written = None, 0
         for write, path in ((write_results, results), (write_submission, self.submission)):
             if not path:
                 continue
             try:
                 write(path, records)
+                written += 1
                 print_log(f'written: {path}', logger='current')
             except OSError as error:
                 failed = error
                 _warn(f'{path} could not be written: {error}')
+        if failed and not written:
+            return OSError(f'{failed}. {_rescue(records)}')
         return failed
 
     def _in_file_order(self, results: list[tuple[int, list[dict]]]) -> list[dict]:
@@ -213,6 +221,17 @@ def _refuse(keys: Mapping[str, Any]) -> None:
         if key in _MOVED:
             raise ValueError(f'YTVISMetric has no key {key} any more: set {_MOVED[key]}')
         raise TypeError(f"YTVISMetric.__init__() got an unexpected keyword argument '{key}'")
+
+
+def _rescue(records: list[dict]) -> str:
+    """Write results, of hours of inference maybe, where there may be room; says where."""
+    folder = Path(tempfile.mkdtemp(prefix='maskprop_'))
+    try:
+        write_results(folder / 'results.json', records)
+    except OSError as error:
+        folder.rmdir()
+        return f'The results are lost, as {folder.parent} cannot take them either ({error.strerror})'
+    return f'The results are in {folder / "results.json"}'
 
 
 def _warn(message: str) -> None:

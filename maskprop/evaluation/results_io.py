@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from maskprop.utils.files import replace_when_done
+from maskprop.utils.files import name_in_errors, replace_when_done
 from maskprop.utils.json_values import parse_json
 
 from .progress import announce_reading
@@ -88,12 +88,13 @@ def write_submission(path: str | Path, results: str | Path | Iterable[dict]) -> 
     Args:
         path: Of the zip. results: Path of a results file, or the results themselves.
     """
-    with replace_when_done(path) as temporary:
+    plain = Path(path).with_name(f'.{Path(path).name}.results.json')
+    with name_in_errors(path, plain), replace_when_done(path) as temporary:
         source: contextlib.AbstractContextManager[Path]
         if isinstance(results, (str, Path)):
             source = contextlib.nullcontext(Path(results))
         else:
-            source = _written(results, Path(path).with_name(f'.{Path(path).name}.results.json'))
+            source = _written(results, plain)
         with source as file, zipfile.ZipFile(temporary, 'w', zipfile.ZIP_DEFLATED) as archive:
             archive.write(file, 'results.json')
 

@@ -22,6 +22,8 @@ def name_in_errors(path: str | Path, temporary: str | Path | None = None) -> Ite
         yield
     except OSError as error:
         named = error.filename
+        if error.errno is None:  # it has words of its own
+            raise
         if named is None:
             error.filename = str(path)
         elif temporary is not None and isinstance(named, str) and Path(named).is_relative_to(temporary):

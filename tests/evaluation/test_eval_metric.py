@@ -211,3 +211,32 @@ def test_a_file_that_cannot_be_written_costs_neither_the_other_nor_the_scores(ca
         metric.evaluate(1)
     assert len(read_results(tmp_path / 's.zip')) == len(results)
     assert metric.last_result.video_ap.metrics == evaluate_video_ap(gt, results).metrics
+
+
+@pytest.mark.parametrize('format_only', [False, True])
+def test_results_that_no_file_takes_are_rescued(case, tmp_path, monkeypatch, format_only):
+    path, gt, results = case
+    (tmp_path / 'r.json').mkdir()
+    (tmp_path / 's.zip').mkdir()
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    files = dict(outfile_prefix=str(tmp_path / 'r'), submission=str(tmp_path / 's.zip'))
+    metric = YTVISMetric(path, format_only=format_only, **files)
+    metric.process({}, samples(gt, results))
+    with pytest.raises(OSError, match='The results are in .*/results.json') as error:
+        metric.evaluate(1)
+    assert len(read_results(str(error.value).rpartition(' ')[2])) == len(results)
+
+
+def test_results_for_which_there_is_no_place_at_all(case, tmp_path, monkeypatch):
+    path, gt, results = case
+    metric = YTVISMetric(path, outfile_prefix=str(tmp_path / 'r'))
+    metric.process({}, samples(gt, results))
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    monkeypatch.setattr('maskprop.evaluation.metric.write_results', refuse)
+    with pytest.raises(OSError, match=r"r\.json'\. The results are lost, as .* \(No space left on device\)"):
+        metric.evaluate(1)
+    assert not list(tmp_path.glob('maskprop_*')) and metric.last_result is not None
+
+
+def refuse(path, records):
+    raise OSError(28, 'No space left on device', str(path))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import LoggerHook
 
 import maskprop
 
@@ -234,6 +235,39 @@ def test_pictures_that_cannot_be_drawn_cost_no_results(root, tmp_path, monkeypat
     monkeypatch.undo()
     test(config, weights, '--out', str(tmp_path / 'again.json'))
     assert out.read_text() == (tmp_path / 'again.json').read_text() and (tmp_path / 'm.json').is_file()
+
+
+def test_a_disk_that_fills_costs_only_what_is_written_to_it(root, tmp_path, monkeypatch):
+    """Of the log, of the results, of all files of a test: the others are written, and all that fail are named."""
+    config = write_config(root, tmp_path)
+    weights, full = write_weights(config, tmp_path), tmp_path / 'full'
+    write, log = Path.write_text, LoggerHook.after_test_epoch
+
+    def files(folder: Path, *names: str) -> list[str]:
+        return [word for name in names for word in (f'--{name}', str(folder / f'{name}.json'))]
+
+    def no_space(*args, **kwargs):
+        raise OSError(28, 'No space left on device')
+
+    def write_elsewhere(path: Path, *args, **kwargs):
+        return no_space() if full in path.parents else write(path, *args, **kwargs)
+
+    def open_elsewhere(path: Path, *args, **kwargs):
+        return no_space() if full in path.parents else open(path, *args, **kwargs)
+
+    monkeypatch.setattr(LoggerHook, 'after_test_epoch', no_space)
+    with pytest.raises(OSError, match=f'No space left on device: .*{tmp_path / "work"}'):
+        test(config, weights, *files(tmp_path / 'log', 'out', 'metrics'))
+    assert len(list((tmp_path / 'log').iterdir())) == 2
+    monkeypatch.setattr(LoggerHook, 'after_test_epoch', log)
+    monkeypatch.setattr(Path, 'write_text', write_elsewhere)
+    monkeypatch.setattr(Path, 'open', open_elsewhere)
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    with pytest.raises(OSError, match=r'full/out\.json'):
+        test(config, weights, *files(full, 'out'), *files(tmp_path / 'results', 'metrics'))
+    assert json.loads((tmp_path / 'results/metrics.json').read_text())
+    with pytest.raises(OSError, match=r'full/out\.json.*The results are in .*; .*full/metrics\.json'):
+        test(config, weights, *files(full, 'out', 'metrics'))
 
 
 def test_every_frame_is_looked_for(tmp_path):

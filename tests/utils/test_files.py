@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from maskprop.utils.files import check_writable, is_file, replace_when_done, unique_names
+from maskprop.utils.files import check_writable, is_file, name_in_errors, replace_when_done, unique_names
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,10 @@ def test_what_is_read_is_not_replaced(tmp_path, monkeypatch):
         with pytest.raises(FileExistsError, match='--out .*json: is read by this command'):
             check_writable(out, '--out', sources=(None, tmp_path / 'a.json'))
     check_writable('b.json', '--out', sources=(None, 'a.json'))
+
+
+def test_an_error_with_words_of_its_own_keeps_them(tmp_path):
+    with pytest.raises(OSError, match='^the disk of a.txt is full$'), name_in_errors(tmp_path / 'b.txt'):
+        raise OSError('the disk of a.txt is full')
+    with pytest.raises(OSError, match=r'^\[Errno 28\] full: .*b.txt'), name_in_errors(tmp_path / 'b.txt'):
+        raise OSError(28, 'full')

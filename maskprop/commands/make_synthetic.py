@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from maskprop.apis.synthetic_report import describe_set, format_report
 from maskprop.datasets.synthetic.paste import PastedClips, PasteSettings
@@ -41,10 +42,10 @@ def parse_size(text: str) -> tuple[int, int]:
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Arguments of ``maskprop synthetic``."""
     defaults = SceneSettings()
-    fewest_most = dict(
+    fewest_most: dict[str, Any] = dict(
         type=numeric.whole(1, 100), action=numeric.Ascending, equal=True, metavar=('FEWEST', 'MOST')
     )
-    part = dict(type=numeric.share, action=numeric.Ascending, metavar=('FIRST', 'LAST'))
+    part: dict[str, Any] = dict(type=numeric.share, action=numeric.Ascending, metavar=('FIRST', 'LAST'))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', nargs='?', help='folder of the set')
     parser.add_argument('--videos', type=numeric.whole(0), default=300, help='training videos (default 300)')

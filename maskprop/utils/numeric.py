@@ -46,7 +46,7 @@ class Ascending(argparse.Action):
     """Two numbers, the first below the second, or as large with ``equal``; the attribute is a tuple."""
 
     def __init__(self, *args: Any, equal: bool = False, **keywords: Any) -> None:
-        super().__init__(*args, nargs=2, **keywords)
+        super().__init__(*args, **{**keywords, 'nargs': 2})
         self._equal = equal
 
     def __call__(

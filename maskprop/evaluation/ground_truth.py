@@ -97,13 +97,13 @@ def load_frames(
 
 
 def parse_frames(
-    data: dict[str, Any], source: str, frame_stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)
+    data: Mapping[str, Any], source: str, frame_stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)
 ) -> GroundTruth:
     """``load_frames`` of a file that is parsed; ``source`` is its name in messages."""
     from maskprop.datasets.ytvis_json import frame_indices
 
-    videos = read_videos(data, source)
-    categories = read_categories(data, source)
+    videos = read_videos(dict(data), source)
+    categories = read_categories(dict(data), source)
     use_numba = uses_numba('auto')
     found = []
     for number, (size, length) in sorted(videos.items()):

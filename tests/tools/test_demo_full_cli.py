@@ -64,7 +64,9 @@ def test_makes_a_set_trains_tests_and_compares(demo, commands, tmp_path, monkeyp
 
 
 def test_a_stage_that_fails_ends_it(demo, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, 'argv', ['demo_full.py', '--out', str(tmp_path / 'out'), '--videos', '-1'])
+    (tmp_path / 'set').write_text('a file in the place of the set')
+    words = ['--out', str(tmp_path / 'out'), '--data', str(tmp_path / 'set')]
+    monkeypatch.setattr(sys, 'argv', ['demo_full.py', *words])
     with pytest.raises(SystemExit, match=r'this command failed: python -m maskprop synthetic'):
         demo.main()
     assert not (tmp_path / 'out/summary.json').exists()

@@ -25,7 +25,7 @@ def read_json(path: str | Path) -> Any:
         data = parse_json(io.TextIOWrapper(io.BytesIO(content), encoding='utf-8-sig'))
     except OSError as error:
         fix = 'see docs/data.md for where the files of a data set are expected'
-        raise AnnotationError(f'{path}: cannot be read ({error.strerror}); {fix}') from None
+        raise AnnotationError(f'{path}: cannot be read ({error.strerror}); {fix}') from error
     except ValueError as error:
         if not content.strip():
             raise AnnotationError(f'{path} is empty; write or download it again') from None

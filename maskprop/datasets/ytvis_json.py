@@ -164,8 +164,10 @@ def _read(path: str | Path) -> Any:
     """``read_json``; a file of another format that is known is told from a damaged one."""
     try:
         data = read_json(path)
-    except AnnotationError as error:
-        raise other_format(path) or error from None
+    except AnnotationError:
+        if other := other_format(path):
+            raise other from None
+        raise
     if found := other_format(path, data):
         raise found
     return data

@@ -68,7 +68,9 @@ def parse_option(word: str) -> tuple[str, Any]:
 
 def is_text(key: str) -> bool:
     """Whether a key's value is the name of a file, folder or run."""
-    last = key.rpartition('.')[2]
+    owner, _, last = key.rpartition('.')
+    if owner == 'default_hooks':  # a hook, as default_hooks.checkpoint
+        return False
     return last in _TEXTS or last.endswith(_TEXT_ENDINGS)
 
 

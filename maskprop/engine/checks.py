@@ -11,6 +11,7 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from maskprop.datasets.resized import emptied_by_resize
+from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine.build_errors import explain_build_errors
 from maskprop.engine.config import ConfigError
 from maskprop.engine.num_classes import fit_num_classes
@@ -55,13 +56,17 @@ def build_dataset(cfg: Config, split: str) -> Any:
     try:
         with explain_build_errors(cfg, values=True):
             dataset = DATASETS.build(dataset_cfg)
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
     except FileNotFoundError as error:
         raise ConfigError(
             f'{key}: {error}. Set {key}.data_root and {key}.ann_file, in the config or by --cfg-options '
             f'{key}.data_root=PATH'
         ) from error
-    if hasattr(dataset, 'full_init'):
-        dataset.full_init()
+    except AnnotationError as error:
+        if isinstance(error.__cause__, OSError):  # a wrong name, rather than a wrong file
+            raise AnnotationError(f'{key}: {error}') from error
+        raise
     if len(dataset) == 0:
         raise ConfigError(f'{key} ({describe(dataset)}) has no videos (left after filtering)')
     _check_frames(dataset, key)

@@ -82,8 +82,8 @@ def _read_with(file: Path, plain: Config, variables: Mapping[str, Any], keys: se
         with _variables_set(values) as assigned:
             cfg = Config.fromfile(str(file))
     except Exception as error:  # a config is Python: with other values anything may go wrong in it
-        words = ' '.join(str(error).split())
-        raise ConfigError(f'{named}: {file} cannot be read with it: {type(error).__name__}: {words}') from error
+        words = _other_kinds(values, plain) or f'{type(error).__name__}: {" ".join(str(error).split())}'
+        raise ConfigError(f'{named}: {file} cannot be read with it: {words}') from error
     for name, value in values.items():
         first = name.split('.')[0]
         if first not in assigned:
@@ -100,6 +100,16 @@ def _read_with(file: Path, plain: Config, variables: Mapping[str, Any], keys: se
     elif any(value_at(plain, name) != value for name, value in values.items()):
         raise ConfigError(f'{named}: would change nothing, because no key of the config is made of it')
     return cfg
+
+
+def _other_kinds(values: Mapping[str, Any], plain: Config) -> str:
+    """Which values are of another kind than those of the file; empty if none is."""
+    others = {name: (value_at(plain, name), value) for name, value in values.items()}
+    return ', '.join(
+        f'{name}: the file has {old!r:.80}, found {value!r:.80}'
+        for name, (old, value) in others.items()
+        if old is not None and not isinstance(value, type(old))
+    )
 
 
 def _holds(found: Any, value: Any) -> bool:

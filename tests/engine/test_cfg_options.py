@@ -26,6 +26,8 @@ def parsed(*words: str) -> dict:
         ('a.data_root=1e3', '1e3'),
         ('a.data_root="None"', 'None'),
         ('load_from=None', None),
+        ('default_hooks.checkpoint=5', 5),
+        ('model.init_cfg.checkpoint=5', '5'),
         ('work_dir=run, 2', 'run, 2'),
         ('a.ann_file="x y.json"', 'x y.json'),
         ('model.name=a b', 'a b'),

@@ -9,6 +9,7 @@ import maskprop
 
 maskprop.register_all()
 
+from maskprop.datasets.ytvis_json import AnnotationError  # noqa: E402
 from maskprop.engine.checks import build_dataset  # noqa: E402
 from maskprop.engine.config import ConfigError  # noqa: E402
 from maskprop.engine.num_classes import fit_num_classes  # noqa: E402
@@ -82,3 +83,12 @@ def test_frames_that_a_resize_would_empty_are_refused(tmp_path):
         ConfigError, match=r'test_dataloader.dataset .*video 1: its frames are 2000 x 4 .*Resize, sc'
     ):
         build_dataset(cfg, 'test')
+
+
+def test_a_set_that_is_not_there_is_named_by_its_key(tmp_path):
+    cfg = tiny_config(write_tiny_ytvis(tmp_path / 'set', videos=1), tmp_path / 'work')
+    cfg.train_dataloader.dataset.data_root = None
+    with pytest.raises(
+        AnnotationError, match=r'^train_dataloader\.dataset: annotations/train\.json: cannot be read'
+    ):
+        build_dataset(cfg, 'train')

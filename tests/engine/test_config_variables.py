@@ -79,8 +79,9 @@ def test_variables_of_configs_that_a_file_only_takes_parts_of_stay(file):
         ('pipeline.7.size', 5, 'changes that once more, to None'),
         ('scale', 'x', None),
         ('max_epochs', 'x', None),
-        ('number', object(), 'cannot be read with it'),
-        ('pipeline', 3, 'cannot be read with it: TypeError'),
+        ('number', object(), 'cannot be read with it: number: the file has .*, found <object'),
+        ('data_root', None, "cannot be read with it: data_root: the file has 'data/mine/', found None"),
+        ('pipeline', 3, 'cannot be read with it: pipeline: the file has .*, found 3'),
     ],
 )
 def test_what_would_be_ignored_is_refused(file, option, value, message):

@@ -156,7 +156,7 @@ def _check_sizes(paths: Sequence[Path]) -> None:
     for path in paths:
         size = image_size(path)
         if size is None:
-            raise VideoError(f'{path}: not an image that can be read; the file may be damaged')
+            raise VideoError(f'{path}: not an image that can be read: damaged, or of more than 179 million pixels')
         if first is not None and size != first:
             found = f'{size[1]}x{size[0]} after frames of {first[1]}x{first[0]} (height x width)'
             raise VideoError(f'{path}: {found}; all frames of a video must have one size: resize them')

@@ -163,7 +163,9 @@ class YouTubeVISJsonDataset(BaseVideoDataset):
             damaged = next((i['img_path'] for i in images if not is_whole_image(Path(i['img_path']))), None)
             if damaged is None:
                 raise
-            raise OSError(f'{damaged}: not an image that can be read; the file may be damaged') from None
+            raise OSError(
+                f'{damaged}: not an image that can be read: damaged, or of more than 179 million pixels'
+            ) from None
 
     def _mark_partial(self, packed: Any, idx: tuple[int, int] | int) -> Any:
         """The pipeline's sample with what its annotations leave open: masks, and classes."""

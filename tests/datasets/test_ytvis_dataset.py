@@ -277,5 +277,5 @@ def test_a_damaged_image_is_named(tiny_set, tmp_path, kept, workers):
     path.write_bytes(path.read_bytes()[:kept])
     dataset = build(tmp_path / 'set', test_mode=True, frame_stride=2)
     loader = DataLoader(dataset, 1, VideoFrameSampler(dataset), num_workers=workers, collate_fn=pseudo_collate)
-    with pytest.raises(OSError, match='v1/00030.png: not an image that can be read'):
+    with pytest.raises(OSError, match='v1/00030.png: not an image that can be read: damaged, or of more'):
         list(loader)

@@ -127,7 +127,11 @@ def infer_video_to_folder(
             for frame, result in stream_results(session, frames):
                 overlay.add(frame, result, 1 + (newest.pop_left_out(result.frame_index) if newest else 0))
                 tally.add(frame, result)
-        report.num_results = write_results(out_dir / RESULTS_NAME, session.iter_results())
+        try:
+            report.num_results = write_results(out_dir / RESULTS_NAME, session.iter_results())
+        except OSError as error:  # of a full disk: the overlay, which is on its way, makes room
+            overlay.give_up(error)
+            report.num_results = write_results(out_dir / RESULTS_NAME, session.iter_results())
         try:  # neither costs the other
             report.files += _save(model, session, source, tally, out_dir, save, score_thr)
         except (AnnotationError, OSError) as error:
@@ -233,6 +237,13 @@ class _Overlay:
         self._waiting.append(self._thread.submit(self._draw, self._writer, frame, result, times))
         if len(self._waiting) > _FRAMES_TO_DRAW:  # so that memory does not grow where drawing is slower
             self._waiting.popleft().result()
+
+    def give_up(self, error: Exception) -> None:
+        """Delete what there is of the overlay, because of an error elsewhere."""
+        self._thread.shutdown(cancel_futures=True)
+        self._error = self._error or error
+        if self._writer is not None:
+            self._writer.discard()
 
     def _draw(self, writer: VideoWriter, frame: np.ndarray, result: FrameResult, times: int) -> None:
         if self._error is not None:

@@ -90,10 +90,11 @@ class VideoWriter:
             self._temporary.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Drops what was written."""
-        if self._writer is not None:
+        """Drops what was written; may be called again."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
             with contextlib.suppress(OSError):
-                self._writer.release()
+                writer.release()
         self._temporary.unlink(missing_ok=True)
 
     @contextlib.contextmanager

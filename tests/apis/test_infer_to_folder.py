@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import warnings
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskprop.apis import VideoError, infer_video_to_folder, inference_video
+from maskprop.apis import VideoError, infer_video_to_folder, inference, inference_video
 from maskprop.apis.inference import draw_frame_result
 from maskprop.structures import FrameResult
 from maskprop.visualization import VideoWriter, track_color
@@ -94,6 +95,22 @@ def test_an_overlay_that_fails_costs_no_results(tmp_path, mp4, where, monkeypatc
         infer_video_to_folder(ColourModel(), mp4, out, score_thr=0, save=['csv'], progress=False)
     assert sorted(p.name for p in out.iterdir()) == ['results.json', 'tracks.csv']
     assert json.loads((out / 'results.json').read_text()) == inference_video(ColourModel(), mp4)
+
+
+def test_the_overlay_makes_room_for_results(tmp_path, mp4, monkeypatch):
+    """On a disk that the unfinished overlay has filled."""
+    written = inference.write_results
+
+    def write(path, results):
+        if any('.mp4' in file.name for file in path.parent.iterdir()):
+            raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+        return written(path, results)
+
+    monkeypatch.setattr(inference, 'write_results', write)
+    with pytest.raises(VideoError, match='overlay.mp4 is missing .*No space left.*; the results are written'):
+        infer_video_to_folder(ColourModel(), mp4, tmp_path / 'out', score_thr=0, progress=False)
+    assert [file.name for file in (tmp_path / 'out').iterdir()] == ['results.json']
+    assert json.loads((tmp_path / 'out/results.json').read_text()) == inference_video(ColourModel(), mp4)
 
 
 def test_score_threshold_of_the_overlay():

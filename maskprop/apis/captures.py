@@ -44,6 +44,7 @@ class Capture:
         name: of the file or address, as a folder may be called; ``camera0``.
         shown: as messages name it; without the password that an address may hold.
         fps: frames a second as the source says; None: it says none, or nonsense.
+        size: (height, width) as the source says; None: it says nothing.
         num_frames: as a file's header says, which may be off; None: a stream without an end that is known.
 
     Raises:
@@ -58,12 +59,16 @@ class Capture:
         try:
             readable = capture.isOpened() and capture.grab()
             fps, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+            height, width = (
+                int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
+            )
             fourcc = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, 'little', signed=True)
         finally:
             capture.release()
         if not readable:
             raise VideoError(self._unreadable(fourcc))
         self.fps = fps if 0 < fps < 1000 else None
+        self.size = (height, width) if min(height, width) > 0 else None
         self.num_frames = int(count) if count > 0 and not isinstance(self._source, int) else None
 
     @property
@@ -131,6 +136,14 @@ class Capture:
             f'AV1 often does not). Convert it: ffmpeg -i "{self.shown}" -c:v libx264 -pix_fmt yuv420p out.mp4, or '
             'pass a folder of images'
         )
+
+
+def video_name(source: str | Path | int) -> str:
+    """What a video is called, also one that cannot be opened: by its folder, file or address; ``camera0``."""
+    index = camera_index(source)
+    if index is None and not is_address(source) and Path(source).is_dir():
+        return Path(source).resolve().name
+    return _names(str(source) if index is None else index)[0]
 
 
 def _names(source: str | int) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from maskprop.apis.captures import Capture, VideoError, camera_index, is_address
+from maskprop.apis.captures import Capture, VideoError, camera_index, is_address, video_name
 from maskprop.datasets.image_folders import IMAGE_SUFFIXES, image_size, list_images
 
 DEFAULT_FPS = 6.0  # of folders and arrays, which have none; YouTube-VIS lists six frames a second
@@ -31,6 +31,7 @@ class FrameSource:
         live: a camera or stream, which goes on until it is stopped.
         read_image: reads a picture of a folder, see :func:`open_frames`; None: as ``mmcv.imread``.
         file_names: of a folder's pictures that are yielded; empty: it is no folder.
+        size: (height, width) of the frames; None where it isn't known before the first.
     """
 
     name: str
@@ -40,6 +41,7 @@ class FrameSource:
     live: bool = False
     read_image: ImageReader | None = None
     file_names: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yields (h, w, 3) uint8 BGR arrays."""
@@ -134,7 +136,7 @@ def _from_folder(folder: Path, stride: int) -> FrameSource:
         hint = f', but videos such as {videos[0]}: name those' if videos else ''
         raise VideoError(f'{folder}: the folder has no images ({", ".join(IMAGE_SUFFIXES)}){hint}')
     kept = paths[::stride]
-    _check_sizes(kept)
+    size = _check_sizes(kept)
 
     def read(read_image: ImageReader) -> Iterator[np.ndarray]:
         shape = None
@@ -147,11 +149,11 @@ def _from_folder(folder: Path, stride: int) -> FrameSource:
             yield frame
 
     names = tuple(path.name for path in kept)
-    return FrameSource(folder.resolve().name, DEFAULT_FPS, len(kept), read, file_names=names)
+    return FrameSource(video_name(folder), DEFAULT_FPS, len(kept), read, file_names=names, size=size)
 
 
-def _check_sizes(paths: Sequence[Path]) -> None:
-    """See by the pictures' headers, before any long work, that all can be read and have one size."""
+def _check_sizes(paths: Sequence[Path]) -> tuple[int, int] | None:
+    """See by the pictures' headers, before any long work, that all can be read and have one size: (h, w)."""
     first: tuple[int, int] | None = None
     for path in paths:
         size = image_size(path)
@@ -161,10 +163,11 @@ def _check_sizes(paths: Sequence[Path]) -> None:
             found = f'{size[1]}x{size[0]} after frames of {first[1]}x{first[0]} (height x width)'
             raise VideoError(f'{path}: {found}; all frames of a video must have one size: resize them')
         first = size
+    return None if first is None else (first[1], first[0])
 
 
 def _from_capture(source: str | Path | int, stride: int) -> FrameSource:
     capture = Capture(source)
     count = None if capture.num_frames is None else -(-capture.num_frames // stride)
     fps = (capture.fps or DEFAULT_FPS) / stride
-    return FrameSource(capture.name, fps, count, lambda _: capture.read(stride), capture.live)
+    return FrameSource(capture.name, fps, count, lambda _: capture.read(stride), capture.live, size=capture.size)

@@ -22,7 +22,7 @@ from maskprop.apis.newest_frames import NewestFrames
 from maskprop.apis.saved_formats import save_results
 from maskprop.apis.session import VideoSession, image_loader_options
 from maskprop.apis.thresholds import explain_empty
-from maskprop.apis.video_arguments import RESULTS_NAME, VIDEO_NAME, check_outputs
+from maskprop.apis.video_arguments import RESULTS_NAME, VIDEO_NAME, check_outputs, check_scale
 from maskprop.apis.video_report import Tally, VideoReport
 from maskprop.datasets.formats import VideoInfo
 from maskprop.datasets.ytvis_json import AnnotationError
@@ -101,6 +101,7 @@ def infer_video_to_folder(
         write_video: write ``overlay.mp4``: H.264 where PyAV is installed, else MPEG-4. In place of frames that
             were left out it repeats the next one, so that it plays as fast as the source.
         upscale: whole factor by which the overlay is larger than the video; None: as makes a small one readable.
+            Its frames may have 67 million pixels, 8192x8192, at most.
         save: further formats, of the objects whose score in results.json is ``score_thr`` or more: ``'masks'``,
             ``'mots'``, ``'coco'``, ``'csv'``, see :mod:`maskprop.apis.saved_formats`. Needs memory for all masks.
 
@@ -108,15 +109,18 @@ def infer_video_to_folder(
         What was found, how long it took and the files that were written; ``str()`` of it is for people.
 
     Raises:
-        OSError: as :func:`~maskprop.utils.files.check_writable`, before the first frame.
+        OSError: as :func:`~maskprop.utils.files.check_writable`, before the first frame; a file would replace
+            the video.
         ValueError: ``save`` names an unknown format.
         VideoError, OSError: the overlay could not be drawn or written; raised once results.json is written.
         AnnotationError, OSError: a further format could not be written; raised when all else is.
         FileNotFoundError, TypeError, VideoError: as :func:`inference_video`.
     """
     out_dir = Path(out_dir)
-    check_outputs(out_dir, write_video, save, 'out_dir')
+    read = [frames_or_path] if isinstance(frames_or_path, (str, Path)) else []
+    check_outputs(out_dir, write_video, save, 'out_dir', read)
     source = _open(model, frames_or_path, frame_stride)
+    check_scale(source, upscale if write_video else 1)
     session, tally, began = VideoSession(model, source.live), Tally(score_thr), time.perf_counter()
     report = VideoReport(source.name, score_thr, files=[out_dir / RESULTS_NAME])
     writer = VideoWriter(out_dir / VIDEO_NAME, source.fps) if write_video else None

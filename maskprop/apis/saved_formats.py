@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskprop.datasets.ytvis_json import AnnotationError
-from maskprop.utils.files import check_writable
+from maskprop.utils.files import check_not_read, check_writable
 
 if TYPE_CHECKING:
     from maskprop.datasets.formats import FrameObject, VideoInfo
@@ -20,17 +20,20 @@ MOST_IDS = 254  # that pictures of masks hold
 MOST_CLASSES = 64  # that MOTS holds
 
 
-def check_saved(folder: str | Path, formats: Iterable[str], option: str = '--out') -> None:
+def check_saved(
+    folder: str | Path, formats: Iterable[str], option: str = '--out', sources: Iterable[str | Path] = ()
+) -> None:
     """See that the formats' files can be written into a folder.
 
     Raises:
         ValueError: an unknown format.
-        OSError: one can't be written; names ``option``.
+        OSError: one can't be written, or would replace one of ``sources``; names ``option``.
     """
     for name in formats:
         if name not in NAMES:
             raise ValueError(f'save={name!r}: expected one of {", ".join(NAMES)}')
         target = Path(folder) / NAMES[name]
+        check_not_read(target, option, sources, within=True)  # a folder is replaced as a whole
         if not target.suffix and target.exists() and not target.is_dir():
             raise NotADirectoryError(f'{option} {target}: is a file; a folder of that name is to be made')
         check_writable(target.parent if not target.suffix else target, option, folder=not target.suffix)

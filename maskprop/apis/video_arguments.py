@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskprop.apis.captures import camera_index, is_address
+from maskprop.apis.captures import camera_index, is_address, video_name
 from maskprop.apis.frames import FrameSource, VideoError, open_frames
 from maskprop.apis.saved_formats import check_saved
 from maskprop.datasets.image_folders import IMAGE_SUFFIXES, natural_key
 from maskprop.utils.files import check_writable, unique_names
+from maskprop.utils.numeric import MOST_PIXELS
 
 RESULTS_NAME, VIDEO_NAME = 'results.json', 'overlay.mp4'
 
@@ -30,6 +32,8 @@ def plan_videos(
     frame_stride: int = 1,
     write_video: bool = True,
     save: Sequence[str] = (),
+    upscale: int = 1,
+    on_error: Callable[[str, Exception], None] | None = None,
 ) -> list[VideoJob]:
     """Open every video and see that its files can be written.
 
@@ -41,10 +45,14 @@ def plan_videos(
         frame_stride: take frames 0, s, 2s, ... of each.
         write_video: whether overlays are to be written.
         save: other formats to be written, see :mod:`maskprop.apis.saved_formats`.
+        upscale: as of :func:`check_scale`.
+        on_error: of several videos, called with the name and the error of each one that cannot be run, which is
+            left out; None: the first such error is raised.
 
     Raises:
         FileNotFoundError: no such file or folder, or a pattern that none fits.
-        VideoError: as of :func:`~maskprop.apis.frames.open_frames`; several single pictures.
+        VideoError: as of :func:`~maskprop.apis.frames.open_frames` and :func:`check_scale`; several single
+            pictures.
         OSError: as :func:`~maskprop.utils.files.check_writable`.
     """
     sources = [source for argument in arguments for source in _expand(argument)]
@@ -56,34 +64,65 @@ def plan_videos(
             f'{pictures[0]}, {pictures[1]}, ...: are single pictures; to take them as the frames of one video, '
             f'name their folder: {Path(pictures[0]).parent}'
         )
-    if single:  # before a video is opened, which may take a while
-        check_outputs(out_dir, write_video, save)
-    else:
+    folders = [Path(out_dir)]
+    if not single:
         check_writable(out_dir, '--out', folder=True)
-    opened = [open_frames(source, frame_stride) for source in sources]
-    if single:
-        return [VideoJob(opened[0], Path(out_dir))]
-    jobs = [
-        VideoJob(source, Path(out_dir) / name)
-        for source, name in zip(opened, unique_names(source.name for source in opened), strict=True)
-    ]
-    for job in jobs:
-        check_outputs(job.folder, write_video, save)
+        folders = [Path(out_dir) / name for name in unique_names(map(video_name, sources))]
+    root = Path(out_dir).resolve()
+    read = [source for source in sources if Path(source).resolve().is_relative_to(root)]  # others cannot be lost
+    if single:  # before it is opened, which may take a while
+        check_outputs(out_dir, write_video, save, sources=read)
+    jobs = []
+    for source, folder in zip(sources, folders, strict=True):
+        try:
+            opened = open_frames(source, frame_stride)
+            check_scale(opened, upscale if write_video else 1)
+            check_outputs(folder, write_video, save, sources=read)
+        except (VideoError, OSError) as error:
+            if single or on_error is None:
+                raise
+            on_error(folder.name, error)
+        else:
+            jobs.append(VideoJob(opened, folder))
     return jobs
 
 
 def check_outputs(
-    folder: str | Path, write_video: bool = True, save: Sequence[str] = (), option: str = '--out'
+    folder: str | Path,
+    write_video: bool = True,
+    save: Sequence[str] = (),
+    option: str = '--out',
+    sources: Sequence[str | Path] = (),
 ) -> None:
     """See that a video's files can be written into a folder.
+
+    Args:
+        sources: the videos that are read; none of them may be replaced.
 
     Raises:
         OSError: one can't; names ``option``.
         ValueError: an unknown format to save.
     """
     for name in (RESULTS_NAME, VIDEO_NAME)[: 1 + write_video]:
-        check_writable(Path(folder) / name, option)
-    check_saved(folder, save, option)
+        check_writable(Path(folder) / name, option, sources=sources)
+    check_saved(folder, save, option, sources)
+
+
+def check_scale(source: FrameSource, upscale: int | None) -> None:
+    """See that enlarged frames have no more than ``MOST_PIXELS`` pixels, where the source says its size.
+
+    Raises:
+        VideoError: they have more.
+    """
+    if source.size is None or upscale in (None, 1):
+        return
+    height, width = source.size
+    if height * width * upscale**2 > MOST_PIXELS:
+        most = max(math.isqrt(MOST_PIXELS // (height * width)), 1)
+        raise VideoError(
+            f'--scale {upscale}: frames of {source.name} are {width}x{height}, so the overlay would have '
+            f'{width * upscale}x{height * upscale}; expected --scale {most} at most'
+        )
 
 
 def _expand(argument: str) -> list[str]:

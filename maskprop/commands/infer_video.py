@@ -23,8 +23,9 @@ from maskprop.apis.saved_formats import NAMES
 from maskprop.apis.video_arguments import VideoJob, plan_videos
 from maskprop.engine import cli
 from maskprop.utils import boundary, numeric
-from maskprop.utils.errors import UserError
 from maskprop.utils.text import plural
+
+MOST_NAMED = 10  # of the videos that failed
 
 
 def parse_args() -> argparse.Namespace:
@@ -85,18 +86,29 @@ def parse_args() -> argparse.Namespace:
 
 def infer(args: argparse.Namespace) -> None:
     """Do as the arguments say."""
-    jobs = plan_videos(args.videos, args.out, args.frame_stride, not args.no_video, args.save)
-    # torch and mmdet, which take seconds, come after what can be seen to be wrong without them
-    from maskprop.apis import init_model
+    failed: list[str] = []
 
-    model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, args.variant)
-    failed = [job for job in jobs if not run(model, job, args)]
+    def leave_out(name: str, error: Exception) -> None:
+        boundary.tell(error)
+        failed.append(name)
+
+    jobs = plan_videos(
+        args.videos, args.out, args.frame_stride, not args.no_video, args.save, args.scale, on_error=leave_out
+    )
+    total = len(jobs) + len(failed)
+    if jobs:
+        # torch and mmdet, which take seconds, come after what can be seen to be wrong without them
+        from maskprop.apis import init_model
+
+        model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, args.variant)
+        failed += [job.folder.name for job in jobs if not run(model, job, args)]
     if failed:
-        sys.exit(
-            1
-            if len(jobs) == 1
-            else f'{boundary.tool()}: error: {len(failed)} of {plural(len(jobs), "video")} failed'
-        )
+        sys.exit(1 if total == 1 else f'{boundary.tool()}: error: {_summary(failed, total)}')
+
+
+def _summary(failed: list[str], total: int) -> str:
+    named = ', '.join(failed[:MOST_NAMED]) + (', ...' if len(failed) > MOST_NAMED else '')
+    return f'{len(failed)} of {plural(total, "video")} failed: {named}'
 
 
 def run(model: Any, job: VideoJob, args: argparse.Namespace) -> bool:
@@ -116,8 +128,8 @@ def run(model: Any, job: VideoJob, args: argparse.Namespace) -> bool:
             upscale=args.scale,
             save=args.save,
         )
-    except (UserError, OSError) as error:
-        print(f'{boundary.tool()}: error: {error}', file=sys.stderr)
+    except Exception as error:  # also what is no fault of the user's: the other videos may be good
+        boundary.tell(error)
         return False
     except KeyboardInterrupt:
         sys.exit(f'{boundary.tool()}: {job.source.name}: interrupted; nothing of it was written')

@@ -20,7 +20,7 @@ EVERY_TOOL = """
 options of every command:
   --verbose             show all that libraries log and warn of (MASKPROP_VERBOSE=1 does the same)
   --debug               show the traceback of an error"""
-_state: dict[str, Any] = dict(folder=None)
+_state: dict[str, Any] = dict(folder=None, debug=False)
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # of a disk
 
 
@@ -42,7 +42,8 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
     """
     if _takes('--verbose'):
         os.environ[quiet.VERBOSE] = '1'
-    if _takes('--debug'):
+    _state['debug'] = _takes('--debug')
+    if _state['debug']:
         with quiet.quiet_screen():
             return function(*args)
     try:
@@ -54,12 +55,22 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
     except KeyboardInterrupt:
         print(f'\n{tool()}: interrupted', file=sys.stderr)
         raise SystemExit(130) from None
-    except (UserError, OSError) as error:
-        _say(_with_place(error))
-        raise SystemExit(1) from None
     except Exception as error:
-        _say(f'{describe_unforeseen(error)}. Its traceback is {_keep_traceback(error)}; --debug shows it')
+        tell(error)
         raise SystemExit(1) from None
+
+
+def tell(error: Exception) -> None:
+    """Print an error in one line; the traceback of one that is no fault of the user's goes to a file.
+
+    With ``--debug`` the traceback of any is printed. For errors that do not end the tool, as ``run`` does.
+    """
+    if _state['debug']:
+        traceback.print_exception(error)
+    elif isinstance(error, (UserError, OSError)):
+        _say(_with_place(error))
+    else:
+        _say(f'{describe_unforeseen(error)}. Its traceback is {_keep_traceback(error)}; --debug shows it')
 
 
 @contextmanager

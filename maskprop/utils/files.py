@@ -94,6 +94,20 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def check_not_read(
+    path: str | Path, option: str, sources: Iterable[str | Path | None], within: bool = False
+) -> None:
+    """See that what is to be written is none of what is read; ``within``: nor a folder around it.
+
+    Raises:
+        FileExistsError: It is; the message names ``option``.
+    """
+    target = Path(path).resolve()
+    for found in (Path(source).resolve() for source in sources if source is not None):
+        if found == target or (within and found.is_relative_to(target)):
+            raise FileExistsError(f'{option} {path}: is read by this command and would be lost; give another name')
+
+
 def check_writable(
     path: str | Path, option: str, folder: bool = False, sources: Iterable[str | Path | None] = ()
 ) -> None:
@@ -108,9 +122,7 @@ def check_writable(
         OSError: It can't; the message names ``option``.
     """
     path = Path(path)
-    for source in sources:
-        if source is not None and Path(source).resolve() == path.resolve():
-            raise FileExistsError(f'{option} {path}: is read by this command and would be lost; give another name')
+    check_not_read(path, option, sources)
     if not folder and path.is_dir():
         raise IsADirectoryError(f'{option} {path}: is a folder; give the name of a file')
     try:

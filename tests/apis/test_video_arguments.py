@@ -140,19 +140,68 @@ def _run_tool(monkeypatch, infer, *arguments: str) -> None:
     runpy.run_path(str(ROOT / 'tools/infer_video.py'), run_name='__main__')
 
 
-def test_a_video_that_fails_does_not_stop_the_others(clips, monkeypatch, capsys):
+@pytest.mark.parametrize('error', [VideoError('frame 7 cannot be decoded'), TypeError('frame 7 cannot be drawn')])
+def test_a_video_that_fails_does_not_stop_the_others(clips, monkeypatch, capsys, error):
     (clips / 'weights.pth').write_bytes(b'weights')
 
     def infer(model, source, folder, **options):
         if source.name == '2':
-            raise VideoError('a/2.mp4: frame 7 cannot be decoded')
+            raise error
         return f'{source.name} is in {folder} with {options["save"]}, {options["upscale"]}'
 
-    with pytest.raises(SystemExit, match='1 of 3 videos failed'):
+    with pytest.raises(SystemExit, match='1 of 3 videos failed: 2'):
         _run_tool(monkeypatch, infer, 'a/*.mp4', '--save', 'csv', 'coco', '--scale', '2')
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [f"{n} is in out/{n} with ['csv', 'coco'], 2" for n in (1, 10)]
-    assert 'infer_video.py: error: a/2.mp4: frame 7 cannot be decoded' in printed.err
+    assert 'infer_video.py: error: ' in printed.err and str(error) in printed.err
+
+
+def test_a_video_that_cannot_be_opened_does_not_stop_the_others(clips, monkeypatch, capsys):
+    """Told before the model is loaded, and counted at the end; names of the others stay as they are."""
+    (clips / 'weights.pth').write_bytes(b'weights')
+    for folder, side in (('mixed', 32), ('c/2', 16)):
+        write_image(clips / folder / '0.png', np.zeros((16, 16, 3), np.uint8))
+        write_image(clips / folder / '1.png', np.zeros((side, side, 3), np.uint8))
+    (clips / 'broken').mkdir()
+    (clips / 'broken/2.mp4').write_text('no video')
+    (clips / 'out').mkdir()
+    (clips / 'out/10').write_text('a file in the place of a folder')
+    with pytest.raises(SystemExit, match='3 of 6 videos failed: mixed, 2, 10$'):
+        done = lambda model, source, folder, **options: str(folder)  # noqa: E731
+        _run_tool(monkeypatch, done, 'mixed', 'a/1.mp4', 'broken/2.mp4', 'a/2.mp4', 'a/10.mp4', 'c/2')
+    printed = capsys.readouterr()
+    assert printed.out.split() == ['out/1', 'out/2_2', 'out/2_3']
+    for message in (
+        'mixed/1.png: 32x32 after frames of 16x16',
+        'broken/2.mp4: OpenCV',
+        '--out out/10/results.json',
+    ):
+        assert message in printed.err
+    assert not (clips / 'out/mixed').exists()
+    monkeypatch.setattr('maskprop.apis.init_model', lambda *_: pytest.fail('loaded'))
+    with pytest.raises(SystemExit, match='2 of 2 videos failed: mixed, 2$'):
+        _run_tool(monkeypatch, None, 'mixed', 'broken/2.mp4')
+
+
+def test_a_scale_whose_frames_are_too_large_is_told_before_the_model_is_loaded(clips):
+    assert len(plan_videos(['a/1.mp4'], 'out', upscale=512)) == 1
+    for source in ('a/1.mp4', 'b/frames'):
+        with pytest.raises(VideoError, match='--scale 513: frames of .* are 16x16, .* 8208x8208; .* 512 at most'):
+            plan_videos([source], 'out', upscale=513)
+    assert len(plan_videos(['a/1.mp4'], 'out', upscale=513, write_video=False)) == 1
+
+
+def test_what_is_read_is_not_replaced(clips):
+    (clips / 'a/overlay.mp4').write_bytes((clips / 'a/1.mp4').read_bytes())
+    with pytest.raises(FileExistsError, match='--out a/overlay.mp4: is read by this command'):
+        plan_videos(['a/overlay.mp4'], 'a')
+    with pytest.raises(FileExistsError, match='--out b/frames/overlay.mp4: is read by this command'):
+        (clips / 'b/frames/overlay.mp4').write_bytes((clips / 'a/1.mp4').read_bytes())
+        plan_videos(['b/frames', 'b/frames/overlay.mp4'], 'b')
+    (clips / 'b/frames').rename(clips / 'b/masks')
+    with pytest.raises(FileExistsError, match='--out b/masks: is read by this command'):
+        plan_videos(['b/masks'], 'b', save=['masks'])
+    assert len(plan_videos(['b/masks'], 'b', save=['mots'])) == 1
 
 
 def test_ctrl_c_in_a_file_is_one_line(clips, monkeypatch):

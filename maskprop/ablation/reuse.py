@@ -132,5 +132,5 @@ def _seconds(demo: Path) -> float:
     """What the demo says that its training took; 0 where it says nothing."""
     try:
         return float(json.loads((demo / 'summary.json').read_text())['seconds']['train'])
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
+    except (FileNotFoundError, KeyError, RecursionError, TypeError, ValueError):
         return 0.0

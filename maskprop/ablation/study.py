@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from maskprop.engine.config import ConfigError, find_config_file, read_config_file
+from maskprop.engine.config_names import hint_at
 from maskprop.engine.config_types import shown, wrong_arguments
 from maskprop.utils.json_values import is_finite_number
 
@@ -238,8 +239,9 @@ def check_file_name(name: str, where: str) -> None:
 
 def _check_values(kind: type, content: dict[str, Any], where: str) -> None:
     """See that values have the types of the attributes of Study, Row or Training, and are in their ranges."""
-    rows = {'rows': tuple(content['rows'])} if isinstance(content.get('rows'), list) else {}
-    for name, fault in wrong_arguments(kind, {**content, **rows}).items():
+    if 'rows' in content and not isinstance(content['rows'], list | tuple):
+        raise ConfigError(f'{where}: rows: expected a list of dicts, found {shown(content["rows"])}')
+    for name, fault in wrong_arguments(kind, {k: v for k, v in content.items() if k != 'rows'}).items():
         raise ConfigError(f'{where}: {name}: {fault}')
     for name, least in dict(frame_stride=1, bootstraps=0, epoch=1, masks_epoch=1, seeds=0).items():
         values = content.get(name)
@@ -249,9 +251,10 @@ def _check_values(kind: type, content: dict[str, Any], where: str) -> None:
     seeds = content.get('seeds')
     if seeds is not None and len(set(seeds)) != max(1, len(seeds)):
         raise ConfigError(f'{where}: seeds: expected one or more, no two alike, found {shown(seeds)}')
-    title = content.get('name')
-    if isinstance(title, str) and not title.isprintable():
-        raise ConfigError(f'{where}: name: {shown(title)} cannot be written in a line of a table')
+    for name in ('name', 'title', 'paper', 'x_label'):
+        text = content.get(name)
+        if isinstance(text, str) and not text.isprintable():
+            raise ConfigError(f'{where}: {name}: {shown(text)} cannot be written in a line of a table')
     for key in (key for key in ('synthetic', 'pasted') if content.get(key)):
         if 'seed' in content[key]:
             raise ConfigError(f'{where}: {key}.seed: each of the seeds has a set of its own; set seeds')
@@ -272,10 +275,12 @@ def _check_values(kind: type, content: dict[str, Any], where: str) -> None:
 def _check_keys(content: Any, allowed: set[str], needed: Sequence[str], where: str) -> None:
     if not isinstance(content, dict):
         raise ConfigError(f'{where}: expected a dict, found {content!r}')
-    unknown = sorted(set(content) - allowed)
+    unknown = sorted(set(content) - allowed, key=str)
     missing = [key for key in needed if not content.get(key)]
-    if unknown or missing:
-        raise ConfigError(f'{where}: unknown keys {unknown}, missing keys {missing}; known are {sorted(allowed)}')
+    if unknown:
+        raise ConfigError(f'{where}: {unknown[0]}: is no such key{hint_at(str(unknown[0]), sorted(allowed))}')
+    if missing:
+        raise ConfigError(f'{where}: {" and ".join(missing)}: not set')
 
 
 def _check_rows(rows: list[Row], path: str) -> None:

@@ -105,6 +105,8 @@ def _read_config(config: str) -> Config:
         try:
             with telling_of_old_configs():
                 cfg = Config.fromfile(str(file))
+        except SystemExit as end:
+            raise ConfigError(f'config {config}: ends the program ({end!r}) in place of setting keys') from end
         except FileNotFoundError as error:
             raise ConfigError(
                 f'config {config}: a file that it names in _base_, or reads, is missing: {error}'

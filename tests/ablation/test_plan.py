@@ -255,6 +255,9 @@ def refused(tmp_path, **study) -> str:
             'paper: expected numbers in percent under AP, AP50, AP75, AR1, AR10, found ap=1.0',
         ),
         (dict(rows=[dict(name='a\nb')]), 'cannot be written in a line of a table'),
+        (dict(title='a\nb'), 'study: title: '),
+        (dict(rows=[dict(name='a', vriant={})]), "row 1 (a): vriant: is no such key; did you mean 'variant'?"),
+        (dict(rows=[dict(name='a', variant=dict(linker=5))]), 'variant.linker: expected dict'),
         (dict(frame_stride=0), 'study: frame_stride: expected 1 or more'),
         (dict(synthetic=dict(videos=1)), 'study: synthetic.val_videos: not set'),
         (dict(detector=5), 'study: detector: expected str'),
@@ -329,6 +332,7 @@ def test_sets_are_tried_before_anything_is_made(tmp_path, key):
         ('model = None', 'model is not set'),
         ('test_dataloader = dict(_delete_=True)', 'test_dataloader is not set'),
         ('none.py', 'is missing: .*none.py'),
+        ('exit(3)', 'ends the program'),
     ],
 )
 def test_a_study_s_own_config_is_whole(tmp_path, text, message):

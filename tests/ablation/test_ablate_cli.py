@@ -275,10 +275,10 @@ def test_slurm_arrays_have_all_jobs_by_level(tmp_path):
 
 @pytest.mark.parametrize('content, message', [
     ("x = 1", 'no study'),
-    ("study = dict(title='t', rows=[dict(name='a', variant=dict(), epok=2)])", r"row 1 \(a\): unknown.*'epok'"),
+    ("study = dict(title='t', rows=[dict(name='a', variant=dict(), epok=2)])", r"row 1 \(a\): epok: is no such key"),
     ("study = dict(title='t', rows=[dict(name='a'), dict(name='A')])", r"file name \['a'\]"),
     ("study = dict(title='t', rows=[dict(name='a', train=dict(name='t', start='x'))])", "train.start='x'"),
-    ("study = dict(title='t', rows=[])", r"missing keys \['rows'\]"),
+    ("study = dict(title='t', rows=[])", 'study: rows: not set'),
     ("study = dict(title='t', rows=[dict(name='a', epoch=1, train=dict(name='t'))])", 'epoch'),
     ("study = dict(title='t', rows=[dict(name='a', train=dict(name='t', options={'a': 1})),"
      " dict(name='b', train=dict(name='t', options={'a': 2}))])", "row b: another training is named 't'"),

@@ -139,7 +139,7 @@ def test_a_training_may_follow_another_or_begin_from_scratch(tmp_path):
     'train,message',
     [
         (dict(after=dict(name='b', after=dict(name='c'))), 'a training can follow one other'),
-        (dict(after=dict(name='b', steps=3)), r"train.after: unknown keys \['steps'\]"),
+        (dict(after=dict(name='b', steps=3)), 'train.after: steps: is no such key'),
         (dict(start='nothing'), "start='nothing'"),
         (dict(config='none.py'), 'none.py'),
         (dict(after=dict(name='a', start='model')), "another training is named 'a' too"),

@@ -141,8 +141,9 @@ class Capture:
 def video_name(source: str | Path | int) -> str:
     """What a video is called, also one that cannot be opened: by its folder, file or address; ``camera0``."""
     index = camera_index(source)
-    if index is None and not is_address(source) and Path(source).is_dir():
-        return Path(source).resolve().name
+    path = Path(str(source))
+    if index is None and not is_address(source) and path.is_dir():
+        return path.resolve().name
     return _names(str(source) if index is None else index)[0]
 
 

@@ -275,7 +275,7 @@ def test_slurm_arrays_have_all_jobs_by_level(tmp_path):
 
 @pytest.mark.parametrize('content, message', [
     ("x = 1", 'no study'),
-    ("study = dict(title='t', rows=[dict(name='a', variant=dict(), epok=2)])", r"row 1 \(a\): epok: is no such key"),
+    ("study = dict(title='t', rows=[dict(name='a', variant=dict(), epok=2)])", r"row 1 \(a\): epok: is no such"),
     ("study = dict(title='t', rows=[dict(name='a'), dict(name='A')])", r"file name \['a'\]"),
     ("study = dict(title='t', rows=[dict(name='a', train=dict(name='t', start='x'))])", "train.start='x'"),
     ("study = dict(title='t', rows=[])", 'study: rows: not set'),

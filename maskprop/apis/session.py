@@ -13,7 +13,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from torch import nn
 
 from maskprop.apis.frames import VideoError, check_frame
-from maskprop.datasets.resized import emptied_by_resize
+from maskprop.datasets.resized import unusable_resize
 from maskprop.engine.frame_feed import FrameFeed
 from maskprop.evaluation.results_io import name_categories
 
@@ -79,7 +79,7 @@ class VideoSession:
         if self._finished:
             raise RuntimeError('this session has finished: make a new VideoSession for the next video')
         check_frame(frame, self._shape, f'frame {self.num_frames}')
-        if self._shape is None and (fault := emptied_by_resize(self._pipeline.transforms, *frame.shape[:2])):
+        if self._shape is None and (fault := unusable_resize(self._pipeline.transforms, *frame.shape[:2])):
             raise VideoError(f"the video's {fault}")
         packed = self._pipeline(_frame_record(frame, self.num_frames))
         final = self._feed.step(pseudo_collate([packed]))

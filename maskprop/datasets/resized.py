@@ -1,4 +1,4 @@
-"""Frames that a pipeline's resize leaves no pixel of: strips that are far wider than high, or higher than wide."""
+"""Frames that a resize leaves no pixel of, as of strips far wider than high, or that it makes too large."""
 
 from __future__ import annotations
 
@@ -7,24 +7,32 @@ from typing import Any
 
 import mmcv
 
+from maskprop.utils.numeric import MOST_PIXELS
 
-def emptied_by_resize(transforms: Sequence[Any], height: int, width: int) -> str | None:
-    """What the first resize of a pipeline would make of frames, if that has no pixel; None if it has.
+
+def unusable_resize(transforms: Sequence[Any], height: int, width: int) -> str | None:
+    """What is wrong with the frames that the first resize of a pipeline makes: no pixel, or too many; else None.
 
     Args:
         transforms: built, as of ``Compose.transforms``; those inside of others count.
         height, width: of the frames, in pixels.
     """
     resize = next((t for t in _flat(transforms) if _scales(t)), None)
-    if resize is None or not getattr(resize, 'keep_ratio', _inner(resize, 'keep_ratio')):
+    if resize is None:
         return None
+    keeps_ratio = getattr(resize, 'keep_ratio', _inner(resize, 'keep_ratio'))
     for scale in _scales(resize):
-        new_width, new_height = mmcv.rescale_size((width, height), scale)
-        if new_width < 1 or new_height < 1:
-            return (
-                f'frames are {width} x {height} pixels (width x height), of which {type(resize).__name__}, scale '
-                f'{scale}, makes {new_width} x {new_height}: cut them into pieces, or take a larger scale'
-            )
+        new_width, new_height = mmcv.rescale_size((width, height), scale) if keeps_ratio else scale
+        if min(new_width, new_height) < 1:
+            fix = 'cut them into pieces, or take a larger scale'
+        elif new_width * new_height > MOST_PIXELS:
+            fix = f'more than {MOST_PIXELS / 1e6:.0f} million pixels: take a smaller scale'
+        else:
+            continue
+        return (
+            f'frames are {width} x {height} pixels (width x height), of which {type(resize).__name__}, scale '
+            f'{scale}, makes {new_width} x {new_height}: {fix}'
+        )
     return None
 
 

@@ -127,8 +127,11 @@ def _other_file(file: Path) -> str | None:
         return f'it is a safetensors file: rename it to {file.stem}{PUBLISHED_SUFFIX}'
     if not zipfile.is_zipfile(file):
         return None if start.startswith(b'PK') else other_content(start)  # a checkpoint cut short is no zip
-    with zipfile.ZipFile(file) as archive:
-        names = [name.rpartition('/')[2] for name in archive.namelist()]
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = [name.rpartition('/')[2] for name in archive.namelist()]
+    except (ValueError, OSError, zipfile.BadZipFile, NotImplementedError):  # a damaged list of what is in it
+        return None
     if 'constants.pkl' in names:
         return 'it is a TorchScript program, which holds code. Use the checkpoint that it was made of'
     return None if 'data.pkl' in names else 'it is a zip of other files: unpack it and give the checkpoint in it'

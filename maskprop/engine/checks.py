@@ -10,7 +10,7 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
-from maskprop.datasets.resized import emptied_by_resize
+from maskprop.datasets.resized import unusable_resize
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.engine.build_errors import explain_build_errors
 from maskprop.engine.config import ConfigError
@@ -84,7 +84,7 @@ def _check_frames(dataset: Any, key: str) -> None:
             size = image.get('height'), image.get('width')
             if None not in size and size not in sizes:
                 sizes.add(size)
-                if fault := emptied_by_resize(transforms, *size):
+                if fault := unusable_resize(transforms, *size):
                     video = f'video {info["video_id"]}: its ' if 'images' in info else ''
                     raise ConfigError(f'{key} ({describe(dataset)}): {video}{fault}')
             path = Path(image['img_path'])

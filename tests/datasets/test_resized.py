@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmcv.transforms import Compose, RandomChoiceResize, RandomFlip, Resize, TransformBroadcaster
 
-from maskprop.datasets.resized import emptied_by_resize
+from maskprop.datasets.resized import unusable_resize
 
 
 @pytest.mark.parametrize(
@@ -22,16 +22,24 @@ def test_as_opencv_sees_it(size):
     except Exception:
         fails = True
     for transforms in ([RandomFlip(prob=0.5), resize], [TransformBroadcaster([resize])], [Compose([resize])]):
-        assert (emptied_by_resize(transforms, *size) is not None) is fails
+        assert (unusable_resize(transforms, *size) is not None) is fails
 
 
 def test_what_is_said():
-    said = emptied_by_resize([Resize(scale=(160, 96), keep_ratio=True)], 4, 2000)
+    said = unusable_resize([Resize(scale=(160, 96), keep_ratio=True)], 4, 2000)
     assert said.startswith('frames are 2000 x 4 pixels') and 'Resize, scale (160, 96), makes 160 x 0' in said
 
 
 def test_all_of_the_random_scales_count_and_fixed_shapes_do_not():
     choice = RandomChoiceResize(scales=[(4000, 4000), (160, 96)], keep_ratio=True)
-    assert 'scale (160, 96)' in emptied_by_resize([choice], 4, 2000)
-    assert emptied_by_resize([Resize(scale=(160, 96))], 4, 2000) is None
-    assert emptied_by_resize([], 4, 2000) is None
+    assert 'scale (160, 96)' in unusable_resize([choice], 4, 2000)
+    assert unusable_resize([Resize(scale=(160, 96))], 4, 2000) is None
+    assert unusable_resize([], 4, 2000) is None
+
+
+@pytest.mark.parametrize('keep_ratio', [True, False])
+def test_frames_that_would_fill_the_memory(keep_ratio):
+    huge = RandomChoiceResize(scales=[(160, 96), (160000, 96000)], keep_ratio=keep_ratio)
+    said = unusable_resize([huge], 96, 160)
+    assert 'scale (160000, 96000), makes 160000 x 96000: more than 67 million pixels: take a smaller scale' in said
+    assert unusable_resize([Resize(scale=(7680, 4320), keep_ratio=keep_ratio)], 1080, 1920) is None  # 8K

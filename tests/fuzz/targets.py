@@ -230,11 +230,14 @@ def options(draw: Callable, folder: Path) -> Verdict:
     return verdict_of(read, check)
 
 
+OPTIMIZER = dict(state={}, param_groups=[dict(params=[0], lr=0.1)])
+
+
 def checkpoints(draw: Callable, folder: Path) -> Verdict:
     """What is accepted has tensors by name, and classes by name."""
     meta = dict(epoch=1, iter=2, seed=3, cfg='x', dataset_meta=dict(classes=['a', 'b'], category_ids=[1, 2]))
     hub = dict(log_scalars={}, runtime_info=dict(iters_per_epoch=2), resumed_keys={})
-    sound = dict(meta=meta, state_dict={'w': 1, 'b': 2}, optimizer=dict(state={}), message_hub=hub)
+    sound = dict(meta=meta, state_dict={'w': 1, 'b': 2}, optimizer=OPTIMIZER, message_hub=hub)
     mutant = draw(changed_tree(sound)) if draw(st.integers(0, 9)) else draw(ODD_VALUES)
     state = mutant.get('state_dict') if isinstance(mutant, dict) else None
     if isinstance(state, dict):

@@ -112,8 +112,7 @@ def infer_video_to_folder(
         OSError: as :func:`~maskprop.utils.files.check_writable`, before the first frame; a file would replace
             the video.
         ValueError: ``save`` names an unknown format.
-        VideoError, OSError: the overlay could not be drawn or written; raised once results.json is written.
-        AnnotationError, OSError: a further format could not be written; raised when all else is.
+        VideoError: the overlay or a further format could not be drawn or written; raised when all else is written.
         FileNotFoundError, TypeError, VideoError: as :func:`inference_video`.
     """
     out_dir = Path(out_dir)
@@ -124,7 +123,7 @@ def infer_video_to_folder(
     session, tally, began = VideoSession(model, source.live), Tally(score_thr), time.perf_counter()
     report = VideoReport(source.name, score_thr, files=[out_dir / RESULTS_NAME])
     writer = VideoWriter(out_dir / VIDEO_NAME, source.fps) if write_video else None
-    unsaved: Exception | None = None
+    failed: list[Exception] = []
     newest = _newest(source, every_frame)
     with _Overlay(writer, score_thr, upscale) as overlay:
         with _frames(source, progress, newest) as frames:
@@ -139,9 +138,11 @@ def infer_video_to_folder(
         try:  # neither costs the other
             report.files += _save(model, session, source, tally, out_dir, save, score_thr)
         except (AnnotationError, OSError) as error:
-            unsaved = error
-    if unsaved is not None:
-        raise unsaved
+            failed.append(error)
+    failed += [] if overlay.error is None else [overlay.error]
+    if failed:
+        found = '; '.join(map(str, failed))
+        raise VideoError(f'{found}. {out_dir / RESULTS_NAME} is written') from failed[0]
     report.seconds, report.num_frames = time.perf_counter() - began, tally.num_frames
     report.objects, report.best_score = tally.objects(), tally.best_score
     report.notes += _notes(model, tally, report) + _notes_of_live(source, report, newest)
@@ -223,7 +224,7 @@ def _frames(source: FrameSource, progress: bool, newest: NewestFrames | None) ->
 
 
 class _Overlay:
-    """Writes the overlay, which never costs results: its errors are raised after the block that writes them.
+    """Writes the overlay, which never costs results: ``error`` is what it failed with, or None.
 
     Frames are drawn and encoded in a thread of their own, while the model computes the next ones.
     """
@@ -232,11 +233,11 @@ class _Overlay:
         self._writer, self._score_thr, self._upscale = writer, score_thr, upscale
         self._thread = ThreadPoolExecutor(1, 'overlay')
         self._waiting: deque[Future] = deque()
-        self._error: Exception | None = None
+        self.error: VideoError | None = None
 
     def add(self, frame: np.ndarray, result: FrameResult, times: int = 1) -> None:
         """Draw a frame, which is shown that many times; it must not be changed afterwards."""
-        if self._writer is None or self._error is not None:
+        if self._writer is None or self.error is not None:
             return
         self._waiting.append(self._thread.submit(self._draw, self._writer, frame, result, times))
         if len(self._waiting) > _FRAMES_TO_DRAW:  # so that memory does not grow where drawing is slower
@@ -245,22 +246,20 @@ class _Overlay:
     def give_up(self, error: Exception) -> None:
         """Delete what there is of the overlay, because of an error elsewhere."""
         self._thread.shutdown(cancel_futures=True)
-        self._error = self._error or error
         if self._writer is not None:
+            self.error = self.error or self._failure(self._writer, error)
             self._writer.discard()
 
     def _draw(self, writer: VideoWriter, frame: np.ndarray, result: FrameResult, times: int) -> None:
-        if self._error is not None:
+        if self.error is not None:
             return
         try:
             drawn = draw_frame_result(frame, result, self._score_thr, self._upscale)
             for _ in range(times):
                 writer.write(drawn)
         except Exception as error:  # of codecs, disks, fonts
-            self._error = error
-            warnings.warn(
-                f'{writer.path} will be missing ({error}); results are written all the same', stacklevel=2
-            )
+            self.error = self._failure(writer, error)
+            warnings.warn(f'{self.error}; results are written all the same', stacklevel=2)
 
     def __enter__(self) -> _Overlay:
         return self
@@ -269,13 +268,18 @@ class _Overlay:
         self._thread.shutdown(cancel_futures=exc_type is not None)
         if self._writer is None:
             return
-        if exc_type is not None or self._error is not None:
+        if exc_type is not None or self.error is not None:
             self._writer.discard()
-        if exc_type is None and self._error is not None:
-            found = f'{self._writer.path} is missing ({self._error}); the results are written'
-            raise VideoError(found) from self._error
-        if exc_type is None:
+            return
+        try:
             self._writer.close()
+        except Exception as error:  # as above
+            self.error = self._failure(self._writer, error)
+
+    @staticmethod
+    def _failure(writer: VideoWriter, error: Exception) -> VideoError:
+        words = str(error).removeprefix(f'{writer.path}: ')
+        return VideoError(f'{writer.path} cannot be written ({words})')
 
 
 def stream_results(

@@ -82,7 +82,7 @@ def save_results(
         except (AnnotationError, OSError) as error:
             errors.append(error)
     if errors:
-        raise errors[0]
+        raise errors[0] if len(errors) == 1 else AnnotationError('; '.join(map(str, errors)))
     return written
 
 

@@ -88,16 +88,22 @@ def validate(args: argparse.Namespace) -> None:
 def copy(args: argparse.Namespace) -> None:
     """A copy whose ``_base_`` are those of the installed package, so that it works anywhere."""
     source = find_config_file(args.config)
+    if source.suffix != '.py':
+        raise ConfigError(f'configs cp: {source}: is no Python file; copied are configs, NAME.py')
     out = Path(args.out or source.name)
     out = out / source.name if out.is_dir() else out
     if out.suffix != '.py':
         raise ConfigError(f'configs cp: {out}: expected a folder, or a file name that ends in .py')
     if out.exists() and not args.overwrite:
         raise ConfigError(f'configs cp: {out} is there already. Give another name, or --overwrite')
-    check_writable(out, 'configs cp')
+    check_writable(out, 'configs cp', sources=[source])
+    try:
+        text = with_installed_bases(source)
+    except (SyntaxError, ValueError) as error:  # ValueError: characters that are none, null bytes
+        raise ConfigError(f'configs cp: {source}: is no Python that can be read: {error}') from None
     with replace_when_done(out) as temporary:
-        temporary.write_text(with_installed_bases(source), encoding='utf-8')
-    print(f'{out}: edit it, then: maskprop train {out}')
+        temporary.write_text(text, encoding='utf-8')
+    print(f'{out}: edit it, then: maskprop {"ablate" if _assigned(text, "study") else "train"} {out}')
 
 
 def with_installed_bases(source: Path) -> str:
@@ -121,10 +127,17 @@ def with_installed_bases(source: Path) -> str:
 
 def _bases(text: str) -> list[ast.Constant]:
     """The strings of ``_base_ = ...``."""
+    found = _assigned(text, '_base_')
+    nodes = [] if found is None else ast.walk(found)
+    return [node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def _assigned(text: str, name: str) -> ast.expr | None:
+    """What a config assigns to a key; None: nothing."""
     for node in ast.parse(text).body:
-        if isinstance(node, ast.Assign) and any(getattr(t, 'id', None) == '_base_' for t in node.targets):
-            return [n for n in ast.walk(node.value) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-    return []
+        if isinstance(node, ast.Assign) and any(getattr(target, 'id', None) == name for target in node.targets):
+            return node.value
+    return None
 
 
 ACTIONS = dict(ls=list_all, show=show, cp=copy, validate=validate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -24,7 +25,7 @@ from maskprop.engine.foreign_config import check_foreign_config
 from maskprop.engine.model_files import find_config_file, is_whole_model, local_checkpoint
 from maskprop.engine.published import PRIVATE, read_config
 from maskprop.utils.errors import UserError
-from maskprop.utils.files import check_writable, is_file
+from maskprop.utils.files import check_writable, is_file, name_in_errors
 from maskprop.zoo import find_model
 
 ADDED_HOOKS = ('CheckpointFitHook', 'InitialWeightsHook', 'VideoVisualizationHook')  # by each run, anew
@@ -103,7 +104,8 @@ def _read_config(config: str) -> Config:
     if find_model(config) or not is_whole_model(config):
         file = find_config_file(config)
         try:
-            with telling_of_old_configs():
+            # mmengine writes a copy of every file that it reads
+            with telling_of_old_configs(), name_in_errors(tempfile.gettempdir()):
                 cfg = Config.fromfile(str(file))
         except SystemExit as end:
             raise ConfigError(f'config {config}: ends the program ({end!r}) in place of setting keys') from end

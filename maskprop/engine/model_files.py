@@ -32,7 +32,7 @@ def find_config_file(config: str | Path) -> Path:
             file's, without ``.py``).
 
     Raises:
-        ConfigError: there is no such config, or several have the name.
+        ConfigError: there is no such config, several have the name, or it is a folder.
     """
     text = str(config)
     if info := find_model(text):
@@ -41,13 +41,15 @@ def find_config_file(config: str | Path) -> Path:
         return Path(text)
     if is_file(shipped := config_root() / text):
         return shipped
+    if os.path.isdir(text):
+        raise ConfigError(f'config {text}: is a folder; give one of the configs in it, {text}/NAME.py')
     found = configs_named(text)
     if len(found) > 1:
         names = ', '.join(str(path.relative_to(config_root())) for path in found)
         raise ConfigError(f'config {text}: several have this name: {names}. Give the path of one')
     if not found:
         hint = did_you_mean(text, [path.stem for path in list_configs()])
-        raise ConfigError(f'config {text}: no such file or name{hint}. maskprop configs ls lists them')
+        raise ConfigError(f'config {text}: no such file or name{hint or "."} maskprop configs ls lists them')
     return found[0]
 
 

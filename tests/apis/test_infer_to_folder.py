@@ -108,7 +108,9 @@ def test_the_overlay_makes_room_for_results(tmp_path, mp4, monkeypatch):
         return written(path, results)
 
     monkeypatch.setattr(inference, 'write_results', write)
-    with pytest.raises(VideoError, match='overlay.mp4 is missing .*No space left.*; the results are written'):
+    with pytest.raises(
+        VideoError, match=r'overlay.mp4 cannot be written .*No space left.*results.json is written'
+    ):
         infer_video_to_folder(ColourModel(), mp4, tmp_path / 'out', score_thr=0, progress=False)
     assert calls[1] == [] and [file.name for file in (tmp_path / 'out').iterdir()] == ['results.json']
     assert json.loads((tmp_path / 'out/results.json').read_text()) == inference_video(ColourModel(), mp4)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from maskprop.apis import infer_video_to_folder
+from maskprop.apis import VideoError, infer_video_to_folder
 from maskprop.apis.saved_formats import NAMES, check_saved, save_results
 from maskprop.apis.video_arguments import plan_videos
 from maskprop.datasets.formats import WRITERS, VideoInfo
@@ -152,9 +152,32 @@ def test_a_format_that_fails_costs_no_overlay(tmp_path, monkeypatch):
         raise AnnotationError('too many objects')
 
     monkeypatch.setitem(WRITERS, 'csv', fail)
-    with pytest.raises(AnnotationError, match='too many'):
+    with pytest.raises(VideoError, match=f'too many objects. {tmp_path}/results.json is written'):
         infer_video_to_folder(ColourModel(), make_video(3), tmp_path, save=['csv', 'coco'], progress=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ['coco.json', 'overlay.mp4', 'results.json']
+
+
+def test_every_file_that_a_full_disk_costs_is_named(tmp_path, monkeypatch):
+    """Files of an earlier run stay; the results are written."""
+    (tmp_path / 'overlay.mp4').write_bytes(b'old')
+
+    def fail(path, *_):
+        raise OSError(28, 'No space left on device', str(path))
+
+    for name in ('csv', 'masks'):
+        monkeypatch.setitem(WRITERS, name, fail)
+    monkeypatch.setattr('maskprop.visualization.video_writer._count_frames', lambda *_: 2)
+    with pytest.raises(VideoError) as found:
+        infer_video_to_folder(ColourModel(), make_video(3), tmp_path, save=['csv', 'masks'], progress=False)
+    for name in (
+        'tracks.csv',
+        'masks',
+        'overlay.mp4 cannot be written (only 2 of 3 frames',
+        'results.json is written',
+    ):
+        assert f'{tmp_path}/{name}' in str(found.value)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['overlay.mp4', 'results.json']
+    assert (tmp_path / 'overlay.mp4').read_bytes() == b'old'
 
 
 def test_a_video_s_results_in_all_formats(tmp_path):

@@ -53,6 +53,34 @@ def test_a_copy_replaces_nothing(tmp_path, monkeypatch):
     call(monkeypatch, 'cp', NAME, f'{NAME}.py', '--overwrite')
 
 
+def test_what_cannot_be_copied_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'x.json').write_text('{}')
+    (tmp_path / 'cut.py').write_text('model = dict(')
+    (tmp_path / 'bytes.py').write_bytes(b'\xff\xfe')
+    (tmp_path / 'mine.py').write_text('a = 1\n')
+    for words, message in (
+        ('x.json', 'configs cp: x.json: is no Python file'),
+        ('x.json out.py', 'configs cp: x.json: is no Python file'),
+        ('folder', 'config folder: is a folder; give one of the configs in it'),
+        ('cut.py out.py', 'configs cp: cut.py: is no Python that can be read: .* never closed'),
+        ('bytes.py out.py', 'configs cp: bytes.py: is no Python that can be read'),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            call(monkeypatch, 'cp', *words.split())
+    with pytest.raises(FileExistsError, match='configs cp mine.py: is read by this command'):
+        call(monkeypatch, 'cp', 'mine.py', '--overwrite')
+    assert not (tmp_path / 'out.py').exists()
+
+
+def test_the_copy_of_a_study_is_run_by_ablate(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, command in (('clip_length', 'ablate'), (NAME, 'train')):
+        call(monkeypatch, 'cp', name, 'mine.py', '--overwrite')
+        assert capsys.readouterr().out.endswith(f'then: maskprop {command} mine.py\n')
+
+
 def test_shows_what_is_inherited(monkeypatch, capsys):
     call(monkeypatch, 'show', NAME, '--cfg-options', 'train_cfg.max_epochs=3')
     printed = capsys.readouterr().out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pytest
 from mmengine.config import Config
 
@@ -110,6 +112,16 @@ def test_where_no_file_is_known_the_keys_are_named(file, option):
         load_config(cfg, {option: 4})
     with pytest.raises(ConfigError, match='did you mean'):
         load_config(cfg, {'numbr': 4})
+
+
+def test_a_full_disk_of_temporary_files_is_named(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, 'No space left on device')
+
+    (tmp_path / 'a.py').write_text('a = 1\n')
+    monkeypatch.setattr(Config, '_substitute_predefined_vars', fail)
+    with pytest.raises(OSError, match=f"No space left on device: '{tempfile.gettempdir()}'"):
+        read_config_file(tmp_path / 'a.py')
 
 
 def test_a_copy_of_a_config_that_imports_can_be_read(tmp_path):

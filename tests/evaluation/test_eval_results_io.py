@@ -50,6 +50,19 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ['r.json']
 
 
+def test_a_full_disk_names_the_submission_and_keeps_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / 'sub.zip'
+    path.write_bytes(b'old')
+
+    def fail(*_):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(ResultsWriter, 'add', fail)
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+        write_submission(path, [{'video_id': 1}])
+    assert path.read_bytes() == b'old' and [p.name for p in tmp_path.iterdir()] == ['sub.zip']
+
+
 def test_submission_has_results_json_at_its_root(tmp_path):
     _, results = random_case(0)
     write_results(tmp_path / 'r.json', results)

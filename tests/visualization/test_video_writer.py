@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 
 from maskprop.visualization import VideoWriter
 from maskprop.visualization.h264 import has_h264
+from maskprop.visualization.video_writer import CodecError
 
 NEEDS_H264 = pytest.mark.skipif(not has_h264(), reason='PyAV with libx264 is not installed')
 CODECS = pytest.mark.parametrize('codec', ['mp4v', pytest.param('h264', marks=NEEDS_H264)])
@@ -93,6 +96,20 @@ def test_a_full_disk_is_an_error_that_keeps_the_old_file(tmp_path, codec, room):
     )
     assert re.search(f'OSError: {path}: {found}is the disk full', done.stderr), done.stderr
     assert path.read_bytes() == b'old' and [p.name for p in tmp_path.iterdir()] == ['a.mp4']
+
+
+def test_a_disk_without_room_for_the_first_byte_is_no_fault_of_the_codec(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, 'No space left on device')
+
+    closed = SimpleNamespace(isOpened=lambda: False)
+    monkeypatch.setattr('maskprop.visualization.video_writer.cv2.VideoWriter', lambda *_: closed)
+    monkeypatch.setattr('maskprop.visualization.video_writer.cv2.VideoWriter_fourcc', lambda *_: 0)
+    for error, name in ((CodecError, 'write_text'), (OSError, 'write_bytes')):
+        monkeypatch.setattr(Path, name, fail)
+        with pytest.raises(error, match='No space left on device' if error is OSError else 'codec "mp4v"'):
+            VideoWriter(tmp_path / 'a.mp4', 7, 'mp4v').write(np.zeros((32, 32, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
 
 
 def test_frames_of_another_size_are_refused(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from maskprop.engine.errors import ConfigError
 from maskprop.utils import numeric
+from maskprop.utils.files import check_writable
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -30,7 +31,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--min-score', type=numeric.share, default=0.3, help='tracks that score less are not drawn'
     )
     parser.add_argument('--columns', type=numeric.positive, default=6, help='evenly spaced frames')
-    parser.add_argument('--cell-width', type=numeric.positive, default=320, help='pixels')
+    parser.add_argument('--cell-width', type=numeric.whole(32), default=320, help='pixels')
     parser.add_argument('--no-labels', action='store_true', help='no classes and scores on the objects')
     parser.add_argument(
         '--frame-stride', type=numeric.positive, default=1, help='the results are of every N-th frame'
@@ -56,6 +57,8 @@ def draw(args: argparse.Namespace) -> list[Path]:
 
     if args.ground_truth and TRUTH in args.names:
         raise ConfigError(f'--names: "{TRUTH}" is the name of the row of ground truth; take another')
+    if Path(args.out).exists():  # else it is made once all is checked
+        check_writable(args.out, '--out', folder=True)
     written = []
     for path in compare_videos(
         args.annotations,

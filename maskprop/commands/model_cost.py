@@ -50,7 +50,7 @@ def count(args: argparse.Namespace) -> None:
     from maskprop.utils.files import check_writable, replace_when_done
 
     if args.out:
-        check_writable(args.out, '--out')
+        check_writable(args.out, '--out', sources=args.configs)
     import maskprop
 
     maskprop.register_all()

@@ -26,7 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--max-instances', type=numeric.positive, default=4, help='the best-scored ones')
     parser.add_argument('--columns', type=numeric.positive, default=7, help='frames shown')
-    parser.add_argument('--cell-width', type=numeric.positive, default=200, help='pixels')
+    parser.add_argument('--cell-width', type=numeric.whole(32), default=200, help='pixels')
     parser.add_argument('--out', required=True, metavar='FEATURES.png')
     cli.add_test_set_arguments(parser)
     args = parser.parse_args(argv)

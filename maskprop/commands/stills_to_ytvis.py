@@ -77,7 +77,7 @@ def convert(args: argparse.Namespace) -> None:
     """Do as the arguments say."""
     if args.out.exists() and not args.overwrite:
         raise ConfigError(f'{args.out} exists: pass --overwrite, or give another name')
-    check_writable(args.out, 'OUT')
+    check_writable(args.out, 'OUT', sources=(args.boxes, args.map))
     class_map = load_class_map(args.source, args.target, args.map).with_uses(_uses(args.use))
     options = Options(**_chosen(Options, args))
     if args.source == 'coco':

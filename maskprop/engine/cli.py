@@ -15,6 +15,7 @@ from maskprop.engine.cfg_options import ConfigOptions
 from maskprop.engine.model_files import check_model_files, find_config_file, is_whole_model
 from maskprop.engine.size_option import frame_size
 from maskprop.utils import boundary, numeric
+from maskprop.utils.files import check_not_read
 from maskprop.utils.processes import LAUNCHERS
 from maskprop.utils.text import plural
 
@@ -125,12 +126,13 @@ def load_test_config(args: argparse.Namespace) -> Config:
 
     Raises:
         ConfigError, AnnotationError: the config, or the set, cannot be read.
+        FileExistsError: ``--out`` is a file that is read.
     """
     sets = None if args.data is None else find_sets(args.data, 'test')
     import maskprop
 
     maskprop.register_all()
-    from maskprop.engine.config import load_config
+    from maskprop.engine.config import files_read, load_config
     from maskprop.engine.data_option import use_data
     from maskprop.utils.processes import say
 
@@ -138,7 +140,10 @@ def load_test_config(args: argparse.Namespace) -> Config:
         if sets is not None:
             say('\n'.join(use_data(cfg, sets)))
 
-    return load_config(args.config, args.cfg_options, change=change)
+    cfg = load_config(args.config, args.cfg_options, change=change)
+    if args.out:
+        check_not_read(args.out, '--out', [*files_read(cfg), args.checkpoint])
+    return cfg
 
 
 def not_empty(text: str) -> str:

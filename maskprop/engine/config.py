@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import tempfile
 import zipfile
@@ -258,6 +259,22 @@ def prepare_testing(cfg: Config, checkpoint: str | Path, outputs: Outputs, *, am
     _set_outputs(cfg, outputs)
 
 
+def files_read(cfg: Config) -> list[str]:
+    """What a test of a config reads and must not replace: annotation files, detections, weights, the config."""
+    found, nodes = [str(path) for path in (cfg.filename, cfg.get('load_from')) if path], [cfg._cfg_dict]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, dict):
+            names = [node.get(key) for key in ('ann_file', 'file')]
+            found += [os.path.join(node.get('data_root') or '', name) for name in names if isinstance(name, str)]
+        nodes += [child for child in (node.values() if isinstance(node, dict) else node) if _has_parts(child)]
+    return found
+
+
+def _has_parts(value: Any) -> bool:
+    return isinstance(value, dict | list | tuple)
+
+
 def _set_outputs(cfg: Config, outputs: Outputs) -> None:
     """Tell the metric which files to write, and make sure that they can be."""
     for option, suffix in (('out', '.json'), ('submission', '.zip'), ('metrics', '.json')):
@@ -265,7 +282,9 @@ def _set_outputs(cfg: Config, outputs: Outputs) -> None:
         if path is not None:
             if Path(path).suffix != suffix:
                 raise ConfigError(f'--{option} {path}: expected a file name that ends in {suffix}')
-            check_writable(path, f'--{option}')
+            check_writable(path, f'--{option}', sources=files_read(cfg))
+    if outputs.out and outputs.metrics and Path(outputs.out).resolve() == Path(outputs.metrics).resolve():
+        raise ConfigError(f'--metrics {outputs.metrics}: is --out too; give another name')
     if outputs.show_dir:
         check_writable(outputs.show_dir, '--show-dir', folder=True)
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]

@@ -6,12 +6,12 @@ import math
 import warnings
 from collections import Counter
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, NoReturn, cast
 
 import numpy as np
 
 from maskprop.utils.garbage import without_garbage_collection
+from maskprop.utils.json_values import is_finite_number
 
 from .ground_truth import GroundTruth, TruthVideo
 from .progress import progress_bar, with_progress
@@ -174,7 +174,7 @@ def read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tup
     category = require_id(result, 'category_id', source, name)
     score = require_number(result, 'score', source, name)
     track: Any = result.get('track_id')
-    if track is not None and not isinstance(track, (Real, str)):
+    if track is not None and not isinstance(track, str) and not is_finite_number(track):
         fail(source, name, 'track_id', f'found {shown(track)}', 'It must be a number or a string, or absent')
     length = truth.videos[video].length
     masks = require_list(result, 'segmentations', length, source, name, number)

@@ -173,3 +173,15 @@ def test_the_tool_complains_first(root, files, capsys):
             run(*args, '--out', str(root / 'none.json'))
         assert message in capsys.readouterr().err
     assert not (root / 'none.json').exists()
+
+
+def test_what_is_read_is_not_replaced(root, files, capsys):
+    """By any command that reads the test set of a config."""
+    read = [*files, str(next(root.glob('annotations/*val.json')))]
+    before = [Path(path).read_bytes() for path in read]
+    for path in read:
+        options = ['--data', read[2]] if path == read[2] else []
+        with pytest.raises(SystemExit):
+            run(*files, *options, '--out', path)
+        assert f'--out {path}: is read by this command' in capsys.readouterr().err
+    assert [Path(path).read_bytes() for path in read] == before

@@ -237,6 +237,19 @@ def test_pictures_that_cannot_be_drawn_cost_no_results(root, tmp_path, monkeypat
     assert out.read_text() == (tmp_path / 'again.json').read_text() and (tmp_path / 'm.json').is_file()
 
 
+def test_what_is_read_is_not_replaced(root, tmp_path):
+    config = write_config(root, tmp_path)
+    weights = write_weights(config, tmp_path)
+    annotations = root / 'annotations/val.json'
+    before = annotations.read_bytes()
+    for option in ('--out', '--metrics'):
+        with pytest.raises(FileExistsError, match=f'{option} .*val.json: is read by this command'):
+            test(config, weights, '--data', str(annotations), option, str(annotations))
+    with pytest.raises(ConfigError, match='--metrics .*same.json: is --out too'):
+        test(config, weights, '--out', str(tmp_path / 'same.json'), '--metrics', str(tmp_path / 'same.json'))
+    assert annotations.read_bytes() == before
+
+
 def test_a_disk_that_fills_costs_only_what_is_written_to_it(root, tmp_path, monkeypatch):
     """Of the log, of the results, of all files of a test: the others are written, and all that fail are named."""
     config = write_config(root, tmp_path)

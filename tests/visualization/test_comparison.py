@@ -161,6 +161,7 @@ def edit(files: list[str], name: str, **change) -> None:
         (None, ['--names', 'A'], '--names A: expected 2 different names'),
         (None, ['--names', 'A', 'A'], '--names A A: expected 2 different names'),
         (None, ['--names', 'A', 'ground truth', '--ground-truth'], '"ground truth" is the name of the row'),
+        (None, ['--cell-width', '1'], '--cell-width: 1: expected a whole number of 32 or more'),
         (None, ['--columns', '0'], '--columns: 0: expected a whole number of 1 or more'),
         (None, ['--frame-range', '0.5', '0.5'], '0.5 0.5: expected the first below the second'),
         (
@@ -187,6 +188,14 @@ def test_the_tool_complains_before_it_draws(files, capsys, change, args, message
         run(files, *args)
     assert message in capsys.readouterr().err
     assert not (Path(files[0]).parent / 'out').exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(files, capsys):
+    out = Path(files[0]).parent / 'out'
+    out.write_text('a file')
+    with pytest.raises(SystemExit):
+        run(files)
+    assert f'--out {out}: cannot be written there' in capsys.readouterr().err
 
 
 def test_missing_images_are_named(files, capsys):

@@ -173,6 +173,7 @@ OTHER_SIZE = [dict(size=[4, 4], counts='`0'), None, None]
         ([dict(RESULT, score=float('nan'))], 'results[0] (video 2): "score": found nan'),
         ([dict(RESULT, score='high')], 'results[0] (video 2): "score": found \'high\''),
         ([dict(RESULT, score=None)], 'results[0] (video 2): "score": is null'),
+        ([dict(RESULT, track_id=float('nan'))], '"track_id": found nan'),
         ([dict(RESULT, video_id=99)], 'set.json has no video 99'),
         ([dict(RESULT, video_id=[2])], 'results[0]: "video_id": found [2]'),
         ([dict(RESULT, category_id=99)], 'set.json does not list: 99 (1)'),

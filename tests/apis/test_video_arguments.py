@@ -198,10 +198,11 @@ def test_what_is_read_is_not_replaced(clips):
     with pytest.raises(FileExistsError, match='--out b/frames/overlay.mp4: is read by this command'):
         (clips / 'b/frames/overlay.mp4').write_bytes((clips / 'a/1.mp4').read_bytes())
         plan_videos(['b/frames', 'b/frames/overlay.mp4'], 'b')
-    (clips / 'b/frames').rename(clips / 'b/masks')
+    (clips / 'b/masks').mkdir()
+    (clips / 'b/frames').rename(clips / 'b/masks/frames')
     with pytest.raises(FileExistsError, match='--out b/masks: is read by this command'):
-        plan_videos(['b/masks'], 'b', save=['masks'])
-    assert len(plan_videos(['b/masks'], 'b', save=['mots'])) == 1
+        plan_videos(['b/masks/frames'], 'b', save=['masks'])
+    assert len(plan_videos(['b/masks/frames'], 'b', save=['mots'])) == 1
 
 
 def test_ctrl_c_in_a_file_is_one_line(clips, monkeypatch):

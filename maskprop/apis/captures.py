@@ -141,10 +141,10 @@ class Capture:
 def video_name(source: str | Path | int) -> str:
     """What a video is called, also one that cannot be opened: by its folder, file or address; ``camera0``."""
     index = camera_index(source)
+    if index is not None:
+        return _names(index)[0]
     path = Path(str(source))
-    if index is None and not is_address(source) and path.is_dir():
-        return path.resolve().name
-    return _names(str(source) if index is None else index)[0]
+    return path.resolve().name if not is_address(source) and path.is_dir() else _names(str(source))[0]
 
 
 def _names(source: str | int) -> tuple[str, str]:

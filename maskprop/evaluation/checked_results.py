@@ -26,6 +26,6 @@ def read_checked_results(
         EvalInputError: at the first record that is not of the set, or cannot be evaluated.
     """
     results = read_results(path)
-    frames = parse_frames(data, str(set_name))
+    frames = parse_frames(dict(data), str(set_name))
     read_detections(frames, results, str(path), allow_empty=allow_empty, drop_unknown=False)
     return results

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -97,7 +96,7 @@ def load_frames(
 
 
 def parse_frames(
-    data: Mapping[str, Any], source: str, frame_stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)
+    data: dict[str, Any], source: str, frame_stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)
 ) -> GroundTruth:
     """``load_frames`` of a file that is parsed; ``source`` is its name in messages."""
     from maskprop.datasets.ytvis_json import frame_indices

@@ -114,6 +114,8 @@ def _sets_of_folder(folder: Path, task: str) -> DataSets:
     val: str | None = None
     if pair := _first_of(folder, PAIRS):
         train, val = pair
+    elif task != 'train' and (lone := _first_of(folder, [(name,) for _, name in PAIRS])):
+        (val,) = lone  # a test needs no training set beside it
     if task == 'train' and train is None:
         raise AnnotationError(_nothing_found(folder, 'training set', [name for name, _ in PAIRS]))
     if task == 'val' and val is None:

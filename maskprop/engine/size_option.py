@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # transforms with sizes in pixels that are no sizes of whole frames: what they mean at another size is not known
 _OTHERS = ('CropInstance', 'FrameTrajectory', 'FixShapeResize', 'Mosaic', 'CachedMosaic')
 SPLITS = ('train', 'val', 'test')
+LEAST_SIDE = 36  # mmdet's RPN fails where a level of its pyramid has a single anchor
 
 
 class Size(NamedTuple):
@@ -36,8 +37,8 @@ def frame_size(text: str) -> Size:
     width, height = map(int, sides.groups()) if sides else (0, 0)
     if lines:
         width, height = round(int(lines[1]) * 16 / 9), int(lines[1])
-    if min(width, height) < 16 or max(width, height) > MOST_SIDE:
-        raise argparse.ArgumentTypeError(f'{text}: expected sides of 16 to {MOST_SIDE} pixels')
+    if min(width, height) < LEAST_SIDE or max(width, height) > MOST_SIDE:
+        raise argparse.ArgumentTypeError(f'{text}: expected sides of {LEAST_SIDE} to {MOST_SIDE} pixels')
     return Size(max(width, height), min(width, height))
 
 

@@ -33,12 +33,14 @@ class VideoInstances:
         min_frames: ids that are present in fewer frames, filled ones included, have no result.
 
     Raises:
-        ValueError: ``score_rule`` is unknown.
+        ValueError: ``score_rule`` is unknown, or ``min_frames`` below 1.
     """
 
     def __init__(self, score_rule: str = 'with_category', min_frames: int = 1) -> None:
         if score_rule not in SCORE_RULES:
             raise ValueError(f'score_rule={score_rule!r} is unknown; choose one of {SCORE_RULES}')
+        if min_frames < 1:
+            raise ValueError(f'min_frames={min_frames}: expected 1 or more')
         self.score_rule = score_rule
         self.min_frames = min_frames
         self.length = 0

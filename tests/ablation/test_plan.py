@@ -299,6 +299,10 @@ def test_what_makes_no_study_is_refused_in_the_plan(tmp_path, study, field):
         (option('model.detector.backbone.dept', 18), 'model.detector.backbone.dept: ResNet has no such argument'),
         (option('model.clip_radius', -1), 'row a: variant: clip_radius=-1'),
         (option('model.propagation_head', None), 'the model has no propagation_head'),
+        (
+            dict(rows=[dict(name='a', variant=dict(min_frames=0))]),
+            'row a: variant: min_frames=0: expected 1 or more',
+        ),
         (dict(rows=[dict(name='a', variant=dict(score_rule='al'))]), "row a: variant: score_rule='al' is unknown"),
         (dict(rows=[dict(name='a', variant=dict(linker=dict(type='Resize')))]), "no task util 'Resize'"),
         (dict(rows=[dict(name='a', variant=dict(linker=dict(tau=1)))]), 'a dict without a type'),

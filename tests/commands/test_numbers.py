@@ -43,7 +43,7 @@ def test_every_number_has_limits():
         (numeric.seed, {'0': 0, str(2**32 - 1): 2**32 - 1}, ['-1', str(2**32)]),
         (numeric.share, {'0': 0, '0.3': 0.3, '1': 1, '1e-3': 0.001}, ['nan', 'inf', '-inf', '-0.1', '1.01', 'x']),
         (numeric.number(0), {'0': 0, '7.5': 7.5}, ['nan', 'inf', '-1', '1e300']),
-        (frame_size, {'640x360': (640, 360), '8192x16': (8192, 16)}, ['8193x16', '99999p', '15x15']),
+        (frame_size, {'640x360': (640, 360), '8192x36': (8192, 36)}, ['8193x36', '99999p', '32x32']),
     ],
 )
 def test_numbers_within_their_limits(kind, good, bad):

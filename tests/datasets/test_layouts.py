@@ -121,6 +121,14 @@ def test_a_file_is_the_training_or_the_test_set(tmp_path):
     assert f'maskprop split {file} --val-share 0.2, then --data {tmp_path}' in sets.note
 
 
+@pytest.mark.parametrize('task', ['val', 'test'])
+def test_a_test_needs_no_training_set(task, tmp_path):
+    root = make(tmp_path, {'annotations/val.json': 'ab'}, {'JPEGImages': 'ab'})
+    assert find_sets(root, task).test.ann_file == root / 'annotations/val.json'
+    with pytest.raises(AnnotationError, match='no training set there'):
+        find_sets(root, 'train')
+
+
 def test_a_test_set_without_frames_is_left_out_of_a_training(tmp_path):
     make(tmp_path, {'train.json': 'ab', 'val.json': 'c', 'test.json': 'D'}, {'images': 'abc'})
     sets = find_sets(tmp_path, 'train')

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from maskprop.datasets.layouts import find_sets
 from maskprop.engine.cfg_options import ConfigOptions
@@ -18,6 +18,7 @@ from maskprop.utils import boundary, numeric
 from maskprop.utils.files import check_not_read
 from maskprop.utils.processes import LAUNCHERS
 from maskprop.utils.text import plural
+from maskprop.zoo import did_you_mean
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -30,14 +31,28 @@ class ModelParser(argparse.ArgumentParser):
     It sees that both are there, before torch is imported: :func:`maskprop.engine.model_files.check_model_files`.
     """
 
+    _first: str | None = None  # positional argument
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         args = list(sys.argv[1:] if args is None else args)
         place = self._first_positional(args)
+        self._first = args[place] if place is not None else None
         if place is not None and is_whole_model(args[place]) and not _is_checkpoint(args[place + 1 : place + 2]):
             args.insert(place + 1, args[place])
         found, rest = super().parse_known_args(args, namespace)
         check_model_files(found.config, found.checkpoint)
         return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse; if a positional argument is missing, that the first is no model, which counts as two."""
+        missing = message.removeprefix('the following arguments are required: ')
+        first = self._first
+        if missing != message and not missing.startswith('-') and first and not is_whole_model(first):
+            message = (
+                f'{message}. CONFIG and CHECKPOINT come first, and {first} is not a model that stands for both'
+                f'{did_you_mean(first) or "."} maskprop models lists them'
+            )
+        super().error(message)
 
     def _first_positional(self, args: Sequence[str]) -> int | None:
         place = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from mmengine.config import Config
 
 import maskprop
 from maskprop.engine import cli
+from maskprop.engine.errors import ConfigError
+from maskprop.engine.model_files import find_config_file
 from maskprop.zoo import config_root, find_model, index, list_models
 from maskprop.zoo.downloads import digest_of_name
 
@@ -97,6 +100,36 @@ def test_a_name_that_is_misspelt_is_told():
     ):
         with pytest.raises((ConfigError, FileNotFoundError), match='did you mean masktrack_rcnn_r'):
             init_model(*args)
+
+
+@pytest.mark.parametrize(
+    'args, told',
+    [
+        (
+            ('masktrack_rcnn_r50_ytvis2018', 'a.mp4'),
+            'required: video. CONFIG and CHECKPOINT come first, and .*2018',
+        ),
+        (
+            ('masktrack_rcnn_r50_ytvis2018', 'a.mp4'),
+            'stands for both, did you mean masktrack_rcnn_r50_ytvis20..[?] maskprop models',
+        ),
+        (('my_config.py',), 'required: checkpoint, video. CONFIG.* my_config.py is not a model'),
+        ((NAME,), 'required: video\n'),
+    ],
+)
+def test_a_missing_argument_after_a_name_that_is_no_model_is_told(args, told, capsys):
+    with pytest.raises(SystemExit):
+        parse(*args)
+    assert re.search(told, capsys.readouterr().err)
+
+
+def test_a_config_that_is_misspelt_is_told_in_sentences():
+    with pytest.raises(
+        ConfigError, match=r'did you mean maskprop_tiny_synthetic\? maskprop configs ls lists them$'
+    ):
+        find_config_file('maskprop_tiny_syntetic')
+    with pytest.raises(ConfigError, match=r'no such file or name\. maskprop configs ls lists them$'):
+        find_config_file('qqqqqqqq')
 
 
 def test_a_file_of_a_models_name_goes_before(tmp_path, monkeypatch):

@@ -32,9 +32,22 @@ NO_ANNOTATIONS = (
 )
 
 
+def require_annotation_file(data: Any, source: str) -> dict:
+    """The content of a file of annotations, which must be an object; of a list the error says what it is."""
+    if isinstance(data, list):
+        fail(
+            source,
+            '',
+            '',
+            'a list at the top, as in a results file',
+            'Give the annotation file first, then the results',
+        )
+    return require_dict(data, source, '')
+
+
 def check_has_annotations(data: Any, source: str) -> None:
     """Raise the one clear error for a file without annotations, such as the public validation sets."""
-    require_dict(data, source, '')
+    require_annotation_file(data, source)
     if not data.get('annotations'):
         raise EvalInputError(f'{source}: {NO_ANNOTATIONS}.')
     if not isinstance(data['annotations'], list):
@@ -62,7 +75,7 @@ def read_videos(data: dict, source: str) -> dict[int, tuple[tuple[int, int], int
     Raises:
         EvalInputError: If a video lacks an id, a size or a length, or an id comes twice.
     """
-    listed = require(require_dict(data, source, ''), 'videos', source, '', 'a list of videos')
+    listed = require(data, 'videos', source, '', 'a list of videos')
     if not isinstance(listed, list) or not listed:
         fail(source, '', 'videos', f'found {shown(listed)}', 'List at least one video')
     videos: dict[int, tuple[tuple[int, int], int]] = {}

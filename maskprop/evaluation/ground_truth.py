@@ -10,7 +10,14 @@ import numpy as np
 
 from maskprop.utils.garbage import without_garbage_collection
 
-from .annotation_reader import Track, check_has_annotations, read_annotations, read_categories, read_videos
+from .annotation_reader import (
+    Track,
+    check_has_annotations,
+    read_annotations,
+    read_categories,
+    read_videos,
+    require_annotation_file,
+)
 from .kernels import uses_numba
 from .progress import progress_bar
 from .rle import RLEError, VideoMasks, decode_masks
@@ -96,13 +103,14 @@ def load_frames(
 
 
 def parse_frames(
-    data: dict[str, Any], source: str, frame_stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)
+    data: Any, source: str, frame_stride: int = 1, frame_range: tuple[float, float] = (0.0, 1.0)
 ) -> GroundTruth:
     """``load_frames`` of a file that is parsed; ``source`` is its name in messages."""
     from maskprop.datasets.ytvis_json import frame_indices
 
-    videos = read_videos(dict(data), source)
-    categories = read_categories(dict(data), source)
+    data = require_annotation_file(data, source)
+    videos = read_videos(data, source)
+    categories = read_categories(data, source)
     use_numba = uses_numba('auto')
     found = []
     for number, (size, length) in sorted(videos.items()):

@@ -23,6 +23,7 @@ from maskprop.evaluation import (
 )
 from maskprop.evaluation.annotation_reader import read_annotations
 from maskprop.evaluation.detections import read_record
+from maskprop.evaluation.ground_truth import parse_frames
 
 
 @pytest.fixture
@@ -213,6 +214,12 @@ def test_length_may_come_from_the_file_names(case):
     assert evaluate_video_ap(gt, results).metrics == expected
 
 
+@pytest.mark.parametrize('read', [GroundTruth.from_dict, parse_frames])
+def test_results_in_the_place_of_annotations_are_told(case, read):
+    with pytest.raises(EvalInputError, match='a list at the top, as in a results file. Give the annotation file'):
+        read(case[1], 'results.json')
+
+
 @pytest.mark.parametrize('annotations', [None, [], 'missing'])
 def test_ground_truth_without_annotations(case, annotations):
     gt, results = case
@@ -233,8 +240,8 @@ def test_ground_truth_without_videos_or_categories(case, field, value):
 
 
 def test_ground_truth_that_is_no_object():
-    with pytest.raises(EvalInputError, match=r'gt.json: found \[\]'):
-        GroundTruth.from_dict([], 'gt.json')
+    with pytest.raises(EvalInputError, match='gt.json: found 5. It must be an object'):
+        GroundTruth.from_dict(5, 'gt.json')
 
 
 def test_annotations_of_unlisted_categories_warn(case):

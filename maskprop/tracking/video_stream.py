@@ -23,8 +23,14 @@ from maskprop.structures import (
 from maskprop.tracking.features import FeatureStream
 from maskprop.tracking.gap_filler import GapFiller
 from maskprop.tracking.video_instances import VideoInstances
+from maskprop.utils.errors import UserError
+from maskprop.utils.text import plural
 
 OUTPUT_MASKS = ('detection', 'propagated')
+
+
+class LinkerError(UserError, ValueError):
+    """A linker whose ids are not one for each detection; the message names its class and the frame."""
 
 
 class FrameModel(Protocol):
@@ -285,11 +291,22 @@ class VideoStream:
             ids = [linker.link(clip) for clip in tracks]
         return list(zip(masks, ids, strict=True))
 
+    def _check_ids(self, ids: Sequence[int | None], frame: Frame) -> None:
+        if len(ids) != len(frame.labels):
+            raise LinkerError(
+                f'the linker {type(self.linker).__name__}: link gave {plural(len(ids), "id")} for '
+                f'{plural(len(frame.labels), "detection")} of frame {self._centre}; it must give one for each'
+            )
+
     def _process_clip(self, frame: Frame, masks: Tensor | None, ids: list[int] | None) -> list[FrameResult]:
         """Score the clip centred at the next frame; without clips, link the frame first."""
         first = max(self._centre - self.radius, 0)
         if ids is None:
-            frame, ids = _drop_losers(frame, self.linker.link(frame))
+            given = self.linker.link(frame)
+            self._check_ids(given, frame)
+            frame, ids = _drop_losers(frame, given)
+        else:
+            self._check_ids(ids, frame)
         result = FrameResult(self._centre, provisional=self._provisional)
         rles = frame.rles
         if masks is not None and self.output_mask == 'propagated':

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from mmdet.registry import TASK_UTILS
 
+from maskprop.utils.errors import UserError
 from tests.models.builders import (
     ATTENTION,
     CLASSES,
@@ -143,6 +145,16 @@ def test_an_id_that_comes_twice_keeps_the_best_scored_mask():
             instances.add_scores(1, {0: score})
         instances.add_frame(result)
         assert instances.to_results(1, [1])[0]['segmentations'][0]['counts'] == '0.9'
+
+
+@pytest.mark.parametrize(
+    'kind, method, ids', [('BoxIoULinker', 'link', lambda *_: [1]), ('ClipLinker', 'link_many', lambda *_: [[1]])]
+)
+def test_a_linker_without_an_id_for_each_detection_is_named(kind, method, ids, monkeypatch):
+    monkeypatch.setattr(TASK_UTILS.get(kind), method, ids)
+    model = build_model().eval()
+    with pytest.raises(UserError, match=f'{kind}: link gave 1 id for 2 detections of frame 0'):
+        run(model, frames_of(model, [2, 2]), linker=dict(type=kind), fill=False)
 
 
 def test_impossible_combinations_say_why():

@@ -143,7 +143,9 @@ def unknown_types(value: Any, path: str) -> Iterator[str]:
         registry = next((name for pattern, name in _REGISTRIES if pattern.fullmatch(place)), None)
         if isinstance(kind, str) and kind.strip() and '.' not in kind and kind not in registered(registry):
             what = f'{registry} {kind!r}' if registry else f'{kind!r}'
-            yield f'{place}.type: there is no {what}{closest(kind, registered(registry))}'
+            known = registered(registry)
+            own = '' if nearly(kind, known) else '; if it is your own, name its module in custom_imports'
+            yield f'{place}.type: there is no {what}{closest(kind, known)}{own}'
 
 
 def _outer_parts(value: Any, path: str) -> Iterator[tuple[str, Mapping]]:

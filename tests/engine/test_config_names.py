@@ -50,6 +50,7 @@ MISSPELT = [
     ('train_dataloader.dataset.pipline', [], "did you mean 'pipeline'"),
     ('variants', dict(a=dict(clip_radus=1)), "variants.a.clip_radus: VideoMaskRCNN has no such argument"),
     ('variants', dict(a=dict(linker=dict(type='ClipLinkr'))), "variants.a.linker.type: there is no 'ClipLinkr'"),
+    ('variants', dict(a=dict(linker=dict(type='CentreLinker'))), 'name its module in custom_imports'),
     ('variants', dict(a=dict(min_frames=2.5)), 'variants.a.min_frames: expected int'),
     ('variants', dict(a=5), 'variants.a: expected a dict'),
     ('visualization', dict(min_scor=0.1), "did you mean 'min_score'"),

@@ -145,7 +145,7 @@ def unknown_types(value: Any, path: str) -> Iterator[str]:
             what = f'{registry} {kind!r}' if registry else f'{kind!r}'
             known = registered(registry)
             own = '' if nearly(kind, known) else '; if it is your own, name its module in custom_imports'
-            yield f'{place}.type: there is no {what}{closest(kind, known)}{own}'
+            yield f'{place}.type: there is no {what}{own}{closest(kind, known)}'
 
 
 def _outer_parts(value: Any, path: str) -> Iterator[tuple[str, Mapping]]:

@@ -64,6 +64,7 @@ _REGISTRIES = [
         (r'(train|val|test)_cfg', 'loop'),
         (r'(train|val|test)_dataloader(\.dataset)+(\.datasets\.\d+)?', 'dataset'),
         (r'.*\.pipeline\.\d+', 'transform'),
+        (r'(.*\.)?(linker|propagator)', 'task util'),
         (r'(train|val|test)_dataloader\.(batch_)?sampler', 'data sampler'),
         (r'log_processor', 'log_processor'),
         (r'optim_wrapper', 'optim_wrapper'),
@@ -110,6 +111,8 @@ def unknown_names(cfg: Config) -> Iterator[str]:
             yield from unknown_types(cfg[key], key)
         yield from unknown_arguments(cfg[key], key)
     kinds = {**DEFAULT_LOOPS, 'visualization': 'VideoVisualizationHook', **dict.fromkeys(LOADERS, DataLoader)}
+    if (cfg.get('train_cfg') or {}).get('by_epoch') is False:
+        kinds['train_cfg'] = 'IterBasedTrainLoop'
     for key, kind in kinds.items():
         if isinstance(cfg.get(key), Mapping) and 'type' not in cfg[key]:
             yield from _arguments(key, resolve(kind), cfg[key])
@@ -141,11 +144,15 @@ def unknown_types(value: Any, path: str) -> Iterator[str]:
     for place, part in _outer_parts(value, path):
         kind = part['type']
         registry = next((name for pattern, name in _REGISTRIES if pattern.fullmatch(place)), None)
-        if isinstance(kind, str) and kind.strip() and '.' not in kind and kind not in registered(registry):
-            what = f'{registry} {kind!r}' if registry else f'{kind!r}'
-            known = registered(registry)
-            own = '' if nearly(kind, known) else '; if it is your own, name its module in custom_imports'
-            yield f'{place}.type: there is no {what}{own}{closest(kind, known)}'
+        known = registered(registry)
+        if not (isinstance(kind, str) and kind.strip()) or '.' in kind or kind in known:
+            continue
+        misspelt = nearly(kind, known)
+        if registry is None and not misspelt:
+            continue  # a hook or transform may read it by itself
+        what = f'{registry} {kind!r}' if registry else f'{kind!r}'
+        own = '' if misspelt else '; if it is your own, name its module in custom_imports'
+        yield f'{place}.type: there is no {what}{own}{closest(kind, known)}'
 
 
 def _outer_parts(value: Any, path: str) -> Iterator[tuple[str, Mapping]]:

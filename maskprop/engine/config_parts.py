@@ -14,6 +14,7 @@ from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
+_HAND_ON = ('maskprop.', 'mmcv.', 'mmdet.', 'mmengine.', 'torch.')  # what they don't name, to their base classes
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -66,11 +67,16 @@ def makers(kind: Any) -> Iterator[Any]:
 
 
 def is_open(kind: Any) -> bool:
-    """Whether a class, or the last of those that get its arguments, takes arguments that it does not name."""
+    """Whether a class may take arguments that no signature names.
+
+    The last of the functions that get its arguments does, or one of a library that is not known, which may read
+    them itself in place of handing them on.
+    """
     if hasattr(kind, 'FORWARDS'):
         return False
-    last = list(makers(kind))[-1:]
-    return any(p.kind == p.VAR_KEYWORD for made_by in last for p in inspect.signature(made_by).parameters.values())
+    functions = list(makers(kind))
+    asked = [made for made in functions if not str(made.__module__).startswith(_HAND_ON)] + functions[-1:]
+    return any(p.kind == p.VAR_KEYWORD for made in asked for p in inspect.signature(made).parameters.values())
 
 
 def _is_rest(parameter: inspect.Parameter) -> bool:

@@ -258,6 +258,7 @@ def refused(tmp_path, **study) -> str:
         (dict(title='a\nb'), 'study: title: '),
         (dict(rows=[dict(name='a', vriant={})]), "row 1 (a): vriant: is no such key; did you mean 'variant'?"),
         (dict(rows=[dict(name='a', variant=dict(linker=5))]), 'variant.linker: expected dict'),
+        (dict(rows=[dict(name='a', variant=dict(linker=dict(type='Resize')))]), "no task util 'Resize'"),
         (dict(frame_stride=0), 'study: frame_stride: expected 1 or more'),
         (dict(synthetic=dict(videos=1)), 'study: synthetic.val_videos: not set'),
         (dict(detector=5), 'study: detector: expected str'),
@@ -304,7 +305,6 @@ def test_what_makes_no_study_is_refused_in_the_plan(tmp_path, study, field):
             'row a: variant: min_frames=0: expected 1 or more',
         ),
         (dict(rows=[dict(name='a', variant=dict(score_rule='al'))]), "row a: variant: score_rule='al' is unknown"),
-        (dict(rows=[dict(name='a', variant=dict(linker=dict(type='Resize')))]), "no task util 'Resize'"),
         (dict(rows=[dict(name='a', variant=dict(linker=dict(tau=1)))]), 'a dict without a type'),
         (
             dict(rows=[dict(name='a', variant=dict(fill=True, linker=dict(type='BoxIoULinker')))]),

@@ -12,6 +12,8 @@ import maskprop
 
 maskprop.register_all()
 
+from mmdet.registry import HOOKS, MODELS  # noqa: E402
+
 from maskprop.engine.config_names import unknown_names  # noqa: E402
 from maskprop.engine.config_types import check_types  # noqa: E402
 from maskprop.engine.errors import ConfigError  # noqa: E402
@@ -49,7 +51,7 @@ MISSPELT = [
     ('train_cfg.max_epoch', 3, "did you mean 'max_epochs'"),
     ('train_dataloader.dataset.pipline', [], "did you mean 'pipeline'"),
     ('variants', dict(a=dict(clip_radus=1)), "variants.a.clip_radus: VideoMaskRCNN has no such argument"),
-    ('variants', dict(a=dict(linker=dict(type='ClipLinkr'))), "variants.a.linker.type: there is no 'ClipLinkr'"),
+    ('variants', dict(a=dict(linker=dict(type='ClipLinkr'))), "linker.type: there is no task util 'ClipLinkr'"),
     ('variants', dict(a=dict(linker=dict(type='CentreLinker'))), 'name its module in custom_imports'),
     ('variants', dict(a=dict(min_frames=2.5)), 'variants.a.min_frames: expected int'),
     ('variants', dict(a=5), 'variants.a: expected a dict'),
@@ -71,11 +73,46 @@ def test_what_others_read_passes():
     cfg.merge_from_dict(
         {
             'custom_hooks': [dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=1e-4, priority='HIGH')],
+            'default_hooks.profiler': dict(type='ProfilerHook', on_trace_ready=dict(type='log_trace')),
             'optim_wrapper.clip_grad': dict(type='value', clip_value=1.0),
             'param_scheduler.0.convert_to_iter_based': True,
             'train_dataloader.collate_fn': dict(type='pseudo_collate'),
             'train_dataloader.dataset.pipeline': [dict(type='Albu', transforms=[dict(type='Blur', p=0.1)])],
             'visualizer.type': 'mmengine.visualization.Visualizer',
+        }
+    )
+    check_types(cfg)
+
+
+def test_a_loop_without_a_type_may_count_iterations():
+    cfg = Config.fromfile(MASKPROP)
+    cfg.train_cfg = dict(by_epoch=False, max_iters=3, val_interval=1)
+    check_types(cfg)
+    cfg.train_cfg = dict(by_epoch=True, max_iters=3)
+    with pytest.raises(ConfigError, match='EpochBasedTrainLoop has no such argument'):
+        check_types(cfg)
+
+
+def test_own_classes_pass():
+    """What a class of a user reads itself, or hands on, nobody else knows."""
+
+    @MODELS.register_module(force=True)
+    class OwnDetector(MODELS.get('MaskRCNN')):
+        """Reads a key of its own."""
+
+    @HOOKS.register_module(force=True)
+    class OwnHook(HOOKS.get('CheckInvalidLossHook')):
+        """Takes anything."""
+
+        def __init__(self, interval: int, **others: object) -> None:
+            super().__init__(interval)
+
+    cfg = Config.fromfile(MASKPROP)
+    cfg.merge_from_dict(
+        {
+            'model.detector.type': 'OwnDetector',
+            'model.detector.test_cfg.rcnn.my_own': 3,
+            'custom_hooks': [dict(type='OwnHook', interval=1, anything=2), dict(type=OwnHook, interval=1, more=3)],
         }
     )
     check_types(cfg)

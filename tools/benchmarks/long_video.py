@@ -37,7 +37,7 @@ from stream_recorder import Recorder, check_same
 from torch import nn
 
 from maskprop.apis import VideoSession, init_model
-from maskprop.engine.cli import positive
+from maskprop.utils.numeric import positive
 from maskprop.evaluation.results_io import write_results
 
 DEMO = models.CONFIGS / 'demo/maskprop_tiny_synthetic.py'

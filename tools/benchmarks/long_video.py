@@ -37,8 +37,8 @@ from stream_recorder import Recorder, check_same
 from torch import nn
 
 from maskprop.apis import VideoSession, init_model
-from maskprop.utils.numeric import positive
 from maskprop.evaluation.results_io import write_results
+from maskprop.utils.numeric import positive
 
 DEMO = models.CONFIGS / 'demo/maskprop_tiny_synthetic.py'
 WINDOW = 50  # frames

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
-from maskprop.ablation.jobs import Job
+from maskprop.ablation.jobs import Job, evaluators
 from maskprop.ablation.settings import settings_key
+from maskprop.datasets.json_files import read_json
 from maskprop.engine.config import ConfigError
 from maskprop.engine.model_check import check_model
 
@@ -20,12 +20,12 @@ def check_tests(jobs: Sequence[Job]) -> None:
         ConfigError: an annotation file is missing or has no annotations.
     """
     tests = [job for job in jobs if job.level == 'test' and job.details['study'].synthetic is None]
-    evaluators = [job.details['cfg'].test_evaluator for job in tests]
-    several = [part for found in evaluators for part in (found if isinstance(found, list) else [found])]
+    several = [part for job in tests for part in evaluators(job.details['cfg'], 'test')]
     for file in sorted({str(part.ann_file) for part in several if 'ann_file' in part}):
         if not Path(file).is_file():
             raise ConfigError(f'test_evaluator.ann_file: {file}: no such file')
-        if not json.loads(Path(file).read_text()).get('annotations'):
+        data = read_json(file)
+        if not isinstance(data, dict) or not data.get('annotations'):
             raise ConfigError(
                 f'test_evaluator.ann_file: {file} has no annotations, so no row can be scored. Set it, '
                 'test_dataloader.dataset.ann_file and test_dataloader.dataset.data_prefix.img_path in the study '

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from mmengine.utils import get_git_hash
 from maskprop.ablation.checks import check_row, check_whole, read_whole, without_effect
 from maskprop.ablation.settings import files_key, settings_key, test_settings, training_settings, whole_batch
 from maskprop.ablation.study import DEFAULT_SET, Row, Study, Training, slug
+from maskprop.datasets.json_files import read_json
 from maskprop.datasets.ytvis_json import frame_indices
 from maskprop.engine.config import ConfigError, frozen_without_weights, merge_options
 from maskprop.engine.config_types import check_types
@@ -341,9 +341,17 @@ class _Planner:
         for split in ('train', 'val', 'test'):
             if cfg.get(f'{split}_dataloader'):
                 cfg[f'{split}_dataloader'].dataset.data_root = f'{set_job.folder}/'
-            if 'ann_file' in (cfg.get(f'{split}_evaluator') or ()):
-                cfg[f'{split}_evaluator'].ann_file = f'{set_job.folder}/annotations/val.json'
+            for evaluator in evaluators(cfg, split):
+                if 'ann_file' in evaluator:
+                    evaluator.ann_file = f'{set_job.folder}/annotations/val.json'
         return cfg
+
+
+def evaluators(cfg: Config, split: str) -> list[dict[str, Any]]:
+    """The metrics of a config: of one, of a list, or of an evaluator that has a list of them."""
+    found = cfg.get(f'{split}_evaluator') or []
+    found = found.get('metrics', found) if isinstance(found, dict) else found
+    return list(found) if isinstance(found, list | tuple) else [found]
 
 
 def as_arguments(options: dict[str, Any]) -> list[str]:
@@ -395,20 +403,22 @@ def training_steps(cfg: Config) -> int | None:
     """Optimizer steps of a training; None where only the data would tell."""
     if cfg.train_cfg.get('max_iters'):
         return int(cfg.train_cfg.max_iters)
-    samples = cfg.train_dataloader.get('sampler', {}).get('samples_per_epoch')
+    samples = (cfg.train_dataloader.get('sampler') or {}).get('samples_per_epoch')
     return samples and int(cfg.train_cfg.max_epochs) * ceil(
         samples / (whole_batch(cfg) or cfg.train_dataloader.batch_size)
     )
 
 
 def test_frames(cfg: Config, study: Study) -> int | None:
-    """Frames of a test."""
+    """Frames of a test; None where its annotations do not tell."""
     if study.synthetic is not None:
         length = study.synthetic.get('frames', SYNTHETIC_FRAMES)
         return study.synthetic['val_videos'] * ceil(length / study.frame_stride)
     dataset = cfg.test_dataloader.dataset
-    file = Path(dataset.data_root, dataset.ann_file)
-    if not file.is_file():
+    file = Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')
+    data = read_json(file) if file.is_file() else None
+    videos = data.get('videos') if isinstance(data, dict) else None
+    if not isinstance(videos, list) or not all(isinstance(v, dict) and 'file_names' in v for v in videos):
         return None
     used = study.frame_stride, tuple(dataset.get('frame_range', (0.0, 1.0)))
-    return sum(len(frame_indices(len(v['file_names']), *used)) for v in json.loads(file.read_text())['videos'])
+    return sum(len(frame_indices(len(v['file_names']), *used)) for v in videos)

@@ -245,17 +245,23 @@ def _check_values(kind: type, content: dict[str, Any], where: str) -> None:
         raise ConfigError(f'{where}: {name}: {fault}')
     for name, least in dict(frame_stride=1, bootstraps=0, epoch=1, masks_epoch=1, seeds=0).items():
         values = content.get(name)
-        for value in values if isinstance(values, list | tuple) else [values]:
+        for value in values if isinstance(values, list | tuple | range) else [values]:
             if value is not None and value < least:
                 raise ConfigError(f'{where}: {name}: expected {least} or more, found {value}')
     seeds = content.get('seeds')
     if seeds is not None and len(set(seeds)) != max(1, len(seeds)):
         raise ConfigError(f'{where}: seeds: expected one or more, no two alike, found {shown(seeds)}')
+    if content.get('x') is not None and not is_finite_number(content['x']):
+        raise ConfigError(f'{where}: x: expected a place on an axis, found {content["x"]}')
     for name in ('name', 'title', 'paper', 'x_label'):
         text = content.get(name)
         if isinstance(text, str) and not text.isprintable():
             raise ConfigError(f'{where}: {name}: {shown(text)} cannot be written in a line of a table')
-    for key in (key for key in ('synthetic', 'pasted') if content.get(key)):
+    for key in ('options', 'variant', 'nets', 'synthetic', 'pasted'):
+        for name in content.get(key) or ():
+            if not isinstance(name, str):
+                raise ConfigError(f'{where}: {key}: expected texts as keys, found {shown(name)}')
+    for key in (key for key in ('synthetic', 'pasted') if content.get(key) is not None):
         if 'seed' in content[key]:
             raise ConfigError(f'{where}: {key}.seed: each of the seeds has a set of its own; set seeds')
         needed = ('videos', 'val_videos') if key == 'synthetic' else ('videos',)

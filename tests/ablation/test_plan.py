@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from maskprop.ablation.job_checks import check_models
+from maskprop.ablation.job_checks import check_models, check_tests
+from maskprop.ablation.jobs import evaluators
 from maskprop.ablation.settings import differences, training_settings
 from maskprop.ablation.settings import test_settings as settings_of_test
+from maskprop.ablation.study import load_study
 from maskprop.commands.ablate import check_sets
 from maskprop.engine.config import ConfigError
+from maskprop.utils.errors import UserError
 from tests.ablation.tiny_study import make_outputs, plan_study, write_study
 
 BASE = 'configs/demo/maskprop_tiny_synthetic.py'
@@ -260,6 +263,11 @@ def refused(tmp_path, **study) -> str:
         (dict(rows=[dict(name='a', variant=dict(linker=5))]), 'variant.linker: expected dict'),
         (dict(rows=[dict(name='a', variant=dict(linker=dict(type='Resize')))]), "no task util 'Resize'"),
         (dict(frame_stride=0), 'study: frame_stride: expected 1 or more'),
+        (dict(synthetic={}), 'study: synthetic.videos: not set'),
+        (dict(synthetic={'videos': 1, 'val_videos': 1, 5: 1}), 'synthetic: expected texts as keys, found 5'),
+        (dict(rows=[dict(name='a', options={5: 1})]), 'options: expected texts as keys, found 5'),
+        (dict(rows=[dict(name='a', variant={5: 1})]), 'variant: expected texts as keys, found 5'),
+        (dict(rows=[dict(name='a', nets={5: BASE})]), 'nets: expected texts as keys, found 5'),
         (dict(synthetic=dict(videos=1)), 'study: synthetic.val_videos: not set'),
         (dict(detector=5), 'study: detector: expected str'),
         (dict(detector='nope.py'), 'study: detector: config nope.py: no such file'),
@@ -292,6 +300,43 @@ def refused(tmp_path, **study) -> str:
 )
 def test_what_makes_no_study_is_refused_in_the_plan(tmp_path, study, field):
     assert field in refused(tmp_path, **study)
+
+
+def test_seeds_may_be_a_range(tmp_path):
+    file = write_study(tmp_path, WHOLE_BASE, [dict(name='a', x=1.5)], seeds=range(3))
+    assert load_study(file).seeds == (0, 1, 2)
+
+
+@pytest.mark.parametrize('x', ['inf', 'nan'])
+def test_a_row_s_place_is_on_the_axis(tmp_path, x):
+    file = write_study(tmp_path, WHOLE_BASE, [dict(name='a', x=1.5)])
+    file.write_text(file.read_text().replace('1.5', f"float('{x}')"))
+    with pytest.raises(ConfigError, match='x: expected a place on an axis'):
+        load_study(file)
+
+
+def test_each_of_several_metrics_is_on_the_seed_s_set(tmp_path):
+    file = write_study(tmp_path, WHOLE_BASE, [dict(name='a')], seeds=(1,))
+    metric = "dict(type='YTVISMetric', ann_file='other.json')"
+    for several in (f'[{metric}]', f'dict(_delete_=True, metrics=[{metric}])'):
+        file.write_text(f'{file.read_text()}\ntest_evaluator = {several}\n')
+        test = next(job for job in plan_study(file, tmp_path / 'out') if job.level == 'test')
+        assert [part.ann_file for part in evaluators(test.details['cfg'], 'test')] == [
+            f'{test.needs[-1].folder}/annotations/val.json'
+        ]
+
+
+@pytest.mark.parametrize('text, message', [('{', 'not valid JSON'), ('[1]', 'no annotations'), ('{}', 'no annot')])
+@pytest.mark.parametrize('root', ['', None])
+def test_own_data_that_cannot_be_read(tmp_path, text, message, root):
+    bad = tmp_path / 'bad.json'
+    bad.write_text(text)
+    file = write_study(tmp_path, WHOLE_BASE, [dict(name='a')], synthetic=None)
+    dataset = dict(data_root=root, ann_file=str(bad))
+    more = f'test_dataloader = dict(dataset={dataset!r})\ntest_evaluator = dict(ann_file={str(bad)!r})\n'
+    file.write_text(f'{file.read_text()}\n{more}')
+    with pytest.raises(UserError, match=f'bad.json.*{message}'):
+        check_tests(plan_study(file, tmp_path / 'out'))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def check_tests(jobs: Sequence[Job]) -> None:
     """
     tests = [job for job in jobs if job.level == 'test' and job.details['study'].synthetic is None]
     several = [part for job in tests for part in evaluators(job.details['cfg'], 'test')]
-    for file in sorted({str(part.ann_file) for part in several if 'ann_file' in part}):
+    for file in sorted({str(part['ann_file']) for part in several if 'ann_file' in part}):
         if not Path(file).is_file():
             raise ConfigError(f'test_evaluator.ann_file: {file}: no such file')
         data = read_json(file)

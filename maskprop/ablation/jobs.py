@@ -343,7 +343,7 @@ class _Planner:
                 cfg[f'{split}_dataloader'].dataset.data_root = f'{set_job.folder}/'
             for evaluator in evaluators(cfg, split):
                 if 'ann_file' in evaluator:
-                    evaluator.ann_file = f'{set_job.folder}/annotations/val.json'
+                    evaluator['ann_file'] = f'{set_job.folder}/annotations/val.json'
         return cfg
 
 

@@ -15,7 +15,10 @@ from maskprop.engine.config_parts import (
     LOADERS,
     arguments_of,
     closest,
+    is_known,
     is_open,
+    keeps_rest,
+    name_of,
     nearly,
     parts_of,
     registered,
@@ -62,10 +65,11 @@ _REGISTRIES = [
     for place, registry in (
         (r'(custom|default)_hooks\.\w+', 'hook'),
         (r'(train|val|test)_cfg', 'loop'),
-        (r'(train|val|test)_dataloader(\.dataset)+(\.datasets\.\d+)?', 'dataset'),
+        (r'(train|val|test)_dataloader(\.dataset|\.datasets\.\d+)+', 'dataset'),
         (r'.*\.pipeline\.\d+', 'transform'),
         (r'(.*\.)?(linker|propagator)', 'task util'),
         (r'(train|val|test)_dataloader\.(batch_)?sampler', 'data sampler'),
+        (r'(val|test)_evaluator\.metrics(\.\d+)?', 'metric'),
         (r'log_processor', 'log_processor'),
         (r'optim_wrapper', 'optim_wrapper'),
         (r'optim_wrapper\.optimizer', 'optimizer'),
@@ -111,8 +115,10 @@ def unknown_names(cfg: Config) -> Iterator[str]:
             yield from unknown_types(cfg[key], key)
         yield from unknown_arguments(cfg[key], key)
     kinds = {**DEFAULT_LOOPS, 'visualization': 'VideoVisualizationHook', **dict.fromkeys(LOADERS, DataLoader)}
-    if (cfg.get('train_cfg') or {}).get('by_epoch') is False:
+    if not (value_at(cfg, 'train_cfg') or {}).get('by_epoch', True):
         kinds['train_cfg'] = 'IterBasedTrainLoop'
+    if not (value_at(cfg, 'optim_wrapper') or {}).get('constructor'):  # which may have several
+        kinds['optim_wrapper'] = 'OptimWrapper'
     for key, kind in kinds.items():
         if isinstance(cfg.get(key), Mapping) and 'type' not in cfg[key]:
             yield from _arguments(key, resolve(kind), cfg[key])
@@ -123,14 +129,14 @@ def unknown_names(cfg: Config) -> Iterator[str]:
             _PARAMWISE, value_at(cfg, 'optim_wrapper.paramwise_cfg'), 'optim_wrapper.paramwise_cfg'
         )
     for name in cfg.get('default_hooks') or {}:
-        if name not in _DEFAULT_HOOKS and (meant := nearly(name, _DEFAULT_HOOKS)):
+        if name not in _DEFAULT_HOOKS and (meant := nearly(name.rstrip('_0123456789'), _DEFAULT_HOOKS)):
             yield f'default_hooks.{name}: would be a hook beside the usual ones; did you mean {meant!r}?'
 
 
 def unknown_arguments(value: Any, path: str) -> Iterator[str]:
     """'KEY: what is wrong with it', of each name in the parts of a value that their classes would not read."""
-    for place, part in parts_of(value, path):
-        kind = resolve(part['type'])
+    for place, part, registry in own_parts(value, path):
+        kind = resolve(part['type'], registry)
         if not callable(kind):
             continue
         yield from _arguments(place, kind, part)
@@ -141,55 +147,55 @@ def unknown_arguments(value: Any, path: str) -> Iterator[str]:
 
 def unknown_types(value: Any, path: str) -> Iterator[str]:
     """'KEY.type: there is no ...', of each part of a value whose type nothing has."""
-    for place, part in _outer_parts(value, path):
+    for place, part, registry in own_parts(value, path):
         kind = part['type']
-        registry = next((name for pattern, name in _REGISTRIES if pattern.fullmatch(place)), None)
         known = registered(registry)
-        if not (isinstance(kind, str) and kind.strip()) or '.' in kind or kind in known:
+        if isinstance(kind, str) and kind.strip() and '.' not in kind and kind not in known:
+            what = f'{registry} {kind!r}' if registry else f'{kind!r}'
+            own = '' if nearly(kind, known) else '; if it is your own, name its module in custom_imports'
+            yield f'{place}.type: there is no {what}{own}{closest(kind, known)}'
+
+
+def own_parts(value: Any, path: str) -> Iterator[tuple[str, Mapping, str | None]]:
+    """Parts with the registry of their type, as far as their place tells it.
+
+    Without dicts in parts of others' classes, whose ``type`` may name whatever these like; what is in a model is
+    built in any case.
+    """
+    others: tuple[str, ...] = ()
+    for place, part in parts_of(value, path):
+        registry = next((name for pattern, name in _REGISTRIES if pattern.fullmatch(place)), None)
+        if registry is None and place.startswith(others) and not place.startswith('model.'):
             continue
-        misspelt = nearly(kind, known)
-        if registry is None and not misspelt:
-            continue  # a hook or transform may read it by itself
-        what = f'{registry} {kind!r}' if registry else f'{kind!r}'
-        own = '' if misspelt else '; if it is your own, name its module in custom_imports'
-        yield f'{place}.type: there is no {what}{own}{closest(kind, known)}'
-
-
-def _outer_parts(value: Any, path: str) -> Iterator[tuple[str, Mapping]]:
-    """As :func:`parts_of`, without what is in a part of another library, whose names are its own."""
-    if isinstance(value, Mapping):
-        if 'type' in value:
-            if not path.endswith('.clip_grad'):  # of which it is no class
-                yield path, value
-            if value['type'] == 'Albu':
-                return
-        for key, entry in value.items():
-            yield from _outer_parts(entry, f'{path}.{key}')
-    elif isinstance(value, list | tuple):
-        for number, entry in enumerate(value):
-            yield from _outer_parts(entry, f'{path}.{number}')
+        yield place, part, registry
+        kind = resolve(part['type'], registry)
+        if not is_known(kind) or getattr(kind, '__module__', '').startswith('mmengine.'):
+            others = (*others, f'{place}.')
 
 
 def _arguments(path: str, kind: Any, part: Mapping[str, Any]) -> Iterator[str]:
     """Names that are no arguments of a part's class, nor of those that it hands arguments on to."""
+    if keeps_rest(kind):
+        return
+    title = name_of(kind)
     for name in part:
         if not str(name).isidentifier():
-            yield f'{path}.{name}: {name!r} can be no argument of {kind.__name__}'
+            yield f'{path}.{name}: {name!r} can be no argument of {title}'
     first = path.split('.')[0]
     known = [*arguments_of(kind), *_READ_BEFORE.get(first, ())]
-    if kind.__name__ == 'EMAHook':  # hands on what it does not know
+    if title == 'EMAHook':  # hands on what it does not know
         known += arguments_of(resolve(part.get('ema_type', 'ExponentialMovingAverage')))
     # building the model asks others' classes, unless they are open; some parts are for others, as norm_cfg is
-    asked_later = first == 'model' and not kind.__module__.startswith('maskprop.')
+    asked_later = first == 'model' and not getattr(kind, '__module__', '').startswith('maskprop.')
     takes = getattr(kind, 'takes', None)  # a class's own rule for further keys
     for name in map(str, part):
         if name in known or name in ('type', '_scope_') or not name.isidentifier() or (takes and takes(name)):
             continue
-        if is_open(kind) and kind.__name__ != 'EMAHook':
+        if is_open(kind) and title != 'EMAHook':
             if meant := nearly(name, known):
-                yield f'{path}.{name}: {kind.__name__} would not read it; did you mean {meant!r}?'
+                yield f'{path}.{name}: {title} would not read it; did you mean {meant!r}?'
         elif not asked_later:
-            yield f'{path}.{name}: {kind.__name__} has no such argument{hint_at(name, known)}'
+            yield f'{path}.{name}: {title} has no such argument{hint_at(name, known)}'
 
 
 def _of_detector(path: str, level: str, value: Any) -> Iterator[str]:
@@ -218,4 +224,4 @@ def _not_among(known: tuple[str, ...], value: Any, path: str) -> Iterator[str]:
 
 def hint_at(name: str, known: Any) -> str:
     """What a name may have been meant to be, or all that there are, for the end of a message."""
-    return closest(name, known) or (f'; it has {", ".join(known)}' if known else '')
+    return closest(str(name), known) or (f'; it has {", ".join(known)}' if known else '')

@@ -12,17 +12,25 @@ from typing import Any
 
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
+from mmengine.utils import get_object_from_string
 from torch.utils.data import DataLoader
 
-_HAND_ON = ('maskprop.', 'mmcv.', 'mmdet.', 'mmengine.', 'torch.')  # what they don't name, to their base classes
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# libraries whose classes hand the rest of their arguments on to their bases; those of others may keep it
+_KNOWN = ('maskprop.', 'mmdet.', 'mmengine.', 'mmcv.', 'torch.')
 
 
 def parts_of(value: Any, path: str) -> Iterator[tuple[str, dict]]:
-    """Every dict in ``value`` that has a ``type``, with its path, as ``--cfg-options`` takes it."""
+    """Every dict in ``value`` that has a ``type``, with its path, as ``--cfg-options`` takes it.
+
+    Without what is in a part of another library, whose names are its own, and clip_grad, of which it is no class.
+    """
     if isinstance(value, dict):
         if 'type' in value:
-            yield path, value
+            if not path.endswith('.clip_grad'):
+                yield path, value
+            if value['type'] == 'Albu':
+                return
         for key, entry in value.items():
             yield from parts_of(entry, f'{path}.{key}')
     elif isinstance(value, list | tuple):
@@ -30,53 +38,91 @@ def parts_of(value: Any, path: str) -> Iterator[tuple[str, dict]]:
             yield from parts_of(entry, f'{path}.{index}')
 
 
-def resolve(kind: Any) -> Any:
-    """The class or function that a ``type`` names; None if there is none."""
-    return registered().get(kind.rpartition('.')[2]) if isinstance(kind, str) else kind
+def resolve(kind: Any, registry: str | None = None) -> Any:
+    """The class or function that a ``type`` names, in a registry of this name first; None if there is none."""
+    if not isinstance(kind, str):
+        return kind
+    scope, _, name = kind.rpartition('.')
+    if not scope or any(scope == one.scope for one in _registries(None)):
+        return registered(registry).get(name) or registered().get(name)
+    try:
+        return get_object_from_string(kind)
+    except Exception:  # whatever a module of others raises when it is imported
+        return None
 
 
 def registered(kind: str | None = None) -> Mapping[str, Any]:
-    """All that a config can name, or of a registry of this name; mmdet's before mmengine's of the same name."""
-    from mmdet import registry as mmdet_registry
+    """All that a config can name, or of a registry of this name; mmdet's first, mmengine's own last."""
+    found = sorted(_registries(kind), key=lambda one: (one.parent is None, one.scope != 'mmdet'))
+    return ChainMap(*[registry.module_dict for registry in found])
 
-    found = [*vars(mmdet_registry).values(), *vars(mmengine_registry).values()]
-    own: list[dict] = []
-    roots: list[dict] = []
-    for registry in found:
-        if isinstance(registry, Registry) and kind in (None, registry.name):
-            (own if registry.parent is not None else roots).append(registry.module_dict)
-    return ChainMap(*own, *roots)
+
+def _registries(kind: str | None) -> list[Registry]:
+    """Those of all libraries, or of the family in which one has this name: names may differ from the parent's."""
+    families = [_family(root) for root in vars(mmengine_registry).values() if isinstance(root, Registry)]
+    return [
+        one for family in families if kind is None or any(kind == one.name for one in family) for one in family
+    ]
+
+
+def _family(registry: Registry) -> list[Registry]:
+    return [registry, *(one for child in registry.children.values() for one in _family(child))]
 
 
 def arguments_of(kind: Any) -> list[str]:
     """Names of its arguments, those that it hands on to its base classes, or to its ``FORWARDS``, too."""
     names: list[str] = arguments_of(kind.FORWARDS) if hasattr(kind, 'FORWARDS') else []
     for function in makers(kind):
-        names += [p.name for p in inspect.signature(function).parameters.values() if not _is_rest(p)]
-    return [name for name in dict.fromkeys(names) if name != 'self']
+        names += [p.name for p in _parameters(function) if not _is_rest(p)]
+    return [name for name in dict.fromkeys(names) if name not in ('self', 'cls')]
 
 
 def makers(kind: Any) -> Iterator[Any]:
     """The functions that take a part's arguments: its ``__init__``, and those of its bases that get the rest."""
-    for function in [vars(base).get('__init__') for base in kind.__mro__] if inspect.isclass(kind) else [kind]:
+    functions: list[Any]
+    if inspect.isclass(kind) and kind.__init__ is object.__init__:
+        functions = [] if kind.__new__ is object.__new__ else [kind.__new__]
+    else:
+        functions = [vars(base).get('__init__') for base in kind.__mro__] if inspect.isclass(kind) else [kind]
+    for function in functions:
         if function is None or function is object.__init__:
             continue
         yield function
-        if not any(p.kind == p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
+        if not _has_rest(function):
             return
 
 
 def is_open(kind: Any) -> bool:
-    """Whether a class may take arguments that no signature names.
-
-    The last of the functions that get its arguments does, or one of a library that is not known, which may read
-    them itself in place of handing them on.
-    """
+    """Whether a class, or the last of those that get its arguments, takes arguments that it does not name."""
     if hasattr(kind, 'FORWARDS'):
         return False
-    functions = list(makers(kind))
-    asked = [made for made in functions if not str(made.__module__).startswith(_HAND_ON)] + functions[-1:]
-    return any(p.kind == p.VAR_KEYWORD for made in asked for p in inspect.signature(made).parameters.values())
+    return any(map(_has_rest, list(makers(kind))[-1:]))
+
+
+def keeps_rest(kind: Any) -> bool:
+    """Whether a class of others takes further arguments, which it may read itself."""
+    return any(_has_rest(function) and not is_known(function) for function in makers(kind))
+
+
+def is_known(kind: Any) -> bool:
+    """Whether a class or function is of this project or of the libraries that it is made with."""
+    return (getattr(kind, '__module__', None) or '').startswith(_KNOWN)
+
+
+def name_of(kind: Any) -> str:
+    """Of a class or function, for messages."""
+    return getattr(kind, '__name__', None) or str(kind)
+
+
+def _has_rest(function: Any) -> bool:
+    return any(parameter.kind == parameter.VAR_KEYWORD for parameter in _parameters(function))
+
+
+def _parameters(function: Any) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # some in C do not tell theirs
+        return [inspect.Parameter('rest', inspect.Parameter.VAR_KEYWORD)]
 
 
 def _is_rest(parameter: inspect.Parameter) -> bool:

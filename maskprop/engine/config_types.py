@@ -8,8 +8,8 @@ import math
 import os
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from itertools import chain
 from numbers import Integral, Real
 from pathlib import PurePath
@@ -19,8 +19,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from maskprop.engine.config import OPTIONAL_KEYS, ConfigError
-from maskprop.engine.config_names import hint_at, unknown_arguments, unknown_names, unknown_types
-from maskprop.engine.config_parts import arguments_of, closest, makers, parts_of, registered, resolve
+from maskprop.engine.config_names import hint_at, own_parts, unknown_arguments, unknown_names, unknown_types
+from maskprop.engine.config_parts import arguments_of, closest, makers, registered, resolve
 
 _DICTS = (
     'auto_scale_lr', 'default_hooks', 'env_cfg', 'log_processor', 'model', 'model_wrapper_cfg', 'optim_wrapper',
@@ -37,12 +37,16 @@ _TOGETHER = {
 # classes whose annotations say what they take; those of others are asked once they have refused a value
 _TRUSTED = ('maskprop.', 'mmengine.', 'torch.utils.data.')
 _MOST = 2**31
+# arguments that take more than their annotations say
+_WIDER = dict(loss_scale=str | float | dict | None)
 # what mmengine and torch take without annotations
 _OF_LOADERS = dict(
     batch_size=int | None, num_workers=int, prefetch_factor=int | None, persistent_workers=bool, drop_last=bool,
-    collate_fn=dict | None,
+    collate_fn=dict | Callable | None,
 )  # fmt: skip
 _OTHERS = {
+    'auto_scale_lr.base_batch_size': int | None,
+    'auto_scale_lr.enable': bool | None,
     'compile': dict | bool | None,
     'env_cfg.dist_cfg': dict | None,
     'env_cfg.mp_cfg': dict | None,
@@ -63,6 +67,7 @@ _OTHERS = {
 _RANGES = (
     *((f'{split}_dataloader.num_workers', 0, 1024) for split in _TOGETHER),
     *((f'{split}_dataloader.batch_size', 1, _MOST) for split in _TOGETHER),
+    ('auto_scale_lr.base_batch_size', 0, _MOST),
     ('env_cfg.mp_cfg.opencv_num_threads', -1, max(64, os.cpu_count() or 1)),
     ('rank_timeout', 1, _MOST),
 )
@@ -84,20 +89,23 @@ def check_types(cfg: Config, runs: bool = True) -> None:
 
 def wrong_arguments(kind: Any, part: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with arguments of a part whose class's annotations do not allow the values, by argument."""
-    becomes_iterations = part.get('convert_to_iter_based')  # of a schedule: then epochs may be fractions
+    # of schedules: whole floats count as well as integers; epochs that become iterations may be fractions
+    is_schedule = getattr(kind, '__module__', '').startswith('mmengine.optim.scheduler')
+    rounded = partial(_rounded, fractions=bool(part.get('convert_to_iter_based')))
     return {
         name: f'expected {_describe(hint)}, found {shown(part[name])}'
         for name, (hint, default) in _hints(kind).items()
         if name in part
         and not _filled_in(name, part[name], default)
-        and not _fits(_rounded(part[name]) if becomes_iterations else part[name], hint)
+        and not _fits(rounded(part[name]) if is_schedule else part[name], _WIDER.get(name, hint))
     }
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: Any, fractions: bool) -> Any:
     if isinstance(value, list | tuple):
-        return [_rounded(entry) for entry in value]
-    return round(value) if isinstance(value, float) and math.isfinite(value) else value
+        return [_rounded(entry, fractions) for entry in value]
+    whole = isinstance(value, float) and math.isfinite(value) and (fractions or value.is_integer())
+    return round(value) if whole else value
 
 
 def _filled_in(name: str, value: Any, default: Any) -> bool:
@@ -130,11 +138,11 @@ def _faults(cfg: Config) -> Iterator[str]:
 
 def _parts(value: Any, path: str) -> Iterator[str]:
     """Of the parts of a value, those with arguments of wrong types."""
-    for place, part in parts_of(value, path):
+    for place, part, registry in own_parts(value, path):
         kind = part['type']
         if not (isinstance(kind, str) and kind.strip()) and not callable(kind):
             yield f'{place}.type: expected the name of a class, found {shown(kind)}'
-        elif getattr(found := resolve(kind), '__module__', '').startswith(_TRUSTED):
+        elif getattr(found := resolve(kind, registry), '__module__', '').startswith(_TRUSTED):
             yield from (f'{place}.{name}: {fault}' for name, fault in wrong_arguments(found, part).items())
 
 
@@ -243,7 +251,7 @@ def _schedule(cfg: Config) -> Iterator[str]:
     if wrapper and 'constructor' not in wrapper and not (isinstance(optimizer, Mapping) and 'type' in optimizer):
         yield f'optim_wrapper.optimizer: expected dict(type=..., lr=...), found {shown(optimizer)}'
     named, what = wrapper.get('constructor'), 'optimizer constructor'
-    if isinstance(named, str) and named not in registered(what):
+    if isinstance(named, str) and '.' not in named and named not in registered(what):
         yield f'optim_wrapper.constructor: there is no {what} {named!r}{closest(named, registered(what))}'
     schedulers = cfg.get('param_scheduler') or ()
     for number, part in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
@@ -308,9 +316,9 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is float:
         return isinstance(value, Real) and not isinstance(value, bool)
     if hint is str:
-        return isinstance(value, str | PurePath)
+        return isinstance(value, str | PurePath) or inspect.isclass(value)  # itself in place of its name
     if (origin or hint) in (list, tuple, Sequence, Iterable):
-        return isinstance(value, list | tuple) and _fits_entries(value, origin, inner)
+        return isinstance(value, list | tuple | range) and _fits_entries(value, origin, inner)
     if (origin or hint) in (dict, Mapping):
         return isinstance(value, Mapping)
     return True

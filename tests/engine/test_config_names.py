@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import mmdet
 import pytest
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
+from mmengine.model import ExponentialMovingAverage
 
 import maskprop
 
@@ -17,12 +20,15 @@ from mmdet.registry import HOOKS, MODELS  # noqa: E402
 from maskprop.engine.config_names import unknown_names  # noqa: E402
 from maskprop.engine.config_types import check_types  # noqa: E402
 from maskprop.engine.errors import ConfigError  # noqa: E402
+from tests.engine import own_parts  # noqa: E402
 from tests.engine.tiny_config import MASKPROP  # noqa: E402
 
 MMDET = Path(mmdet.__file__).parent / '.mim/configs'
 # mistakes in mmdet's own configs, found by this check: a metric that has another name, an argument that it lacks
 WRONG_IN_MMDET = ("'MOTChallengeMetrics'", 'eval_mode: CocoMetric')
 MISSPELT = [
+    ('auto_scale_lr.base_batch_size', 'x', 'expected int | None'),
+    ('auto_scale_lr.base_batch_size', -4, 'expected a number from 0'),
     ('auto_scale_lr.base_batchsize', 8, "did you mean 'base_batch_size'"),
     ('custom_hooks', [dict(type='EMAHok')], "custom_hooks.0.type: there is no hook 'EMAHok'"),
     ('custom_hooks', [dict(type='EMAHook', momentm=0.1)], 'custom_hooks.0.momentm: EMAHook has no such argument'),
@@ -37,6 +43,7 @@ MISSPELT = [
     ('model.detector.test_cfg.rcnn.nms.iou_thresold', 0.5, "did you mean 'iou_threshold'"),
     ('model.detector.train_cfg.rpn_propsal', dict(nms_pre=5), "did you mean 'rpn_proposal'"),
     ('model.detector.train_cfg.rcnn.sampler.numm', 5, "did you mean 'num'"),
+    ('optim_wrapper', dict(_delete_=True, optimizer=dict(type='SGD'), acumulative_counts=2), "did you mean 'acc"),
     ('optim_wrapper.type', 'AmpOptimWraper', "there is no optim_wrapper 'AmpOptimWraper'"),
     ('optim_wrapper.type', 'SGD', "there is no optim_wrapper 'SGD'"),  # an optimizer
     ('optim_wrapper.constructor', 'SGD', "there is no optimizer constructor 'SGD'"),
@@ -115,6 +122,44 @@ def test_own_classes_pass():
             'custom_hooks': [dict(type='OwnHook', interval=1, anything=2), dict(type=OwnHook, interval=1, more=3)],
         }
     )
+    check_types(cfg)
+
+
+OWN = 'tests.engine.own_parts'
+PIPELINE = 'train_dataloader.dataset.pipeline'
+SGD = dict(type='SGD', lr=0.1)
+LAYERWISE = dict(decay_rate=0.7, decay_type='layer_wise', num_layers=6)
+CLASSES = dict(type=EMAHook, ema_type=ExponentialMovingAverage, momentum=0.1)
+ALBU = dict(type='Albu', transforms=[dict(type='Resize', height=3, width=3)])
+PROFILER = dict(type='ProfilerHook', on_trace_ready=dict(type='tb_trace'))
+VALID = [
+    ('test_evaluator', [dict(type='KeepingMetric', depth=3)]),
+    ('custom_hooks', [dict(type='PoppingHook', intervals=3)]),
+    ('custom_hooks', [dict(type='NewHook', every=3)]),
+    ('custom_hooks', [dict(type=f'{OWN}.Resize', ratio=3)]),
+    ('custom_hooks', [dict(type=partial(own_parts.Resize), ratio=3)]),
+    ('custom_hooks', [CLASSES]),
+    ('custom_hooks', [PROFILER]),
+    ('train_dataloader.sampler', dict(_delete_=True, type='RandomSampler', weights='w.json')),
+    ('train_dataloader.collate_fn', own_parts.collate),
+    (PIPELINE, [dict(type=f'{OWN}.Resize', ratio=3)]),
+    (PIPELINE, [ALBU]),
+    ('optim_wrapper', dict(constructor='mmdet.LearningRateDecayOptimizerConstructor', paramwise_cfg=LAYERWISE)),
+    ('optim_wrapper.constructor', 'DefaultOptimWrapperConstructor'),
+    ('optim_wrapper', dict(_delete_=True, constructor='PairConstructor', one=dict(optimizer=SGD))),
+    ('optim_wrapper', dict(type='AmpOptimWrapper', loss_scale=512.0)),
+    ('optim_wrapper', dict(type='AmpOptimWrapper', loss_scale=dict(init_scale=512.0))),
+    ('param_scheduler', [dict(type='MultiStepLR', milestones=range(1, 5))]),
+    ('param_scheduler', [dict(type='LinearLR', start_factor=0.1, end=6.0)]),
+    ('default_hooks.checkpoint2', dict(type='CheckpointHook')),
+    ('train_cfg', dict(_delete_=True, by_epoch=False, max_iters=5)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('key, value', VALID, ids=[f'{n} {key}' for n, (key, _) in enumerate(VALID)])
+def test_what_is_valid_passes(key, value):
+    cfg = Config.fromfile(MASKPROP)
+    cfg.merge_from_dict({key: value})
     check_types(cfg)
 
 

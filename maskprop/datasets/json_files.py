@@ -27,8 +27,6 @@ def read_json(path: str | Path) -> Any:
         fix = 'see docs/data.md for where the files of a data set are expected'
         raise AnnotationError(f'{path}: cannot be read ({error.strerror}); {fix}') from error
     except ValueError as error:
-        if not content.strip():
-            raise AnnotationError(f'{path} is empty; write or download it again') from None
         cut = f'its {len(content)} bytes are cut short or damaged: download or write it again'
         raise AnnotationError(f'{path}: not valid JSON ({error}); {other_content(content) or cut}') from None
     if key := repeated_key(content, data):

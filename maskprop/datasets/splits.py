@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from maskprop.datasets.ytvis_json import AnnotationError, GroundTruth, load_ytvis
-from maskprop.utils.files import check_writable, replace_when_done
+from maskprop.utils.files import replace_when_done
 
 
 def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTruth, GroundTruth]:
@@ -30,8 +30,6 @@ def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTru
     if seed < 0:
         raise ValueError(f'seed: found {seed}; expected 0 or more')
     count = len(gt['videos'])
-    if count < 2:
-        raise ValueError('the set has 1 video, and a split is by whole videos: cut it into several, or add others')
     if not 0 < val_videos < count:
         raise ValueError(f'val_videos: found {val_videos}; expected 1 to {count - 1}, the set has {count} videos')
     has = _categories_of_videos(gt)
@@ -62,7 +60,7 @@ def videos_of_share(path: str | Path, share: float) -> int:
     if not 0 < share < 1:
         raise ValueError(f'val_share: found {share}; expected a share of the videos between 0 and 1, such as 0.2')
     count = len(load_ytvis(path, require_annotations=True)['videos'])
-    return max(min(round(share * count), count - 1), 1)
+    return min(max(round(share * count), 1), count - 1)
 
 
 def write_split(
@@ -89,7 +87,6 @@ def write_split(
     targets = folder / 'mini_train.json', folder / 'mini_val.json'
     if path.resolve() in [target.resolve() for target in targets]:
         raise ValueError(f'{path}: would be replaced by its own split; give another --out-dir')
-    check_writable(folder, '--out-dir', folder=True)
     gt = load_ytvis(path, require_annotations=True)
     parts = split_videos(gt, val_videos, seed)
     texts = [json.dumps(part) for part in parts]  # compact: masks are long lists

@@ -24,7 +24,6 @@ from maskprop.utils.json_values import is_finite_number
 LARGEST_ID = 2**31 - 1  # ids go through int32 arrays on their way to a model
 DARK_16_BIT = 2**14  # 16-bit frames that hold up to 14 bits: less than a quarter of the range, nearly black
 LEAST_SPARSE = 3  # so many frames in equal steps are a pattern
-_WHOLE_NUMBERS = ('id', 'video_id', 'category_id', 'width', 'height', 'length')
 _AS_LISTED = 'is it meant so? Frames are taken in the order of the list'
 PER_FRAME_FIELDS = ('segmentations', 'bboxes', 'areas')
 
@@ -65,8 +64,6 @@ class _Checker:
         self.for_training = for_training
         self.problems: list[Problem] = []
         self.videos: dict[int, tuple[int, int, int]] = {}  # id -> (length, height, width) of the sound ones
-        self.has_decimals = False
-        self.videos_by_frames: dict[tuple[str, ...], str] = {}
         self.video_ids: set[int] = set()
         self.category_ids: set[int] = set()
         self.masked_frames: dict[int, set[int]] = {}  # by video: frames in which an object has a mask
@@ -90,9 +87,6 @@ class _Checker:
         if annotations is not None and not isinstance(annotations, list):
             self.add('top-level', '', 'annotations', _show(annotations), 'expected a list, or null for none')
         listed = data['categories'] if isinstance(data.get('categories'), list) else []
-        for category in listed:
-            if isinstance(category, dict):
-                self._take_whole_numbers(category, 'categories')
         self.listed_categories = {c['id'] for c in listed if isinstance(c, dict) and _is_id(c.get('id'))}
         self.video_ids = self._records(data, 'videos', 'video', self._check_video)
         self.category_ids = self._records(data, 'categories', 'category', self._check_category)
@@ -109,7 +103,6 @@ class _Checker:
             if not isinstance(record, dict):
                 self.add('record', f'{kind} at place {place}', '', _show(record), 'expected an object')
                 continue
-            self._take_whole_numbers(record, f'{kind} at place {place}')
             number: Any = record.get('id')
             if not _is_id(number):
                 name = f'{kind} at place {place}'
@@ -122,17 +115,6 @@ class _Checker:
                 seen.add(number)
             check(record, name)
         return seen
-
-    def _take_whole_numbers(self, record: dict, name: str) -> None:
-        """Make integers of ids and sizes such as 3.0, in place, as scoring reads them."""
-        for field in _WHOLE_NUMBERS:
-            value = record.get(field)
-            if type(value) is float and value.is_integer():
-                record[field] = int(value)
-                if not self.has_decimals:  # one warning a file: it was written so throughout
-                    fix = f'write {int(value)} (taken as it, here and in all other records)'
-                    self.add('decimal', name, field, str(value), fix, warn=True)
-                self.has_decimals = True
 
     def _check_video(self, video: dict, name: str) -> None:
         sound = _is_id(video.get('id'))
@@ -151,10 +133,6 @@ class _Checker:
         if sound:
             self.videos[video['id']] = len(names), video['height'], video['width']
             self._check_order(names, name)
-            first = self.videos_by_frames.setdefault(tuple(names), name)
-            if first != name:
-                fix = 'list a video once: a split may train on what it validates on'
-                self.add('same-frames', name, 'file_names', f'those of {first}', fix, warn=True)
         self._check_unknown(video, name)
 
     def _check_order(self, names: list[str], name: str) -> None:
@@ -335,10 +313,10 @@ def check_data(data: Any, file: str, check_areas: bool = True, for_training: boo
     """Every problem of a parsed annotation file, in the order of its records.
 
     Args:
-        data: What ``json.load`` gave; ids and sizes that are whole floats become integers.
+        data: What ``json.load`` gave.
         file: Name of the file, for the messages.
         check_areas: Also compare ``areas`` with the masks (warnings only).
-        for_training: Also change ``data`` where masks are without fault: lists of runs become compressed RLE, and
+        for_training: Change ``data`` where masks are without a fault: lists of runs become compressed RLE, and
             annotations get ``visible``, whether the mask of each frame has a pixel.
     """
     checker = _Checker(file, check_areas, for_training)
@@ -408,8 +386,6 @@ def check_images(data: dict, file: str, image_root: str | Path, decode: bool = F
         if missing:
             found = f'{len(missing)} of the frames are not in {image_root}, the first: {missing[0]}'
             fix = 'give the folder that file_names are relative to, or unpack the images again'
-            if '\\' in missing[0]:
-                fix = 'write / between folders, as in a/00000.jpg'
             yield Problem(file, f'video {video["id"]}', 'file_names', found, fix, 'image-missing')
 
 

@@ -66,23 +66,7 @@ _OTHER_CONTENT = {
 
 def other_content(content: bytes) -> str | None:
     """What a file is that is no JSON, and what to do, if its beginning says so."""
-    return next((words for mark, words in _OTHER_CONTENT.items() if content.startswith(mark)), None) or _no_utf8(
-        content
-    )
-
-
-def _no_utf8(content: bytes) -> str | None:
-    try:
-        content.decode()
-    except UnicodeDecodeError as error:
-        if error.reason == 'unexpected end of data' or b'\0' in content:  # cut inside a character; no text
-            return None
-        line, byte = content.count(b'\n', 0, error.start) + 1, content[error.start]
-        return (
-            f'its text is not UTF-8: byte {byte:#04x} in line {line} is of another one (Windows-1252?); '
-            'save it as UTF-8 (iconv -f WINDOWS-1252 -t UTF-8)'
-        )
-    return None
+    return next((words for mark, words in _OTHER_CONTENT.items() if content.startswith(mark)), None)
 
 
 def repeated_key(content: bytes, data: Any) -> str | None:

@@ -85,21 +85,6 @@ def test_sizes_that_leave_a_side_empty(count):
         split_videos(many_videos(), 40, -1)
 
 
-def test_one_video_cannot_be_split(write):
-    lone = many_videos()
-    lone['videos'] = lone['videos'][:1]
-    lone['annotations'] = [a for a in lone['annotations'] if a['video_id'] == lone['videos'][0]['id']]
-    with pytest.raises(ValueError, match='the set has 1 video, and a split is by whole videos'):
-        write_split(write(lone), videos_of_share(write(lone), 0.2), 0)
-
-
-def test_a_file_in_the_place_of_the_folder_is_told(write, tmp_path):
-    (tmp_path / 'taken').write_text('mine')
-    with pytest.raises(OSError, match='--out-dir .*taken: cannot be written there'):
-        write_split(write(many_videos()), 40, 0, tmp_path / 'taken')
-    assert (tmp_path / 'taken').read_text() == 'mine'
-
-
 @pytest.mark.parametrize('share, count', [(0.2, 40), (0.001, 1), (0.999, 199), (0.1234, 25)])
 def test_a_share_of_the_videos(write, share, count):
     assert videos_of_share(write(many_videos()), share) == count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -59,7 +58,7 @@ def _cells(found: FrameObject) -> list:
 
 def recognise(source: Source) -> bool:
     """Whether the source is a table with these columns."""
-    return (source.is_file('.csv') or source.is_file('.tsv')) and _delimiter(source.path) is not None
+    return source.is_file('.csv') and source.head().split('\n')[0].strip().split(',')[:3] == COLUMNS[:3]
 
 
 def read(source: Source, options: ReadOptions) -> Reading:
@@ -72,22 +71,10 @@ def read(source: Source, options: ReadOptions) -> Reading:
     return Reading(iter(videos), len(videos))
 
 
-def _encoding(path: Path) -> str:
-    with path.open('rb') as file:
-        return 'utf-16' if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else 'utf-8-sig'
-
-
-def _delimiter(path: Path) -> str | None:
-    """What stands between columns, which spreadsheets change when they save a table; None: it is another table."""
-    with path.open(encoding=_encoding(path), errors='replace', newline='') as file:
-        first = file.readline(4096).strip().replace('"', '')
-    return next((mark for mark in ',;\t' if first.split(mark)[:3] == COLUMNS[:3]), None)
-
-
 def _videos(source: Source) -> list[ReadVideo]:
     rows: dict[str, list[dict]] = {}
-    with source.path.open(encoding=_encoding(source.path), newline='') as file:
-        for number, row in enumerate(csv.DictReader(file, delimiter=_delimiter(source.path) or ','), start=2):
+    with source.path.open(encoding='utf-8-sig', newline='') as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
             if None in row.values() or not row.get('file_name'):
                 raise AnnotationError(f'{source.path}: line {number}: is cut short; export the table again')
             rows.setdefault(row.get('video') or '', []).append(dict(row, line=number))

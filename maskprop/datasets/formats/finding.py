@@ -19,7 +19,6 @@ from maskprop.datasets.formats import (
 )
 from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.source import Source
-from maskprop.datasets.formats.strange import explain_unknown
 from maskprop.datasets.json_files import AnnotationError
 
 #: All formats. What is not read, but recognised, is here too.
@@ -64,9 +63,6 @@ def find_format(source: Source, name: str | None = None) -> Format:
         names = ', '.join(f'--from {form.name} ({form.title})' for form in found)
         raise AnnotationError(f'{source.given}: may be of {len(found)} formats; say which: {names}')
     if not found:
-        if reason := explain_unknown(source):
-            said = reason if reason.startswith(str(source.given)) else f'{source.given}: {reason}'
-            raise AnnotationError(f'{said}. docs/formats.md says how the files of each format lie')
         raise AnnotationError(
             f'{source.given}: of no known format ({", ".join(READABLE)}); docs/formats.md says how files lie'
         )

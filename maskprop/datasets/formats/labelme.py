@@ -100,9 +100,7 @@ def _shape(shape: dict, info: VideoInfo, where: str) -> tuple[tuple[int, str], d
             'points and boxes by "AI-Polygon" and "AI-Mask"), or delete it'
         )
     group = shape.get('group_id')
-    if isinstance(group, float) and group.is_integer():
-        group = int(group)
-    if not isinstance(group, int) or isinstance(group, bool):
+    if not isinstance(group, int):
         raise AnnotationError(
             f'{where}: {shape["label"]} has no group_id, which tells objects apart from frame to frame: edit the '
             'label in labelme and give the object the same group_id in all frames'
@@ -110,10 +108,7 @@ def _shape(shape: dict, info: VideoInfo, where: str) -> tuple[tuple[int, str], d
     points = shape.get('points') or []
     if kind == 'mask':
         return (group, shape['label']), encode(_pasted(shape, points, info, where))
-    try:
-        polygon = [[float(value) for point in points for value in point]]
-    except (TypeError, ValueError):
-        raise AnnotationError(f'{where}: points: expected a list of [x, y], found {str(points)[:60]}') from None
+    polygon = [[float(value) for point in points for value in point]]
     faults, _ = inspect_masks([polygon], info.height, info.width)
     if faults:
         raise AnnotationError(f'{where}: {faults[0].found}; {faults[0].fix}')

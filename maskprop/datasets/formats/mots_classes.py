@@ -44,10 +44,9 @@ def object_value(info: VideoInfo, numbers: dict[str, int], found: FrameObject) -
 
 
 def write_labels(path: Path, categories: Sequence[Category]) -> None:
-    """Write labels.txt: a name a line, in the order of the classes' numbers; line breaks become spaces."""
-    names = [' '.join(category.name.split()) for category in categories]
+    """Write labels.txt: a name a line, in the order of the classes' numbers."""
     with replace_when_done(path) as temporary:
-        temporary.write_text(''.join(f'{name}\n' for name in names), encoding='utf-8')
+        temporary.write_text(''.join(f'{category.name}\n' for category in categories), encoding='utf-8')
 
 
 def read_labels(folder: Path) -> list[str] | None:

@@ -44,8 +44,7 @@ from maskprop.datasets.json_files import AnnotationError
 from maskprop.datasets.rle import inspect_masks
 from maskprop.utils.files import fill_when_done, replace_when_done
 
-_NUMBER = r'\d+(?:\.0*)?'  # some tools write 1.0
-_LINE = re.compile(rf'\s*(?:{_NUMBER}\s+){{5}}\S+')
+_LINE = re.compile(r'\s*\d+ \d+ \d+ \d+ \d+ \S+')
 
 
 def write_mots_txt(out: Path, videos: Iterable[VideoFrames], categories: Sequence[Category]) -> list[Path]:
@@ -133,9 +132,9 @@ def _videos(
 def _row(line: str, info: VideoInfo, where: str) -> tuple[int, int, int, dict]:
     """frame, id, class and mask of a line."""
     cells = line.split()
-    if len(cells) != 6 or not all(re.fullmatch(_NUMBER, cell, re.ASCII) for cell in cells[:5]):
+    if len(cells) != 6 or not all(cell.isdecimal() for cell in cells[:5]):
         raise AnnotationError(f'{where}: {line.strip()[:40]!r}; expected "frame id class height width rle"')
-    frame, value, label, height, width = (int(cell.partition('.')[0]) for cell in cells[:5])
+    frame, value, label, height, width = map(int, cells[:5])
     check_size(info, height, width, where)
     mask = dict(size=[height, width], counts=cells[5])
     faults, _ = inspect_masks([mask], height, width)

@@ -48,9 +48,6 @@ class Source:
             try:
                 for archive in archives:
                     _unpack(archive, self.path if archive == self.given else self.path / archive.stem)
-                for archive in _archives(self.path):  # a zip of zips is as a folder of them
-                    _unpack(archive, archive.with_suffix(''))
-                    archive.unlink()
             except BaseException:
                 self.close()
                 raise
@@ -139,13 +136,7 @@ class Source:
 def _archives(path: Path) -> list[Path]:
     """The zips that a source consists of."""
     if path.is_file():
-        if zipfile.is_zipfile(path):
-            return [path]
-        with open(path, 'rb') as file:
-            cut = file.read(4) == b'PK\x03\x04'
-        if cut or path.suffix.lower() == '.zip':
-            raise AnnotationError(f'{path}: is no whole zip, maybe cut short; download or write it again')
-        return []
+        return [path] if zipfile.is_zipfile(path) else []
     inside = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith('.')]
     return inside if all(entry.suffix.lower() == '.zip' and entry.is_file() for entry in inside) else []
 

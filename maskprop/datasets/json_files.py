@@ -1,4 +1,4 @@
-"""Annotation files as JSON, and the one error that all readers of annotations raise."""
+"""Annotation files as JSON or lines of text, and the one error that all readers of annotations raise."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from maskprop.utils.errors import UserError
 from maskprop.utils.json_values import other_content, parse_json, repeated_key
+from maskprop.utils.text import decode_text
 
 
 class AnnotationError(UserError, ValueError):
@@ -32,3 +33,15 @@ def read_json(path: str | Path) -> Any:
     if key := repeated_key(content, data):
         raise AnnotationError(f'{path}: {key!r} comes twice, and one would be lost; write it once')
     return data
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file with its line ends as they are.
+
+    Raises:
+        AnnotationError: it is neither UTF-8 nor UTF-16 with a byte order mark.
+    """
+    try:
+        return decode_text(Path(path).read_bytes())
+    except ValueError as error:
+        raise AnnotationError(f'{path}: {error}') from None

@@ -52,8 +52,7 @@ def load_json(path: str | Path) -> Any:
     except OSError as error:
         fail(str(path), '', '', f'cannot be read ({error.strerror})', 'Check the path and its permissions')
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        with path.open('rb') as file:
-            other = other_content(file.read(64))
+        other = other_content(path.read_bytes())
         fix = other[0].upper() + other[1:] if other else 'Was it written to the end? Write it anew'
         fail(str(path), '', '', f'not valid JSON ({error})', fix)
 

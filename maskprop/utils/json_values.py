@@ -9,10 +9,11 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import IO, Any
 
 from maskprop.utils.garbage import without_garbage_collection
+from maskprop.utils.text import not_utf8
 
 
 def parse_json(file: IO) -> Any:
@@ -54,19 +55,29 @@ def _fast_parser() -> Callable[[bytes], Any] | None:
     return msgspec.json.decode
 
 
+_UTF_16 = 'its text is UTF-16: save it as UTF-8'
 _OTHER_CONTENT = {
     b'\x1f\x8b': 'it is compressed by gzip: unpack it (gunzip)',
     b'PK\x03\x04': 'it is a zip: unpack it; if that fails, it is cut short',
-    b'\xff\xfe': 'its text is UTF-16: save it as UTF-8',
-    b'\xfe\xff': 'its text is UTF-16: save it as UTF-8',
+    b'\xff\xfe': _UTF_16,
+    b'\xfe\xff': _UTF_16,
     b'version https://git-lfs': 'it is a pointer of Git LFS: fetch the file (git lfs pull)',
     b'<': 'it is a web page or XML, maybe the message of a server in place of the file',
 }
 
 
 def other_content(content: bytes) -> str | None:
-    """What a file is that is no JSON, and what to do, if its beginning says so."""
-    return next((words for mark, words in _OTHER_CONTENT.items() if content.startswith(mark)), None)
+    """What a file is that is no JSON, and what to do, if its beginning says so, or a byte that is not UTF-8."""
+    for mark, words in _OTHER_CONTENT.items():
+        if content.startswith(mark):
+            return words
+    if (content[:1] == b'\0') != (content[1:2] == b'\0'):
+        return _UTF_16
+    try:
+        content.decode('utf-8')
+    except UnicodeDecodeError as error:
+        return f'it is {not_utf8(error)}' if error.end < len(content) else None  # else its last letter is cut
+    return None
 
 
 def repeated_key(content: bytes, data: Any) -> str | None:
@@ -98,3 +109,10 @@ def is_finite_number(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
+
+
+def whole_number(value: Any) -> int | None:
+    """The integer that a value is, also as a float without a fraction; None: it is none, as a bool is none."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,12 +22,14 @@ from maskprop.datasets.formats.tracks import (
     VideoInfo,
     plain,
 )
-from maskprop.datasets.json_files import AnnotationError
+from maskprop.datasets.formats.values import object_id, whole_of_text
+from maskprop.datasets.json_files import AnnotationError, read_text
 from maskprop.datasets.rle import inspect_masks
 from maskprop.utils.files import replace_when_done
 
 COLUMNS = 'video frame file_name video_height video_width track_id category score x y width height area'.split()
 COLUMNS += ['crowd', 'rle']
+NEEDED = 'video frame file_name video_height video_width track_id category rle'.split()
 
 
 def write_csv(out: Path, videos: Iterable[VideoFrames], categories: Sequence[Category]) -> list[Path]:
@@ -58,11 +61,17 @@ def _cells(found: FrameObject) -> list:
 
 def recognise(source: Source) -> bool:
     """Whether the source is a table with these columns."""
-    return source.is_file('.csv') and source.head().split('\n')[0].strip().split(',')[:3] == COLUMNS[:3]
+    return source.is_file('.csv') and _separator(source.head()) is not None
+
+
+def _separator(text: str) -> str | None:
+    """What parts the cells: spreadsheets also write semicolons or tabs; None: it is no such table."""
+    header = text.split('\n', 1)[0].strip()
+    return next((mark for mark in ',;\t' if {*NEEDED} <= {*next(csv.reader([header], delimiter=mark), ())}), None)
 
 
 def read(source: Source, options: ReadOptions) -> Reading:
-    """Reads what :func:`write_csv` wrote.
+    """Reads what :func:`write_csv` wrote, also if a spreadsheet saved it again: parted by ; or tabs, in UTF-16.
 
     Raises:
         AnnotationError: a row lacks something, or its mask is not of the video's size.
@@ -73,46 +82,54 @@ def read(source: Source, options: ReadOptions) -> Reading:
 
 def _videos(source: Source) -> list[ReadVideo]:
     rows: dict[str, list[dict]] = {}
-    with source.path.open(encoding='utf-8-sig', newline='') as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
+    text = read_text(source.path)
+    csv.field_size_limit(2**31 - 1)  # a mask may be longer than the module's 128 KiB
+    reader = csv.DictReader(io.StringIO(text, newline=''), delimiter=_separator(text) or ',')
+    try:
+        for row in reader:
+            where = f'{source.given}: line {reader.line_num}'
+            if None in row:
+                raise AnnotationError(f'{where}: has more cells than the first line; quote cells with separators')
             if None in row.values() or not row.get('file_name'):
-                raise AnnotationError(f'{source.path}: line {number}: is cut short; export the table again')
-            rows.setdefault(row.get('video') or '', []).append(dict(row, line=number))
-    return [_video(source.path, video, found) for video, found in rows.items()]
+                raise AnnotationError(f'{where}: is cut short; export the table again')
+            rows.setdefault(row.get('video') or '', []).append(dict(row, where=where))
+    except csv.Error as error:
+        raise AnnotationError(f'{source.given}: line {reader.line_num}: {error}; export the table again') from None
+    return [_video(f'{source.given}: video {video}', video, found) for video, found in rows.items()]
 
 
-def _video(path: Path, name: str, rows: list[dict]) -> ReadVideo:
-    where = f'{path}: video {name}'
+def _video(where: str, name: str, rows: list[dict]) -> ReadVideo:
     names: dict[int, str] = {}
     builder = TrackBuilder(where)
-    try:
-        height, width = int(rows[0]['video_height']), int(rows[0]['video_width'])
-        for row in rows:
-            row['frame'] = int(row['frame'])
-            names[row['frame']] = row['file_name']
-        place = {frame: index for index, frame in enumerate(sorted(names))}
-        for row in rows:
-            if not row['track_id']:
-                continue
-            mask = dict(size=[height, width], counts=row['rle'])
-            faults, _ = inspect_masks([mask], height, width)
-            if faults:
-                raise AnnotationError(f'{path}: line {row["line"]}: rle: {faults[0].found}; {faults[0].fix}')
-            builder.add(
-                _key(row['track_id']), place[row['frame']], row['category'], mask, crowd=row.get('crowd') == '1'
-            )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, AnnotationError):
-            raise
-        raise AnnotationError(
-            f'{path}: line {row["line"]}: {error}; expected the columns {", ".join(COLUMNS)}'
-        ) from None
+    height, width = (_whole(rows[0], column) for column in ('video_height', 'video_width'))
+    for row in rows:
+        row['frame'] = _whole(row, 'frame')
+        if (_whole(row, 'video_height'), _whole(row, 'video_width')) != (height, width):
+            raise AnnotationError(f'{row["where"]}: video_height, video_width: a video has one, {height}, {width}')
+        if names.setdefault(row['frame'], row['file_name']) != row['file_name']:
+            found = f'{row["file_name"]!r}, but frame {row["frame"]} is {names[row["frame"]]!r} in another row'
+            raise AnnotationError(f'{row["where"]}: file_name: {found}; make them agree')
+    place = {frame: index for index, frame in enumerate(sorted(names))}
+    for row in rows:
+        if (key := object_id(row['track_id'])) is None:
+            continue
+        if not row['category'].strip():
+            raise AnnotationError(f'{row["where"]}: category: is empty; write the name of the class')
+        mask = dict(size=[height, width], counts=row['rle'])
+        faults, _ = inspect_masks([mask], height, width)
+        if faults:
+            raise AnnotationError(f'{row["where"]}: rle: {faults[0].found}; {faults[0].fix}')
+        crowd = bool(row.get('crowd')) and _whole(row, 'crowd') > 0
+        builder.add(key, place[row['frame']], row['category'], mask, crowd)
     info = VideoInfo(name, height, width, [names[frame] for frame in sorted(names)])
     return ReadVideo(info, builder.tracks(), set(place.values()), where)
 
 
-def _key(text: str) -> tuple[int, str]:
-    return (int(text), text) if text.isdecimal() else (0, text)
+def _whole(row: dict, column: str) -> int:
+    number = whole_of_text(row[column])
+    if number is None:
+        raise AnnotationError(f'{row["where"]}: {column}: found {row[column]!r:.40}; expected a whole number')
+    return number
 
 
 FORMAT = Format('csv', 'CSV of this project', recognise, read, write_csv)

@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 from maskprop.datasets.formats.cvat_interpolation import interpolate_polygon
 from maskprop.datasets.formats.source import Source
 from maskprop.datasets.formats.tracks import plain
+from maskprop.datasets.formats.values import whole_of_text
 from maskprop.datasets.json_files import AnnotationError
 from maskprop.datasets.rle import compress, inspect_masks
 
@@ -99,17 +100,24 @@ def _tasks(meta: ElementTree.Element, where: str, stem: str) -> dict[str, Task]:
         size = node.find('original_size')
         size = meta.find('.//original_size') if size is None else size
         if size is not None:
-            task.size = int(size.findtext('height', '0')), int(size.findtext('width', '0'))
-        task.start = int(node.findtext('start_frame') or 0)
-        stop = node.findtext('stop_frame')
+            task.size = _number(size, 'height', task.where), _number(size, 'width', task.where)
+        task.start = _number(node, 'start_frame', task.where)
         step = (node.findtext('frame_filter') or '').replace(' ', '')
-        task.step = int(step.removeprefix('step=')) if step.startswith('step=') else 1
+        task.step = whole_of_text(step.removeprefix('step=')) or 1
         if node.findtext('size'):  # some writers' stop_frame is one too many
-            task.stop = task.start + (int(node.findtext('size') or 1) - 1) * task.step
-        elif stop:
-            task.stop = int(stop)
+            task.stop = task.start + (_number(node, 'size', task.where) - 1) * task.step
+        elif node.findtext('stop_frame'):
+            task.stop = _number(node, 'stop_frame', task.where)
         found[node.findtext('id') or ''] = task
     return found
+
+
+def _number(node: ElementTree.Element, tag: str, where: str) -> int:
+    text = node.findtext(tag) or '0'
+    number = whole_of_text(text)
+    if number is None:
+        raise AnnotationError(f'{where}: <{tag}>: found {text!r:.40}; expected a whole number, export it again')
+    return number
 
 
 def _track(element: ElementTree.Element, task: Task, number: int) -> CvatTrack:

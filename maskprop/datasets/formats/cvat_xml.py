@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
@@ -126,16 +125,18 @@ def recognise_images(source: Source) -> bool:
 
 
 def _kind(source: Source, path: PurePosixPath) -> str | None:
-    """The first thing in the file: 'track', 'image', or None."""
+    """The first thing in the file: 'track', 'image', or None. XML that ends or breaks before it is 'track'."""
     if '<annotations' not in source.head(path):
         return None
     found = None
-    with contextlib.suppress(ElementTree.ParseError):
+    try:
         for _, element in ElementTree.iterparse(source.locate(path), events=('start',)):
             if element.tag in ('track', 'image'):
                 return element.tag
             if element.tag == 'mode' or found:
                 found = 'track'  # a task of a video without any object
+    except ElementTree.ParseError:
+        return 'track'  # whose reader says what is wrong
     return found
 
 

@@ -19,6 +19,7 @@ from maskprop.datasets.formats import (
 )
 from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.source import Source
+from maskprop.datasets.formats.unknown import describe
 from maskprop.datasets.json_files import AnnotationError
 
 #: All formats. What is not read, but recognised, is here too.
@@ -63,9 +64,7 @@ def find_format(source: Source, name: str | None = None) -> Format:
         names = ', '.join(f'--from {form.name} ({form.title})' for form in found)
         raise AnnotationError(f'{source.given}: may be of {len(found)} formats; say which: {names}')
     if not found:
-        raise AnnotationError(
-            f'{source.given}: of no known format ({", ".join(READABLE)}); docs/formats.md says how files lie'
-        )
+        raise AnnotationError(f'{source.given}: {describe(source)}. docs/formats.md shows what can be imported')
     if found[0].instead:
         raise AnnotationError(f'{source.given}: {found[0].title}: {found[0].instead.format(source=source.given)}')
     return found[0]

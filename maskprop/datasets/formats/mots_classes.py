@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maskprop.datasets.formats.source import Source
 from maskprop.datasets.formats.tracks import Category, FrameObject, VideoInfo
-from maskprop.datasets.json_files import AnnotationError
+from maskprop.datasets.json_files import AnnotationError, read_text
 from maskprop.utils.files import replace_when_done
 
 PER_CLASS = 1000  # value = class * 1000 + number of the object
@@ -44,18 +44,34 @@ def object_value(info: VideoInfo, numbers: dict[str, int], found: FrameObject) -
 
 
 def write_labels(path: Path, categories: Sequence[Category]) -> None:
-    """Write labels.txt: a name a line, in the order of the classes' numbers."""
+    """Write labels.txt: a name a line, in the order of the classes' numbers.
+
+    Raises:
+        AnnotationError: a name has a line break.
+    """
+    broken = [category.name for category in categories if len(category.name.splitlines()) != 1]
+    if broken:
+        raise AnnotationError(
+            f'categories: the name {broken[0]!r} is not one line, as {LABELS} has it; rename it, or use coco'
+        )
     with replace_when_done(path) as temporary:
         temporary.write_text(''.join(f'{category.name}\n' for category in categories), encoding='utf-8')
 
 
 def read_labels(folder: Path) -> list[str] | None:
-    """Names of the classes 1, 2, ... by the folder's labels.txt; None without one."""
+    """Names of the classes 1, 2, ... by the folder's labels.txt; None without one.
+
+    Raises:
+        AnnotationError: a line between others is empty, so that the numbers of those after it are in doubt.
+    """
     path = folder / LABELS
     if not path.is_file():
         return None
-    lines = path.read_text(encoding='utf-8-sig').splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    names = [line.strip() for line in read_text(path).rstrip().splitlines()]
+    if '' in names:
+        number = names.index('') + 1
+        raise AnnotationError(f'{path}: line {number}: is empty, but line k names class k; name it, or delete it')
+    return names
 
 
 def listed_categories(names: Sequence[str]) -> list[Category]:

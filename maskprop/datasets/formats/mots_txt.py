@@ -40,11 +40,12 @@ from maskprop.datasets.formats.tracks import (
     encode,
     plain,
 )
-from maskprop.datasets.json_files import AnnotationError
+from maskprop.datasets.formats.values import whole_of_text
+from maskprop.datasets.json_files import AnnotationError, read_text
 from maskprop.datasets.rle import inspect_masks
 from maskprop.utils.files import fill_when_done, replace_when_done
 
-_LINE = re.compile(r'\s*\d+ \d+ \d+ \d+ \d+ \S+')
+_LINE = re.compile(r'\s*(?:[0-9]+(?:\.0*)?[ \t]+){5}\S+[ \t\r]*$', re.MULTILINE)
 
 
 def write_mots_txt(out: Path, videos: Iterable[VideoFrames], categories: Sequence[Category]) -> list[Path]:
@@ -115,16 +116,17 @@ def _videos(
         video = '/'.join(parts[:-2] if parts[-2:] == ('gt', 'gt') else parts)
         where = source.name(source.locate(path))
         info = images.frames(images.find(video, where))
-        with open(source.locate(path), encoding='utf-8-sig') as file:
-            rows = [_row(line, info, f'{where}: line {n}') for n, line in enumerate(file, 1) if line.strip()]
-        places = place_by_number(info, [row[0] for row in rows], where)
+        lines = enumerate(read_text(source.locate(path)).splitlines(), 1)
+        rows = {n: _row(line, info, f'{where}: line {n}') for n, line in lines if line.strip()}
+        frames = [row[0] for row in rows.values()]
+        places = place_by_number(info, frames, where)
         builder = TrackBuilder(where)
-        for number, (frame, value, label, mask) in enumerate(rows, 1):
+        for number, (frame, value, label, mask) in rows.items():
             category = class_of(label, names, f'{where}: line {number}')
             ignored += category is None
             if category is not None:
                 builder.add(object_key(value), places[frame], category, mask)
-        yield ReadVideo(info, builder.tracks(), {places[row[0]] for row in rows}, where)
+        yield ReadVideo(info, builder.tracks(), {places[frame] for frame in frames}, where)
     warn_of_ignored(ignored, source)
     images.warn_of_others()
 
@@ -132,9 +134,13 @@ def _videos(
 def _row(line: str, info: VideoInfo, where: str) -> tuple[int, int, int, dict]:
     """frame, id, class and mask of a line."""
     cells = line.split()
-    if len(cells) != 6 or not all(cell.isdecimal() for cell in cells[:5]):
-        raise AnnotationError(f'{where}: {line.strip()[:40]!r}; expected "frame id class height width rle"')
-    frame, value, label, height, width = map(int, cells[:5])
+    numbers = [number for cell in cells[:5] if (number := whole_of_text(cell)) is not None]
+    if len(cells) != 6 or len(numbers) != 5:
+        found = f'{line.strip()[:40]!r}'
+        raise AnnotationError(
+            f'{where}: {found}; expected "frame id class height width rle", of which five are whole numbers'
+        )
+    frame, value, label, height, width = numbers
     check_size(info, height, width, where)
     mask = dict(size=[height, width], counts=cells[5])
     faults, _ = inspect_masks([mask], height, width)

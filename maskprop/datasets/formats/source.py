@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import lzma
 import os
 import tempfile
 import zipfile
@@ -14,6 +15,7 @@ from typing import Any
 from maskprop.datasets.json_files import AnnotationError, read_json
 
 MOST_UNPACKED = 32 * 2**30  # bytes; more is unpacked by hand
+_ZIP = b'PK\x03\x04'
 _HEAD = 65536  # bytes that tell a format
 
 
@@ -41,6 +43,8 @@ class Source:
         self._temporary: tempfile.TemporaryDirectory | None = None
         if not self.path.exists():
             raise AnnotationError(f'{path}: no such file or folder')
+        if not (self.path.is_file() or self.path.is_dir()):
+            raise AnnotationError(f'{path}: neither a file nor a folder; give what can be read more than once')
         archives = _archives(self.path)
         if archives:
             self._temporary = tempfile.TemporaryDirectory(prefix='maskprop_import_')
@@ -103,7 +107,9 @@ class Source:
     def head(self, inside: PurePosixPath | None = None) -> str:
         """The beginning of a text file."""
         with open(self.path if inside is None else self.locate(inside), 'rb') as file:
-            return file.read(_HEAD).decode('utf-8-sig', 'replace')
+            content = file.read(_HEAD)
+        wide = content.startswith((b'\xff\xfe', b'\xfe\xff'))
+        return content.decode('utf-16' if wide else 'utf-8', 'replace').removeprefix('\ufeff')
 
     @functools.cached_property
     def json(self) -> Any:
@@ -136,7 +142,14 @@ class Source:
 def _archives(path: Path) -> list[Path]:
     """The zips that a source consists of."""
     if path.is_file():
-        return [path] if zipfile.is_zipfile(path) else []
+        if zipfile.is_zipfile(path):
+            return [path]
+        with path.open('rb') as file:
+            head = file.read(4)
+        if head and (head == _ZIP or path.suffix.lower() == '.zip'):
+            found = 'a zip that is cut short or damaged' if head == _ZIP else 'named as a zip, but none'
+            raise AnnotationError(f'{path}: {found}; download or write it again')
+        return []
     inside = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith('.')]
     return inside if all(entry.suffix.lower() == '.zip' and entry.is_file() for entry in inside) else []
 
@@ -147,7 +160,7 @@ def _unpack(archive: Path, folder: Path) -> None:
             _check_members(archive, file)
             file.extractall(folder)
     # zipfile raises NotImplementedError at a compression that it lacks, RuntimeError where it wants a password
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
         raise AnnotationError(f'{archive}: cannot be unpacked ({error}); download or write it again') from None
 
 

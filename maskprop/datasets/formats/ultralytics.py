@@ -13,7 +13,7 @@ from maskprop.datasets.formats.listed import Detection, ListedSet
 from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.source import Source, walk_json
 from maskprop.datasets.formats.tracks import ReadOptions, VideoInfo, encode
-from maskprop.datasets.json_files import AnnotationError
+from maskprop.datasets.json_files import AnnotationError, read_text
 from maskprop.datasets.rle import compress, inspect_masks
 
 _NUMBER = r'-?\d+(?:\.\d+)?(?:e-?\d+)?'
@@ -59,7 +59,7 @@ def detect_txt(source: Source, options: ReadOptions, listed: ListedSet) -> list[
 
 
 def _rows(source: Source, path: PurePosixPath) -> Iterator[list[str]]:
-    for number, line in enumerate(source.locate(path).read_text(encoding='utf-8-sig').splitlines(), start=1):
+    for number, line in enumerate(read_text(source.locate(path)).splitlines(), start=1):
         if not line.strip():
             continue
         if not _LINE.match(line.strip()):

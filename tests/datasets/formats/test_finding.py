@@ -39,7 +39,10 @@ def test_cvat_for_images_and_youtube_vis_itself(tmp_path, capsys):
         (tmp_path / 'a.xml', 'CVAT for images 1.1: it has no tracks: export the task as "CVAT for video 1.1"'),
         (source, 'is in YouTube-VIS format already'),
         (tmp_path / 'nothing', 'no such file or folder'),
-        (write_frames(tmp_path / 'frames', dict(a=['0.jpg'])), 'of no known format (masks, mots'),
+        (
+            write_frames(tmp_path / 'frames', dict(a=['0.jpg'])),
+            'frames: holds 1 .jpg: frames, which go to --images',
+        ),
     ):
         with pytest.raises(SystemExit):
             run_import(path, tmp_path / 'out.json')
@@ -69,6 +72,50 @@ def test_zips_that_are_damaged_or_reach_outside(tmp_path, monkeypatch):
     monkeypatch.setattr('maskprop.datasets.formats.source.MOST_UNPACKED', 100)
     with pytest.raises(AnnotationError, match='unpack it yourself'):
         Source(tmp_path / 'good.zip')
+
+
+def zip_of(path, **members: bytes) -> bytes:
+    with zipfile.ZipFile(path, 'w') as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return path.read_bytes()
+
+
+def test_what_is_of_no_format_says_what_it_is(tmp_path, capsys):
+    whole = zip_of(tmp_path / 'whole.zip', labels=b'car' * 100)
+    files = {
+        'cut.zip': (whole[:100], 'cut.zip: a zip that is cut short or damaged; download'),
+        'no.zip': (b'hello', 'no.zip: named as a zip, but none'),
+        'nested.zip': (zip_of(tmp_path / 'x.zip', **{'a/in.zip': whole}), 'holds zips, as a/in.zip; unpack them'),
+        'none.zip': (zip_of(tmp_path / 'x.zip'), 'holds no file'),
+        'a.xml': (b'', 'a.xml: is empty (0 bytes)'),
+        'a.csv': (b'a,b\n1,2\n', 'of no known format; its first line is "a,b"'),
+        'det.txt': (b'1,1,100\n', 'its first line is "1,1,100"'),
+        'b.xml': (b'<annotation/>', "XML that is not CVAT's"),
+        'a.json': (b'{"b": 1, "a": 2}', "JSON that has the keys ['a', 'b']"),
+        'b.json': (b'[1]', 'JSON that holds a list'),
+        'c.json': (b'{"a": "caf\xe9"}', 'it is not UTF-8 (byte 10 is 0xe9); save it as UTF-8, as by: iconv'),
+        'd.json': ('{"a": 1}'.encode('utf-16-le'), 'its text is UTF-16: save it as UTF-8'),
+        'a.gz': (b'\x1f\x8b\x08', 'it is compressed by gzip'),
+        'a.foo': (b'x', 'a file .foo; expected .json'),
+        'doctype.xml': (b'<!DOCTYPE annotations><annotations><meta>&b;</meta>', 'not valid XML (undefined entity'),
+    }
+    for name, (content, expected) in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(SystemExit):
+            run_import(tmp_path / name, tmp_path / 'out.json')
+        assert expected in capsys.readouterr().err, name
+    write_frames(tmp_path / 'mixed', dict(a=['0.jpg', '0.png']))
+    (tmp_path / 'bad').mkdir()
+    (tmp_path / 'bad/a.json').write_bytes(b'{')
+    for path, expected in (
+        (tmp_path / 'mixed', 'holds 1 .jpg, 1 .png; of masks it must have PNGs'),
+        (tmp_path / 'bad', 'bad/a.json: not valid JSON'),
+        ('/dev/null', 'neither a file nor a folder'),
+    ):
+        with pytest.raises(SystemExit):
+            run_import(path, tmp_path / 'out.json')
+        assert expected in capsys.readouterr().err, path
 
 
 def test_what_was_unpacked_goes_away_and_a_folder_of_zips_is_one_of_folders(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as mask_api
 
-from .sources import SIZE, assert_tracks, block, import_annotations, run_import, write_frames
+from .sources import SIZE, assert_tracks, block, import_annotations, run_export, run_import, write_frames
+from .test_round_trips import make_set
 
 CAR, DOG, SECOND = block(2, 8, 2, 9), block(10, 15, 12, 20), block(0, 3, 20, 28)
 
@@ -146,3 +148,65 @@ def test_lines_that_are_wrong(tmp_path, capsys, text, expected):
     with pytest.raises(SystemExit):
         run_import(tmp_path / 'txt', tmp_path / 'all.json', '--images', images)
     assert expected in capsys.readouterr().err
+
+
+@pytest.fixture
+def lines(tmp_path) -> tuple[Path, Path]:
+    """Two frames of MOTS txt."""
+    images = write_frames(tmp_path / 'images', {'v': ['000000.png', '000001.png']})
+    rle = mask_api.encode(np.asfortranarray(CAR.astype(np.uint8)))['counts'].decode()
+    (tmp_path / 'txt').mkdir()
+    text = ''.join(f'{frame} 1001 1 {SIZE[0]} {SIZE[1]} {rle}\n' for frame in (0, 1))
+    (tmp_path / 'txt/v.txt').write_text(text)
+    return tmp_path / 'txt', images
+
+
+@pytest.mark.parametrize('change', [(' ', '.0 '), (' ', '\t'), ('\n', '\r\n'), ('\n', '\n\n')])
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_lines_as_other_programs_write_them(lines, tmp_path, change, encoding):
+    source, images = lines
+    text = (source / 'v.txt').read_text()
+    (source / 'v.txt').write_bytes(text.replace(*change).encode(encoding))
+    content = import_annotations(source, tmp_path / 'all.json', '--images', images)
+    assert_tracks(content, dict(v=[('car', [CAR, CAR])]))
+
+
+@pytest.mark.parametrize(
+    'text, expected',
+    [
+        (
+            '0.5 1001 1 20 30 a\n',
+            'v.txt: line 3: \'0.5 1001 1 20 30 a\'; expected "frame id class height width rle"',
+        ),
+        ('1 1001 9 20 30 RLE\n', 'v.txt: line 3: class 9'),
+    ],
+)
+def test_a_line_that_is_wrong_is_named(lines, tmp_path, capsys, text, expected):
+    source, images = lines
+    first = (source / 'v.txt').read_text().split('\n')[0]
+    (source / 'v.txt').write_text(f'{first}\n\n' + text.replace('RLE', first.split()[-1]))
+    with pytest.raises(SystemExit):
+        run_import(source, tmp_path / 'all.json', '--images', images)
+    assert expected in capsys.readouterr().err
+
+
+def test_labels_of_other_systems_and_with_gaps(lines, tmp_path, capsys):
+    source, images = lines
+    args = (source, tmp_path / 'all.json', '--images', images, '--overwrite')
+    (source / 'labels.txt').write_bytes('\ufeffbus\r\nтрам\r\n\r\n'.encode())
+    assert [c['name'] for c in import_annotations(*args)['categories']] == ['bus', 'трам']
+    for content, expected in ((b'bus\n\ntram\n', 'labels.txt: line 2: is empty'), (b'caf\xe9\n', 'not UTF-8')):
+        (source / 'labels.txt').write_bytes(content)
+        with pytest.raises(SystemExit):
+            run_import(*args)
+        assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('form', ['mots', 'mots-txt'])
+def test_a_class_whose_name_is_two_lines_is_not_written(tmp_path, capsys, form):
+    content = json.loads(make_set(tmp_path / 'set.json').read_text())
+    content['categories'][0]['name'] = 'a\nb'
+    (tmp_path / 'set.json').write_text(json.dumps(content))
+    with pytest.raises(SystemExit):
+        run_export(tmp_path / 'set.json', tmp_path / 'out', '--to', form)
+    assert "the name 'a\\nb' is not one line" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Real
 from typing import IO, Any
 
 from maskprop.utils.garbage import without_garbage_collection
@@ -115,4 +115,4 @@ def whole_number(value: Any) -> int | None:
     """The integer that a value is, also as a float without a fraction; None: it is none, as a bool is none."""
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
-    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -285,6 +285,98 @@ def studies(draw: Callable, folder: Path) -> Verdict:
     return verdict_of(lambda: plan([load_study(file)], out), check)
 
 
+def sources(video: dict, masks: list[dict], category: str) -> dict[str, Any]:
+    """One object in the frames of a video, as other formats hold it: what is in a file, by its name."""
+    size, names = dict(height=video['height'], width=video['width']), video['file_names']
+    box = [[1, 1], [9, 1], [9, 9], [1, 9]]
+    return {
+        'coco.json': dict(
+            images=[dict(id=n, file_name=name, video_id=1, frame_id=n, **size) for n, name in enumerate(names)],
+            annotations=[
+                dict(id=n, image_id=n, category_id=1, track_id=1, segmentation=m) for n, m in enumerate(masks)
+            ],
+            categories=[dict(id=1, name='a')],
+            videos=[dict(id=1, name='v')],
+        ),
+        'labelme.json': dict(
+            imagePath=names[0],
+            imageHeight=size['height'],
+            imageWidth=size['width'],
+            shapes=[dict(label='a', group_id=1, shape_type='polygon', points=box)],
+        ),
+        'datumaro.json': dict(
+            categories=dict(label=dict(labels=[dict(name='a')])),
+            items=[
+                dict(
+                    id=f'v/{n}',
+                    attr=dict(frame=n),
+                    image=dict(path=name, size=list(size.values())),
+                    annotations=[dict(id=n, type='mask', label_id=0, rle=mask, attributes=dict(track_id=1))],
+                )
+                for n, (name, mask) in enumerate(zip(names, masks, strict=True))
+            ],
+        ),
+        'sa_v.json': dict(
+            video_id='v',
+            video_height=size['height'],
+            video_width=size['width'],
+            masklet=[[mask] for mask in masks],
+            masklet_id=[1],
+        ),
+        f'{Path(names[0]).parent}.json': [
+            [dict(name=category, box={}, confidence=0.5, track_id=1, segments=dict(x=[1, 9, 9], y=[1, 1, 9]))]
+            for _ in names
+        ],
+        'table.csv': [
+            'video;frame;file_name;video_height;video_width;track_id;category;rle',
+            *(f'v;{n};{name};{size["height"]};{size["width"]};1;a;"{mask["counts"]}"'
+              for n, (name, mask) in enumerate(zip(names, masks, strict=True))),
+        ],
+        'mots.txt': [f'{n} 1001 1 {size["height"]} {size["width"]} {m["counts"]}' for n, m in enumerate(masks)],
+        'cvat.xml': [
+            f'<annotations><meta><task><name>v</name><size>{len(names)}</size><original_size>',
+            f'<width>{size["width"]}</width><height>{size["height"]}</height></original_size>',
+            '<labels><label><name>a</name></label></labels></task></meta>',
+            '<track id="0" label="a" group_id="0">',
+            '<polygon frame="0" outside="0" points="1,1;9,1;9,9"></polygon>',
+            '<mask frame="1" outside="0" left="1" top="1" width="2" height="2" rle="1, 3"></mask>',
+            '</track></annotations>',
+        ],
+    }  # fmt: skip
+
+
+def imports(draw: Callable, folder: Path) -> Verdict:
+    """What an import accepts, the checker passes."""
+    from maskprop.commands.import_annotations import convert, parse_args
+
+    gt = sound_annotations(folder)
+    video = gt['videos'][0]
+    mask = coco_mask.encode(np.asfortranarray(np.eye(video['height'], video['width'], dtype=np.uint8)))
+    masks = [dict(size=mask['size'], counts=mask['counts'].decode())] * len(video['file_names'])
+    found = sources(video, masks, gt['categories'][0]['name'])
+    name = draw(st.sampled_from(sorted(found)))
+    file, out = folder / name, folder / 'imported.json'
+    if file.suffix == '.json':
+        write_json(file, draw(changed_tree(found[name])))
+    else:
+        lines = draw(changed_tree(found[name]))
+        text = '\n'.join(map(str, lines)) if draw(st.booleans()) else draw(changed_text('\n'.join(found[name])))
+        file.write_text(text, encoding='utf-8', errors='surrogatepass')
+    images = sound_set(folder) / 'train/JPEGImages'
+    args = [str(file), str(out), '--overwrite', '--unannotated', 'absent']
+    results = name == f'{Path(video["file_names"][0]).parent}.json'  # of Ultralytics
+    args += ['--set', str(sound_set(folder) / 'annotations/train.json')] if results else []
+    args += ['--images', str(images / Path(video['file_names'][0]).parent)] if name in FRAMELESS else []
+
+    def check(_: None) -> None:
+        if not results:
+            errors = [str(problem) for problem in find_problems(out) if problem.severity == 'error']
+            fail_unless(not errors, ' '.join(errors[:1]))
+
+    return verdict_of(lambda: convert(parse_args(args)), check)
+
+
+FRAMELESS = ('sa_v.json', 'mots.txt', 'cvat.xml')
 # with the share of mutants that each gets in a long run
 TARGETS: dict[str, tuple[Callable[[Callable, Path], Verdict], float]] = dict(
     annotations=(annotations, 0.3),
@@ -296,4 +388,5 @@ TARGETS: dict[str, tuple[Callable[[Callable, Path], Verdict], float]] = dict(
     options=(options, 0.08),
     checkpoints=(checkpoints, 0.07),
     studies=(studies, 0.03),
+    imports=(imports, 0.1),
 )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import cast
 
 from pycocotools import mask as coco_mask
 
@@ -24,9 +24,12 @@ from maskprop.datasets.formats.tracks import (
     VideoInfo,
     plain,
 )
+from maskprop.datasets.formats.values import by_id, id_of, inside, name_of, object_id, records, size_of
 from maskprop.datasets.json_files import AnnotationError
 from maskprop.datasets.rle import compress, inspect_masks, is_absent
+from maskprop.datasets.ytvis_checks import LARGEST_ID
 from maskprop.utils.files import replace_when_done
+from maskprop.utils.json_values import whole_number
 
 WHOLE = 'every_frame_annotated'  # of our own files' info: a frame without annotations has no objects
 
@@ -82,9 +85,11 @@ def recognise(source: Source) -> bool:
     data = source.first_json()
     if not isinstance(data, dict) or not isinstance(data.get('images'), list) or 'annotations' not in data:
         return False
-    records = [r for r in (data.get('annotations') or [])[:1000] if isinstance(r, dict)]
+    listed = data['annotations'] if isinstance(data['annotations'], list) else []
     images = [r for r in data['images'][:1] if isinstance(r, dict)]
-    return any(_track_id(r) is not None for r in records) or any('video_id' in r for r in images)
+    return any(_track_id(r) is not None for r in listed[:1000] if isinstance(r, dict)) or any(
+        'video_id' in r for r in images
+    )
 
 
 def recognise_stills(source: Source) -> bool:
@@ -103,68 +108,79 @@ def read(source: Source, options: ReadOptions) -> Reading:
     Raises:
         AnnotationError: a record that lacks something, or names an image or category that is not listed.
     """
-    contents = [
-        (inside, data) for inside, data in walk_json(source) if isinstance(data, dict) and 'images' in data
-    ]
+    contents = [(path, data) for path, data in walk_json(source) if isinstance(data, dict) and 'images' in data]
     categories = _categories(contents, source)
-    jobs = [job for inside, data in contents for job in _jobs(data, source.name(source.locate(inside)), source)]
+    jobs = [job for path, data in contents for job in _jobs(data, source.name(source.locate(path)), source)]
     return Reading((_video(*job) for job in jobs), len(jobs), categories)
 
 
 def _categories(contents: list, source: Source) -> list[Category]:
     found: dict[str, Category] = {}
-    for _, data in contents:
-        for record in data.get('categories') or []:
-            if not isinstance(record, dict) or not isinstance(record.get('name'), str):
-                raise AnnotationError(f'{source.given}: categories: {record!r:.60}; expected "id" and "name"')
-            found.setdefault(record['name'], Category(cast(int, record.get('id')), record['name']))
+    for path, data in contents:
+        for name, number in _names(data, source.name(source.locate(path))):
+            found.setdefault(name, Category(cast(int, number), name))
     listed = list(found.values())
     ids = [category.id for category in listed]
-    if not all(isinstance(i, int) for i in ids) or len(set(ids)) < len(
-        ids
-    ):  # as files that number them differently
+    # as files that number them differently, or by what is no id of YouTube-VIS
+    if not all(isinstance(i, int) and 0 <= i <= LARGEST_ID for i in ids) or len(set(ids)) < len(ids):
         listed = [Category(number, name) for number, name in enumerate(found, start=1)]
     return listed
 
 
+def _names(data: dict, where: str) -> Iterator[tuple[str, int | str]]:
+    """Names and ids of a file's categories."""
+    for number, record in by_id(records(data, 'categories', where), 'categories', where).items():
+        yield name_of(record, 'name', f'{where}: categories: id {number}'), number
+
+
 def _jobs(data: dict, where: str, source: Source) -> Iterator[tuple]:
     """Arguments of :func:`_video`, one for each video of a file."""
-    groups: dict[Any, list[dict]] = {}
-    for image in data['images']:
-        if not isinstance(image, dict) or not {'id', 'file_name', 'width', 'height'} <= set(image):
-            raise AnnotationError(f'{where}: images: {image!r:.80}; expected id, file_name, width and height')
-        folder = PurePosixPath(str(image['file_name']).replace('\\', '/')).parent.as_posix()
-        groups.setdefault(image.get('video_id', folder), []).append(image)
-    titles = {video.get('id'): video.get('name') for video in data.get('videos') or [] if isinstance(video, dict)}
-    names = {record.get('id'): record['name'] for record in data.get('categories') or []}
-    image_ids = {image['id'] for image in data['images']}
-    of_image: dict[Any, list[dict]] = {}
-    for record in data.get('annotations') or []:
-        if not isinstance(record, dict) or record.get('image_id') not in image_ids:
-            raise AnnotationError(f'{where}: annotation {record!r:.60}: image_id: no such image in the file')
-        of_image.setdefault(record['image_id'], []).append(record)
-    whole = bool((data.get('info') or {}).get(WHOLE)) if isinstance(data.get('info') or {}, dict) else False
-    for group, images in groups.items():
+    images = by_id(records(data, 'images', where), 'images', where)
+    groups: dict[int | str, list[dict]] = {}
+    for number, record in images.items():
+        name = f'{where}: image {number}'
+        sides = size_of(record.get('height'), record.get('width'), name)
+        path = name_of(record, 'file_name', name).replace('\\', '/')
+        group: int | str = PurePosixPath(path).parent.as_posix()
+        if record.get('video_id') is not None:
+            group = id_of(record, 'video_id', name)
+        image = dict(id=number, file_name=path, size=sides, frame_id=whole_number(record.get('frame_id')))
+        groups.setdefault(group, []).append(image)
+    videos = by_id(records(data, 'videos', where), 'videos', where)
+    titles = {number: video.get('name') for number, video in videos.items()}
+    names = {number: name for name, number in _names(data, where)}
+    of_image: dict[int | str, list[dict]] = {}
+    for place, record in enumerate(records(data, 'annotations', where)):
+        name = f'{where}: annotations[{place}]'
+        number = id_of(record, 'image_id', name)
+        if number not in images:
+            alike = ', but there is one whose id is written otherwise' if str(number) in map(str, images) else ''
+            raise AnnotationError(
+                f'{name}: image_id: {number!r}: no such image in the file{alike}; correct the id'
+            )
+        of_image.setdefault(number, []).append(record)
+    whole = bool(inside(data, 'info').get(WHOLE))
+    for group, of_group in groups.items():
         title = titles.get(group) or (group if isinstance(group, str) else None)
         title = source.given.stem if title in (None, '.') else str(title)
-        yield title, images, of_image, names, f'{where}: video {title}', whole
+        yield title, of_group, of_image, names, f'{where}: video {title}', whole
 
 
 def _video(title: str, images: list[dict], of_image: dict, names: dict, where: str, whole: bool) -> ReadVideo:
-    if all(isinstance(image.get('frame_id'), int) for image in images):
+    if all(image['frame_id'] is not None for image in images):
         images = sorted(images, key=lambda image: image['frame_id'])
         for before, after in pairwise(images):
             if before['frame_id'] == after['frame_id']:
                 both = f'{before["file_name"]} and {after["file_name"]}'
                 raise AnnotationError(f'{where}: frame_id: {both} have {after["frame_id"]}; number the frames')
     else:
-        place = {name: n for n, name in enumerate(in_natural_order([str(i['file_name']) for i in images]))}
-        images = sorted(images, key=lambda image: place[str(image['file_name'])])
-    height, width = images[0]['height'], images[0]['width']
+        place = {name: n for n, name in enumerate(in_natural_order([i['file_name'] for i in images]))}
+        images = sorted(images, key=lambda image: place[image['file_name']])
+    height, width = images[0]['size']
     builder, annotated = TrackBuilder(where), set(range(len(images))) if whole else set()
     for index, image in enumerate(images):
-        if (image['height'], image['width']) != (height, width):
-            found = f'{image["width"]}x{image["height"]}, but others of its video {width}x{height}'
+        if image['size'] != (height, width):
+            found = '{1}x{0}, but others of its video {3}x{2}'.format(*image['size'], height, width)
             raise AnnotationError(f'{where}: image {image["file_name"]}: {found}; a video has one size')
         for record in of_image.get(image['id'], []):
             annotated.add(index)
@@ -175,21 +191,17 @@ def _video(title: str, images: list[dict], of_image: dict, names: dict, where: s
                     f'{name}: no track (instance_id, track_id or attributes.track_id); draw it as a track, or '
                     'leave shapes without one out of the export'
                 )
-            if record.get('category_id') not in names:
-                raise AnnotationError(f'{name}: category_id: {record.get("category_id")} is not listed')
-            builder.add(key, index, names[record['category_id']], mask, _is_crowd(record))
-    info = VideoInfo(title, height, width, [str(i['file_name']).replace('\\', '/') for i in images])
+            category = id_of(record, 'category_id', name)
+            if category not in names:
+                raise AnnotationError(f'{name}: category_id: {category!r} is not listed in categories; add it')
+            builder.add(key, index, names[category], mask, _is_crowd(record))
+    info = VideoInfo(title, height, width, [image['file_name'] for image in images])
     return ReadVideo(info, builder.tracks(), annotated, where)
 
 
 def _track_id(record: dict) -> tuple[int, str] | None:
-    attributes = record.get('attributes')
-    found = [record.get('instance_id'), record.get('track_id')]
-    found += [attributes.get('track_id')] if isinstance(attributes, dict) else []
-    key = next((value for value in found if value is not None), None)
-    if key is None:
-        return None
-    return (key, '') if isinstance(key, int) else (0, str(key))
+    found = [record.get('instance_id'), record.get('track_id'), inside(record, 'attributes').get('track_id')]
+    return object_id(next((value for value in found if value is not None), None))
 
 
 def _is_crowd(record: dict) -> bool:

@@ -10,8 +10,10 @@ from maskprop.datasets.formats.frames import ImageFolder, in_natural_order, plac
 from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.source import Source, walk_json
 from maskprop.datasets.formats.tracks import Category, Reading, ReadOptions, ReadVideo, TrackBuilder, VideoInfo
+from maskprop.datasets.formats.values import id_of, inside, name_of, object_id, records, shown, size_of
 from maskprop.datasets.json_files import AnnotationError
-from maskprop.datasets.rle import compress, inspect_masks
+from maskprop.datasets.rle import compress, inspect_masks, is_absent
+from maskprop.utils.json_values import whole_number
 
 SKIPPED = ('label', 'caption')  # of whole pictures
 
@@ -35,25 +37,27 @@ def read(source: Source, options: ReadOptions) -> Reading:
         AnnotationError: an annotation without a track or of a kind without an area, or frames without a size.
     """
     jobs, labels = [], {}
-    for inside, data in walk_json(source):
+    for path, data in walk_json(source):
         if not isinstance(data, dict) or 'items' not in data:
             continue
-        listed = (data['categories'].get('label') or {}).get('labels') or []
-        names = [label['name'] for label in listed]
+        where = source.name(source.locate(path))
+        listed = records(inside(inside(data, 'categories'), 'label'), 'labels', f'{where}: categories: label')
+        names = [name_of(label, 'name', f'{where}: categories: labels[{n}]') for n, label in enumerate(listed)]
         labels.update(dict.fromkeys(names))
         groups: dict[str, list[dict]] = {}
-        for item in data['items']:
-            groups.setdefault(PurePosixPath(str(item.get('id'))).parent.as_posix(), []).append(item)
-        jobs += [(inside, folder, items, names) for folder, items in groups.items()]
+        for place, item in enumerate(records(data, 'items', where)):
+            number = str(id_of(item, 'id', f'{where}: items[{place}]'))
+            groups.setdefault(PurePosixPath(number).parent.as_posix(), []).append(dict(item, id=number))
+        jobs += [(path, folder, items, names) for folder, items in groups.items()]
     categories = [Category(number, name) for number, name in enumerate(labels, start=1)]
     images = ImageFolder(options.images) if options.images else None
     return Reading(_videos(source, images, jobs), len(jobs), categories)
 
 
 def _videos(source: Source, images: ImageFolder | None, jobs: list) -> Iterator[ReadVideo]:
-    for inside, folder, items, names in jobs:
-        video = inside.stem if folder == '.' else folder
-        where = f'{source.name(source.locate(inside))}: {video}'
+    for path, folder, items, names in jobs:
+        video = path.stem if folder == '.' else folder
+        where = f'{source.name(source.locate(path))}: {video}'
         items = _sorted(items)
         if images:
             info = images.frames(images.find(video, where))
@@ -64,60 +68,55 @@ def _videos(source: Source, images: ImageFolder | None, jobs: list) -> Iterator[
             places = list(range(len(items)))
         builder, annotated = TrackBuilder(where), set()
         for index, item in zip(places, items, strict=True):
-            for annotation in item.get('annotations') or []:
+            for annotation in records(item, 'annotations', f'{where}: item {item["id"]}'):
                 if annotation.get('type') in SKIPPED:
                     continue
                 annotated.add(index)
-                name = f'{where}: item {item.get("id")}: annotation {annotation.get("id")}'
+                name = f'{where}: item {item["id"]}: annotation {annotation.get("id")}'
                 label, mask = _label(annotation, names, name), _mask(annotation, info, name)
                 builder.add(_track(annotation, name), index, label, mask)
         yield ReadVideo(info, builder.tracks(), annotated, where)
 
 
 def _sorted(items: list[dict]) -> list[dict]:
-    frames: list[Any] = [(item.get('attr') or {}).get('frame') for item in items]
-    if all(isinstance(frame, int) for frame in frames) and len(set(frames)) == len(frames):
+    frames: list[Any] = [whole_number(inside(item, 'attr').get('frame')) for item in items]
+    if None not in frames and len(set(frames)) == len(frames):
         return [item for _, item in sorted(zip(frames, items, strict=True), key=lambda pair: pair[0])]
-    place = {name: index for index, name in enumerate(in_natural_order([str(item.get('id')) for item in items]))}
-    return sorted(items, key=lambda item: place[str(item.get('id'))])
+    place = {name: index for index, name in enumerate(in_natural_order([item['id'] for item in items]))}
+    return sorted(items, key=lambda item: place[item['id']])
 
 
 def _size(items: list[dict], where: str) -> tuple[int, int]:
-    sizes = {tuple((item.get('image') or {}).get('size') or ()) for item in items}
-    sizes |= {
-        tuple(annotation['rle']['size'])
-        for item in items
-        for annotation in item.get('annotations') or []
-        if isinstance(annotation.get('rle'), dict)
-    }
-    found = sorted(size for size in sizes if len(size) == 2)
-    if len(found) != 1:
-        problem = f'frames of {len(found)} sizes' if found else 'no size of a frame'
+    """(height, width) that pictures and masks have."""
+    listed = [inside(item, 'image').get('size') for item in items]
+    listed += [inside(a, 'rle').get('size') for item in items for a in records(item, 'annotations', where)]
+    sizes = {size_of(size[0], size[1], where) for size in listed if isinstance(size, list) and len(size) == 2}
+    if len(sizes) != 1:
+        problem = f'frames of {len(sizes)} sizes' if sizes else 'no size of a frame'
         raise AnnotationError(f'{where}: {problem}; give the frames by --images, one size a video')
-    return found[0]
+    return sizes.pop()
 
 
 def _file_name(item: dict) -> str:
-    path = str((item.get('image') or {}).get('path') or '').replace('\\', '/')
-    name = str(item.get('id'))
-    return name + (PurePosixPath(path).suffix or '.jpg')
+    path = str(inside(item, 'image').get('path') or '').replace('\\', '/')
+    return item['id'] + (PurePosixPath(path).suffix or '.jpg')
 
 
 def _track(annotation: dict, where: str) -> tuple[int, str]:
-    attributes = annotation.get('attributes') or {}
-    key = attributes.get('track_id', annotation.get('object_id'))
-    if key is None or key == -1:
+    key = object_id(inside(annotation, 'attributes').get('track_id', annotation.get('object_id')))
+    if key is None or key[0] == -1:
         raise AnnotationError(
             f'{where}: no track_id among its attributes, which tells objects apart from frame to frame; export '
             'tracks, or give the objects one'
         )
-    return (key, '') if isinstance(key, int) else (0, str(key))
+    return key
 
 
 def _label(annotation: dict, names: list[str], where: str) -> str:
-    number: Any = annotation.get('label_id')
-    if not isinstance(number, int) or not 0 <= number < len(names):
-        raise AnnotationError(f'{where}: label_id: {number}; the file has {len(names)} labels')
+    number = whole_number(annotation.get('label_id'))
+    if number is None or not 0 <= number < len(names):
+        found = shown(annotation.get('label_id'))
+        raise AnnotationError(f'{where}: label_id: found {found}; the file has {len(names)} labels')
     return names[number]
 
 
@@ -130,6 +129,10 @@ def _mask(annotation: dict, info: VideoInfo, where: str) -> dict:
     else:
         raise AnnotationError(
             f'{where}: a {kind}, which says nothing of the pixels; masks and polygons are needed'
+        )
+    if is_absent(mask):
+        raise AnnotationError(
+            f'{where}: a {kind} without {"rle" if kind == "mask" else "points"}; export it again'
         )
     faults, _ = inspect_masks([mask], info.height, info.width)
     if faults:

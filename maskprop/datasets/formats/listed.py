@@ -83,7 +83,7 @@ class ListedSet:
         Raises:
             AnnotationError: the set has none of this name.
         """
-        if name not in self.categories:
+        if not isinstance(name, str) or name not in self.categories:
             listed = ', '.join(list(self.categories)[:5])
             raise AnnotationError(
                 f'{where}: the class {name!r} is not in {self.source} ({listed}, ...); give --classes with the '

@@ -135,7 +135,7 @@ def _read_video(pngs: dict[int, Path], info: VideoInfo, where: str, options: Rea
         for value, mask in split_values(reader.read(path)):
             if value != reader.ignored:
                 key = reader.key(value)
-                builder.add(value, place, class_of(options.classes, info.name, key), encode(mask))
+                builder.add(value, place, class_of(options.classes, info.name, key, where), encode(mask))
     reader.check()
     tracks = builder.tracks()
     if not tracks and reader.saw_ignored:
@@ -145,8 +145,13 @@ def _read_video(pngs: dict[int, Path], info: VideoInfo, where: str, options: Rea
     return tracks
 
 
-def class_of(classes: Mapping[str, Any] | None, video: str, key: str) -> str:
+def class_of(classes: Mapping[str, Any] | None, video: str, key: str, where: str) -> str:
     """Class of an object, ``'object'`` where there are no classes.
+
+    Args:
+        classes: {video: {object: class}} or {video: class}.
+        video, key: of the object.
+        where: names its part of the source in messages.
 
     Raises:
         AnnotationError: ``classes`` has none for it.
@@ -157,7 +162,8 @@ def class_of(classes: Mapping[str, Any] | None, video: str, key: str) -> str:
     name = found.get(key) if isinstance(found, Mapping) else found
     if not isinstance(name, str) or not name:
         raise AnnotationError(
-            f'classes: none for object {key} of the video {video}; expected {{"VIDEO": {{"{key}": "CLASS"}}}}'
+            f'{where}: classes: none for object {key} of the video {video}; {CLASSES}, or the file of --classes, '
+            f'is to have {{"VIDEO": {{"{key}": "CLASS"}}}}'
         )
     return name
 

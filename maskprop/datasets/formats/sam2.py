@@ -13,6 +13,7 @@ from maskprop.datasets.formats.pictures import INDEXED, check_same_size, open_pi
 from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.source import Source, walk_json
 from maskprop.datasets.formats.tracks import Reading, ReadOptions, ReadVideo, TrackBuilder, VideoInfo, encode
+from maskprop.datasets.formats.values import object_id, shown, size_of
 from maskprop.datasets.json_files import AnnotationError
 from maskprop.datasets.rle import compress, inspect_masks
 
@@ -51,7 +52,7 @@ def _folder_videos(source: Source, options: ReadOptions, videos: dict) -> Iterat
         for path, place in sorted(zip(pngs, places, strict=True), key=lambda pair: pair[1]):
             number = int(path.parent.name)
             mask = _read(source.locate(path), (info.width, info.height))
-            builder.add(number, place, class_of(options.classes, info.name, str(number)), encode(mask))
+            builder.add(number, place, class_of(options.classes, info.name, str(number), where), encode(mask))
         yield ReadVideo(info, builder.tracks(), set(places), where)
     images.warn_of_others()
 
@@ -106,7 +107,10 @@ def _add_masklets(
 ) -> set[int]:
     """Adds a file's objects; the frames that it is of."""
     frames, numbers = data['masklet'], data.get('masklet_id')
-    height, width = int(data.get('video_height', info.height)), int(data.get('video_width', info.width))
+    if not isinstance(frames, list) or not all(isinstance(masks, list) for masks in frames):
+        raise AnnotationError(f'{where}: masklet: expected a list of masks for each annotated frame')
+    sides = data.get('video_height', info.height), data.get('video_width', info.width)
+    height, width = size_of(*sides, where)
     check_size(info, height, width, where)
     if len(frames) == len(info.file_names):
         places = list(range(len(frames)))
@@ -122,8 +126,10 @@ def _add_masklets(
             if not mask:
                 continue
             number = numbers[column] if isinstance(numbers, list) and column < len(numbers) else column
-            category = class_of(options.classes, info.name, str(number))
-            builder.add((part, int(number)), place, category, compress(mask, height, width))
+            if (key := object_id(number)) is None:
+                raise AnnotationError(f'{where}: masklet_id[{column}]: found {shown(number)}; expected a number')
+            category = class_of(options.classes, info.name, key[1] or str(key[0]), where)
+            builder.add((part, *key), place, category, compress(mask, height, width))
     return set(places)
 
 

@@ -13,8 +13,10 @@ from maskprop.datasets.formats.listed import Detection, ListedSet
 from maskprop.datasets.formats.registry import Format
 from maskprop.datasets.formats.source import Source, walk_json
 from maskprop.datasets.formats.tracks import ReadOptions, VideoInfo, encode
+from maskprop.datasets.formats.values import inside, name_of, shown
 from maskprop.datasets.json_files import AnnotationError, read_text
 from maskprop.datasets.rle import compress, inspect_masks
+from maskprop.utils.json_values import is_finite_number, whole_number
 
 _NUMBER = r'-?\d+(?:\.\d+)?(?:e-?\d+)?'
 _LINE = re.compile(rf'\d+(?: {_NUMBER}){{6,}}\s*$')
@@ -122,17 +124,33 @@ def _of_json(source: Source, classes: Mapping | None, listed: ListedSet) -> Iter
             found = f'{len(data)} frames' if isinstance(data, list) else 'no list'
             raise AnnotationError(f'{where}: {found}; expected a list for each of {len(info.file_names)} frames')
         for frame, rows in enumerate(data):
-            for row in rows:
-                name = classes.get(row['name'], row['name']) if isinstance(classes, Mapping) else row['name']
-                if name is None:
-                    continue
-                segments = row.get('segments')
-                if not segments:
-                    raise AnnotationError(f'{where}: frame {frame}: a box without segments; use a "-seg" model')
-                corners = np.stack([segments['x'], segments['y']], axis=1)
-                mask = _polygon(corners, info, f'{where}: frame {frame}')
-                category = listed.category(name, where)
-                yield Detection(video_id, frame, category, float(row['confidence']), mask, row.get('track_id'))
+            for place, row in enumerate(rows):
+                name = f'{where}: frame {frame}: object {place}'
+                if not isinstance(row, dict):
+                    raise AnnotationError(f'{name}: found {shown(row)}; expected an object {{...}}')
+                title = name_of(row, 'name', name)
+                title = classes.get(title, title) if isinstance(classes, Mapping) else title
+                if title is not None:
+                    yield Detection(video_id, frame, listed.category(title, where), *_of_row(row, info, name))
+
+
+def _of_row(row: dict, info: VideoInfo, where: str) -> tuple[float, dict, int | None]:
+    """Score, mask and track."""
+    segments = row.get('segments')
+    if not segments:
+        raise AnnotationError(f'{where}: a box without segments; use a "-seg" model')
+    sides: list[Any] = [inside(row, 'segments').get(axis) for axis in 'xy']
+    if not all(isinstance(side, list) and all(map(is_finite_number, side)) for side in sides):
+        raise AnnotationError(f'{where}: segments: found {shown(segments)}; expected lists of numbers, x and y')
+    if len(sides[0]) != len(sides[1]):
+        raise AnnotationError(f'{where}: segments: {len(sides[0])} x and {len(sides[1])} y; a corner has both')
+    score: Any = row.get('confidence')
+    track = whole_number(row.get('track_id'))
+    if not is_finite_number(score):
+        raise AnnotationError(f'{where}: confidence: found {shown(score)}; expected a number')
+    if track is None and row.get('track_id') is not None:
+        raise AnnotationError(f'{where}: track_id: found {shown(row["track_id"])}; expected a whole number')
+    return float(score), _polygon(np.stack(sides, axis=1), info, where), track
 
 
 def detections_of_supervision(

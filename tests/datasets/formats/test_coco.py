@@ -106,7 +106,7 @@ def test_images_without_annotations(tmp_path, capsys):
     [
         ([annotation(1, 1, 2, **cvat(1)), annotation(2, 1, 2)], 'annotation 2: no track'),
         ([dict(annotation(1, 1, 2, **cvat(1)), segmentation=[])], 'annotation 1: a box without a mask'),
-        ([annotation(1, 5, 2, **cvat(1))], 'image_id: no such image'),
+        ([annotation(1, 5, 2, **cvat(1))], 'annotations[0]: image_id: 5: no such image'),
         ([annotation(1, 1, 2, 8, **cvat(1))], 'category_id: 8 is not listed'),
         (
             [dict(annotation(1, 1, 2, **cvat(1)), segmentation=[[1, 2, 3, 4]])],
@@ -171,3 +171,63 @@ def test_the_shared_case(tmp_path):
     assert [video['length'] for video in content['videos']] == [3]
     assert [a['areas'] for a in content['annotations']] == [[600, 600, 600]]
     assert [category['name'] for category in content['categories']] == ['car']
+
+
+def test_ids_may_be_floats_or_texts(tmp_path):
+    """Image 1.0 is image 1, and object "7" object 7; all of a file may be texts."""
+    images = [image(1, 'a/1.jpg'), image(2.0, 'a\\2.jpg')]
+    found = [
+        annotation(1, 1.0, 2, 1.0, **cvat(7)),
+        annotation(2, 2, 4, **cvat('7')),
+        annotation(3, 2, 12, **cvat('x')),
+    ]
+    content = import_annotations(write(tmp_path / 'x.json', images, found), tmp_path / 'a.json')
+    person = [('person', [None, square(12)]), ('person', [square(2), square(4)])]
+    assert_tracks(content, dict(a=person))
+    for record in found:
+        record['image_id'], record['category_id'] = f'i{record["image_id"]:.0f}', '1'
+    images = [image('i1', 'a/1.jpg'), image('i2', 'a/2.jpg')]
+    source = write(tmp_path / 'y.json', images, found, categories=[dict(id='1', name='person')])
+    assert_tracks(import_annotations(source, tmp_path / 'b.json'), dict(a=person))
+
+
+@pytest.mark.parametrize(
+    'change, expected',
+    [
+        (
+            dict(annotations=[annotation(1, '1', 2, **cvat(1))]),
+            "image_id: '1': no such image in the file, but there is",
+        ),
+        (
+            dict(annotations=[annotation(1, [1], 2, **cvat(1))]),
+            'annotations[0]: image_id: found [1]; expected an id',
+        ),
+        (dict(annotations=[annotation(1, 1, 2, '1', **cvat(1))]), "category_id: '1' is not listed in categories"),
+        (
+            dict(images=[image(1, 'a/1.jpg'), image(1, 'a/2.jpg')]),
+            'images[1]: id: a second one of 1; give each its own',
+        ),
+        (dict(images=[image(1, 'a/1.jpg'), 7]), 'images[1]: found 7; expected an object'),
+        (dict(images=[dict(image(1, 'a/1.jpg'), width='30')]), "image 1: height, width: found 20, '30'; expected"),
+        (dict(images=[image(1, '')]), "image 1: file_name: found ''; expected a name"),
+        (dict(categories=[dict(id=1, name='a'), dict(id=1, name='b')]), 'categories[1]: id: a second one of 1'),
+        (dict(categories=[dict(name='a')]), 'categories[0]: id: found nothing; expected an id'),
+        (dict(categories=[dict(id=1)]), 'categories: id 1: name: found nothing; expected a name'),
+        (dict(categories={'1': 'a'}), "categories: found {'1': 'a'}; expected a list"),
+        (dict(videos=[dict(id=1), dict(id=1)]), 'videos[1]: id: a second one of 1'),
+    ],
+)
+def test_records_that_are_wrong_are_named_with_their_file(tmp_path, capsys, change, expected):
+    content = dict(images=[image(1, 'a/1.jpg')], annotations=[annotation(1, 1, 2, **cvat(1))])
+    with pytest.raises(SystemExit):
+        run_import(write(tmp_path / 'x.json', **{**content, **change}), tmp_path / 'all.json')
+    error = capsys.readouterr().err
+    assert 'x.json: ' in error and expected in error
+
+
+def test_ids_that_youtube_vis_has_not_are_numbered_anew(tmp_path):
+    categories = [dict(id=1, name='person'), dict(id=2**40, name='dog')]
+    source = write(
+        tmp_path / 'x.json', [image(1, 'a/1.jpg')], [annotation(1, 1, 2, **cvat(1))], categories=categories
+    )
+    assert [c['id'] for c in import_annotations(source, tmp_path / 'all.json')['categories']] == [1, 2]

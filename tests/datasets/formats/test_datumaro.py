@@ -65,7 +65,11 @@ def test_tracks_of_masks_and_polygons(tmp_path):
             dict(id=3, type='bbox', bbox=[1, 1, 2, 2], label_id=0, attributes=dict(track_id=1)),
             'a bbox, which says',
         ),
-        (mask(ONE, 7, attributes=dict(track_id=1)), 'label_id: 7; the file has 2 labels'),
+        (mask(ONE, 7, attributes=dict(track_id=1)), 'label_id: found 7; the file has 2 labels'),
+        (mask(ONE, '0', attributes=dict(track_id=1)), "label_id: found '0'; the file has 2 labels"),
+        (mask(ONE, 0, attributes=[1]), 'annotation 0: no track_id'),
+        (dict(mask(ONE, 0, attributes=dict(track_id=1)), rle=None), 'a mask without rle; export it again'),
+        (7, 'annotations[0]: found 7; expected an object {...}'),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, capsys, annotation, expected):

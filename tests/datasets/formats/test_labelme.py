@@ -88,6 +88,16 @@ def test_json_files_alone(folder, tmp_path):
         (dict(polygon('dog', 1, 2), points=[[1, 2]]), 'shapes[0]: a polygon of 2 numbers'),
         (dict(mask('dog', 1, RING), mask='!'), 'shapes[0]: a mask that cannot be read'),
         (dict(mask('dog', 1, RING), points=[[28, 2], [35, 11]]), 'shapes[0]: a mask that lies outside'),
+        (dict(mask('dog', 1, RING), points=[]), 'shapes[0]: a mask that cannot be read'),
+        (polygon('dog', 1.5, 2), 'dog has no group_id (a number or a text)'),
+        (polygon('dog', True, 2), 'dog has no group_id (a number or a text)'),
+        (polygon('dog', [1], 2), 'dog has no group_id (a number or a text)'),
+        (polygon(' ', 1, 2), "shapes[0]: label: found ' '; expected a name"),
+        (dict(polygon('dog', 1, 2), points='1,2 3,4'), "points: found '1,2 3,4'; expected [[x, y], ...]"),
+        (dict(polygon('dog', 1, 2), points=['12', '34', '56']), "points: found ['12', '34', '56']; expected"),
+        (dict(polygon('dog', 1, 2), points=[['1', '2']] * 3), 'points: found [['),
+        (dict(polygon('dog', 1, 2), points=None), 'points: found nothing'),
+        ('dog', "shapes[0]: found 'dog'; expected an object {...}"),
     ],
 )
 def test_what_is_wrong_is_named(folder, tmp_path, capsys, shape, expected):
@@ -95,3 +105,26 @@ def test_what_is_wrong_is_named(folder, tmp_path, capsys, shape, expected):
     with pytest.raises(SystemExit):
         run_import(folder, tmp_path / 'all.json', '--unannotated', 'absent')
     assert expected in capsys.readouterr().err
+
+
+def test_a_group_may_be_a_float_or_a_text(tmp_path):
+    """1, 1.0 and "1" are one object, 01 and a are others."""
+    root = write_frames(tmp_path / 'set', {'v': ['0.jpg', '1.jpg', '2.jpg']})
+    write(root / 'v/0.json', '0.jpg', polygon('dog', 1, 2), polygon('dog', 'a', 12))
+    write(root / 'v/1.json', '1.jpg', polygon('dog', 1.0, 3), polygon('dog', '01', 12))
+    write(root / 'v/2.json', '2.jpg', polygon('dog', '1', 4), polygon('dog', 'a', 13))
+    content = import_annotations(root, tmp_path / 'all.json')
+    one, other, third = [square(2), square(3), square(4)], [square(12), None, square(13)], [None, square(12), None]
+    assert_tracks(content, dict(v=[('dog', other), ('dog', one), ('dog', third)]))
+
+
+@pytest.mark.parametrize('pictures', [True, False])
+def test_two_files_of_one_frame(tmp_path, capsys, pictures):
+    root = write_frames(tmp_path / 'set', {'v': ['0.jpg', '1.jpg']})
+    write(root / 'v/0.json', '0.jpg', polygon('dog', 1, 2))
+    write(root / 'v/1.json', 'C:\\v\\0.jpg', polygon('dog', 1, 12))
+    for picture in root.rglob('*.jpg') if not pictures else ():
+        picture.unlink()
+    with pytest.raises(SystemExit):
+        run_import(root, tmp_path / 'all.json')
+    assert 'imagePath: two files are of the frame' in capsys.readouterr().err

@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_named_and_nothing_written(folders, tmp_path, spoil
     [
         (dict(cat={'1': 'cat'}, dog='dog'), 'classes: none for object 7 of the video cat'),
         (dict(cat='cat'), 'classes: none for object 1 of the video dog'),
-        (['cat'], 'expected {"VIDEO"'),
+        (['cat'], 'is to have {"VIDEO"'),
     ],
 )
 def test_classes_that_lack_something(folders, tmp_path, classes, expected, capsys):

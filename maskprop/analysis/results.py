@@ -79,7 +79,7 @@ def load_set(path: str | Path, options: AnalysisOptions) -> tuple[GroundTruth, d
     """
     data = load_annotations(path)
     truth = parse_ground_truth(data, str(path), options.frame_stride, options.frame_range)
-    firsts = {video['id']: str((video.get('file_names') or [''])[0]) for video in data['videos']}
+    firsts = {v['id']: str((v.get('file_names') or [''])[0]).replace('\\', '/') for v in data['videos']}
     if options.images:
         image = Path(options.images, next(iter(firsts.values())))
         if not image.is_file():

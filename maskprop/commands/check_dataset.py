@@ -62,8 +62,8 @@ def print_summary(path: str) -> None:
         return
     print(
         f'{counts["instances"]} instances ({counts["crowd"]} crowd, {counts["box_only"]} with boxes only), '
-        f'{counts["masks"]} masks, '
-        f'{counts["null_share"]:.1%} of the frames of an instance without one'
+        f'{counts["masks"]} masks'
+        + (f', {counts["null_share"]:.1%} of the frames of an instance without one' if counts['instances'] else '')
     )
     for name, count in counts['per_category'].items():
         print(f'  {one_line(name)}: {count}')

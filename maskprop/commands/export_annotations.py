@@ -47,7 +47,7 @@ def convert(args: argparse.Namespace) -> None:
     gt = load_ytvis(args.gt, require_annotations=args.results is None)
     gt = subsample_frames(gt, args.frame_stride)
     results = read_checked_results(args.results, gt, args.gt) if args.results else None
-    videos = frames_of_set(gt, results)
+    videos = frames_of_set(gt, results, str(args.results or args.gt))
     if args.score_thr > 0:
         videos = drop_scores_below(videos, args.score_thr)
     for path in WRITERS[args.to](args.out, videos, categories_of(gt)):

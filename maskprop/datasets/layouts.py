@@ -188,7 +188,9 @@ def _nothing_found(folder: Path, kind: str, names: list[str]) -> str:
 def _read(path: Path) -> DataSet:
     data = read_json(path)
     try:
-        videos = [(len(video['file_names']), str(video['file_names'][0])) for video in data['videos']]
+        videos = [
+            (len(video['file_names']), str(video['file_names'][0]).replace('\\', '/')) for video in data['videos']
+        ]
         categories = sorted((category['id'], str(category['name'])) for category in data['categories'])
         objects = len(data.get('annotations') or ())
         if not (videos and categories):

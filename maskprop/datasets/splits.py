@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from maskprop.datasets.ytvis_json import AnnotationError, GroundTruth, load_ytvis
-from maskprop.utils.files import replace_when_done
+from maskprop.utils.files import check_writable, replace_when_done
 
 
 def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTruth, GroundTruth]:
@@ -54,13 +54,23 @@ def videos_of_share(path: str | Path, share: float) -> int:
     """Number of videos that is the nearest to a share of a set's, at least 1 and not all.
 
     Raises:
-        AnnotationError: The file has errors, or no annotations.
+        AnnotationError: The file has errors, no annotations, or one video.
         ValueError: The share is not between 0 and 1.
     """
     if not 0 < share < 1:
         raise ValueError(f'val_share: found {share}; expected a share of the videos between 0 and 1, such as 0.2')
-    count = len(load_ytvis(path, require_annotations=True)['videos'])
+    count = len(_load(path)['videos'])
     return min(max(round(share * count), 1), count - 1)
+
+
+def _load(path: str | Path) -> GroundTruth:
+    gt = load_ytvis(path, require_annotations=True)
+    if len(gt['videos']) == 1:
+        raise AnnotationError(
+            f'{path}: videos: has one, but train and val need one each; add videos, or train and validate on '
+            'parts of this one by frame_range of the data sets (docs/data.md)'
+        )
+    return gt
 
 
 def write_split(
@@ -79,7 +89,8 @@ def write_split(
         The two files, and a table of the videos and instances of each category.
 
     Raises:
-        AnnotationError: The file has errors, or no annotations.
+        AnnotationError: The file has errors, no annotations, or one video.
+        OSError: Nothing can be written to ``out_dir``.
         ValueError: ``val_videos`` is out of range, the result would replace ``path``, or another split is there.
     """
     path = Path(path)
@@ -87,11 +98,12 @@ def write_split(
     targets = folder / 'mini_train.json', folder / 'mini_val.json'
     if path.resolve() in [target.resolve() for target in targets]:
         raise ValueError(f'{path}: would be replaced by its own split; give another --out-dir')
-    gt = load_ytvis(path, require_annotations=True)
+    check_writable(folder, '--out-dir', folder=True)
+    gt = _load(path)
     parts = split_videos(gt, val_videos, seed)
     texts = [json.dumps(part) for part in parts]  # compact: masks are long lists
     for target, text in zip(targets, texts, strict=True):
-        if not overwrite and target.is_file() and target.read_text(encoding='utf-8') != text:
+        if not overwrite and target.is_file() and target.read_bytes() != text.encode():
             raise ValueError(f'{target}: another split is there; pass --overwrite, or give another --out-dir')
     with ExitStack() as stack:  # at its end both are there, whole, and get their names, the last one first
         for target, text in zip(targets[::-1], texts[::-1], strict=True):

@@ -64,6 +64,7 @@ class _Checker:
         self.for_training = for_training
         self.problems: list[Problem] = []
         self.videos: dict[int, tuple[int, int, int]] = {}  # id -> (length, height, width) of the sound ones
+        self.owners: dict[str, int] = {}  # by frame: the first video that lists it
         self.video_ids: set[int] = set()
         self.category_ids: set[int] = set()
         self.masked_frames: dict[int, set[int]] = {}  # by video: frames in which an object has a mask
@@ -133,6 +134,8 @@ class _Checker:
         if sound:
             self.videos[video['id']] = len(names), video['height'], video['width']
             self._check_order(names, name)
+            self._check_backslashes(names, name)
+            self._check_shared(names, name, video['id'])
         self._check_unknown(video, name)
 
     def _check_order(self, names: list[str], name: str) -> None:
@@ -148,6 +151,25 @@ class _Checker:
                 found = f'{names[place + 1]!r} comes after {names[place]!r}'
                 self.add('frame-order', name, f'file_names[{place + 1}]', found, _AS_LISTED, warn=True)
                 return
+
+    def _check_backslashes(self, names: list[str], name: str) -> None:
+        place = next((n for n, file in enumerate(names) if '\\' in file), None)
+        if place is not None:
+            found, fix = (
+                f'{names[place]!r} has backslashes',
+                'they are taken as folders, as of Windows; write slashes',
+            )
+            self.add('backslashes', name, f'file_names[{place}]', found, fix, warn=True)
+
+    def _check_shared(self, names: list[str], name: str, video_id: int) -> None:
+        """Frames that another video lists too: a split may put one into train, the other into val."""
+        shared = [file for file in names if self.owners.setdefault(file, video_id) != video_id]
+        if shared:
+            found = f'{len(shared)} of its {len(names)} frames are in video {self.owners[shared[0]]} too'
+            fix = (
+                f'the first is {shared[0]!r}; keep them in one part of a split, or it is validated on what it saw'
+            )
+            self.add('frames-shared', name, 'file_names', found, fix, warn=True)
 
     def _check_unknown(self, video: dict, name: str) -> None:
         unknown = video.get('unknown_categories')

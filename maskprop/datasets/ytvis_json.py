@@ -37,6 +37,11 @@ __all__ = [
 
 _MOST_ERRORS_SHOWN = 10
 _OTHER_FORMAT = 'not in YouTube-VIS format'
+_WHOLE = dict(
+    videos=('id', 'width', 'height', 'length'),
+    categories=('id',),
+    annotations=('id', 'video_id', 'category_id'),
+)
 
 
 class _OptionalOfVideo(TypedDict, total=False):
@@ -114,8 +119,10 @@ def find_problems(
         found, fix = str(error).removeprefix(f'{path}: ').split('; ', 1)
         rule = 'other-format' if found == _OTHER_FORMAT else 'json'
         return [Problem(str(path), '', '', found, fix, rule)]
+    _whole_numbers(data)
     problems = check_data(data, str(path))
     if image_root is not None and not any(p.severity == 'error' for p in problems):
+        _read_folders(data)
         problems.extend(check_images(data, str(path), image_root, decode_images))
     return problems
 
@@ -124,7 +131,8 @@ def load_ytvis(path: str | Path, require_annotations: bool = False, *, for_train
     """Loads and checks an annotation file.
 
     What may be left out is filled in: ``length`` of videos, ``iscrowd`` (0); ``annotations`` is None if missing.
-    An empty list in place of a mask or box becomes None.
+    An empty list in place of a mask or box becomes None, an id of 1.0 becomes 1, and backslashes in names of
+    frames become slashes.
 
     Args:
         path: The annotation file.
@@ -156,6 +164,7 @@ def load_ytvis(path: str | Path, require_annotations: bool = False, *, for_train
 
 
 def _errors(data: Any, path: str | Path, for_training: bool) -> list[Problem]:
+    _whole_numbers(data)
     problems = check_data(data, str(path), check_areas=False, for_training=for_training)
     return [p for p in problems if p.severity == 'error']
 
@@ -291,7 +300,25 @@ def _keep_frames(annotation: Annotation, frames: range, length: int) -> Annotati
     return cast(Annotation, chosen)
 
 
+def _whole_numbers(data: Any) -> None:
+    """Ids and sizes that are written as floats, 1.0, become integers, as they are to the evaluation."""
+    for key, fields in _WHOLE.items():
+        records = data.get(key) if isinstance(data, dict) else None
+        for record in records if isinstance(records, list) else ():
+            for field in fields if isinstance(record, dict) else ():
+                value = record.get(field)
+                if type(value) is float and value.is_integer():
+                    record[field] = int(value)
+
+
+def _read_folders(data: dict[str, Any]) -> None:
+    """Backslashes in names of frames are those of folders, as Windows writes them."""
+    for video in data['videos']:
+        video['file_names'] = [name.replace('\\', '/') for name in video['file_names']]
+
+
 def _fill_in(data: dict[str, Any]) -> GroundTruth:
+    _read_folders(data)
     for video in data['videos']:
         video['length'] = len(video['file_names'])
     data['annotations'] = data.get('annotations')

@@ -14,6 +14,7 @@ from typing import Any
 
 from maskprop.utils import quiet
 from maskprop.utils.errors import UserError
+from maskprop.utils.files import remove_empty_folders
 
 #: The end of every tool's --help.
 EVERY_TOOL = """
@@ -35,7 +36,8 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
     Errors that say what the user can fix (:class:`~maskprop.utils.errors.UserError`, OSError) end in one line.
     All others end in one line too, that says so: they may be faults of the tool. Two options of the command line
     are taken out before ``function`` sees them: ``--debug`` lets every error through, with its traceback;
-    ``--verbose`` shows what libraries log, which :mod:`maskprop.utils.quiet` keeps off the screen.
+    ``--verbose`` shows what libraries log, which :mod:`maskprop.utils.quiet` keeps off the screen. At the end
+    folders go that were made for files and stayed empty.
 
     Raises:
         SystemExit: with the exit status 1, after an error; 130 after Ctrl-C.
@@ -58,6 +60,8 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
     except Exception as error:
         tell(error)
         raise SystemExit(1) from None
+    finally:
+        remove_empty_folders()
 
 
 def tell(error: Exception) -> None:

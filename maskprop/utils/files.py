@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+_made: list[Path] = []  # folders that were made before what goes into them, the outer ones first
 _LONGEST_NAME = 200  # bytes; file systems take 255, of which suffixes and temporary names need some
 
 
@@ -56,7 +57,7 @@ def fill_when_done(folder: str | Path) -> Iterator[Path]:
     What is in ``folder`` under other names stays.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     with tempfile.TemporaryDirectory(prefix='.unfinished_', dir=folder) as unfinished:
         with name_in_errors(folder, unfinished):
             yield Path(unfinished)
@@ -64,6 +65,21 @@ def fill_when_done(folder: str | Path) -> Iterator[Path]:
             target = folder / path.relative_to(unfinished)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, target)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, and remember which are new."""
+    folder = folder.absolute()
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    _made.extend(reversed(new))
+
+
+def remove_empty_folders() -> None:
+    """Remove the folders that were made for files which then were not written; those of a tool that failed."""
+    while _made:
+        with contextlib.suppress(OSError):  # not empty, or gone
+            _made.pop().rmdir()
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
@@ -113,7 +129,8 @@ def check_writable(
 ) -> None:
     """See before long work that a file can be written at ``path``, or files in the folder ``path``.
 
-    Missing folders are made; no file is left behind, and none is changed.
+    Missing folders are made, which :func:`remove_empty_folders` takes back; no file is left behind, and none is
+    changed.
 
     Args:
         sources: what is read, which it must not replace.
@@ -123,11 +140,13 @@ def check_writable(
     """
     path = Path(path)
     check_not_read(path, option, sources)
+    if folder and path.exists() and not path.is_dir():
+        raise NotADirectoryError(f'{option} {path}: is a file; give the name of a folder')
     if not folder and path.is_dir():
         raise IsADirectoryError(f'{option} {path}: is a folder; give the name of a file')
     try:
         target = path if folder else path.parent
-        target.mkdir(parents=True, exist_ok=True)
+        _make_folder(target)
         tempfile.TemporaryFile(dir=target).close()
     except OSError as error:
         raise OSError(f'{option} {path}: cannot be written there ({error.strerror})') from None

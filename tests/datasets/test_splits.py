@@ -166,6 +166,18 @@ def test_a_file_without_annotations_cannot_be_split(write):
         write_split(write(data), 40, 0)
 
 
+def test_a_set_of_one_video_cannot_be_split(write):
+    for do in (lambda path: videos_of_share(path, 0.5), lambda path: write_split(path, 1, seed=0)):
+        with pytest.raises(AnnotationError, match=r'json: videos: has one, but train and val need one each'):
+            do(write(many_videos(1, seed=3)))
+
+
+def test_a_file_in_place_of_the_folder_is_named(write, tmp_path):
+    (tmp_path / 'file').write_text('kept')
+    with pytest.raises(OSError, match=r'--out-dir .*file: is a file; give the name of a folder'):
+        write_split(write(many_videos(4)), 1, seed=0, out_dir=tmp_path / 'file')
+
+
 def run(tool: str, *args: object) -> subprocess.CompletedProcess:
     command = [sys.executable, f'tools/{tool}.py', *map(str, args)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={'PYTHONPATH': str(ROOT)})
@@ -194,6 +206,8 @@ def test_check_tool(gt, write, tiny_set):
     assert bad.returncode == 1
     assert bad.stdout.count('error [') == 2 and '2 errors, 5 warnings' in bad.stdout
     assert run('check_dataset', write('{')).returncode == 1
+    empty = run('check_dataset', write(dict(gt, annotations=[])))
+    assert empty.returncode == 0 and '0 instances' in empty.stdout and 'nan' not in empty.stdout
 
 
 def test_videos_of_the_same_categories_are_looked_at_once(monkeypatch):

@@ -56,7 +56,7 @@ ERRORS = [
     ('top-level', 'annotations', {}, r'annotations: \{\}'),
     ('record', 'annotations.1', 5, r'annotation at place 1: 5'),
     ('id', 'videos.0.id', 'a', r"video at place 0, id: 'a'"),
-    ('id', 'videos.0.id', 1.0, r'video at place 0, id: 1.0'),
+    ('id', 'videos.0.id', 1.5, r'video at place 0, id: 1.5'),
     ('id', 'annotations.1.id', True, r'annotation at place 1, id: True'),
     ('id', 'annotations.1.id', del_, r'annotation at place 1, id: missing'),
     ('id', 'annotations.1.id', 2**31, r'annotation at place 1, id: 2147483648'),
@@ -420,12 +420,47 @@ def test_masks_decode_alike_in_every_encoding(gt):
             assert decode_mask(mask, height, width).sum() == (area or 0)
 
 
+def test_frames_that_two_videos_list_are_warned_of(gt, write):
+    first, second = gt['videos'][:2]
+    first['file_names'][0] = second['file_names'][-1]
+    found = [problem for problem in find_problems(write(gt)) if problem.rule == 'frames-shared']
+    assert len(found) == 1 and found[0].severity == 'warning' and found[0].record == f'video {second["id"]}'
+    assert f'1 of its {len(second["file_names"])} frames are in video {first["id"]} too' in str(found[0])
+
+
+def test_backslashes_are_folders_to_the_checker_and_to_the_loader(gt, write, tiny_set):
+    names = [video['file_names'] for video in gt['videos']]
+    for video in gt['videos']:
+        video['file_names'] = [name.replace('/', '\\') for name in video['file_names']]
+    windows = any('\\' in name for video in gt['videos'] for name in video['file_names'])
+    found = find_problems(write(gt), tiny_set / 'images')
+    assert windows and {problem.rule for problem in found} == {'backslashes'}
+    assert [video['file_names'] for video in load_ytvis(write(gt))['videos']] == names
+
+
+def test_whole_floats_are_numbers_to_checker_loader_and_evaluation(gt, write):
+    from maskprop.evaluation import load_ground_truth
+
+    sound = load_ytvis(write(gt))
+    for key, fields in (('videos', ('id', 'width', 'height')), ('categories', ('id',)), ('annotations', IDS)):
+        for record in gt[key]:
+            record.update({field: float(record[field]) for field in fields})
+    path = write(gt)
+    assert [problem for problem in find_problems(path) if problem.severity == 'error'] == []
+    assert repr(load_ytvis(path)) == repr(sound) and load_ground_truth(path).videos
+
+
+IDS = ('id', 'video_id', 'category_id')
+
+
 def test_the_docs_list_every_rule():
     docs = (Path(__file__).parents[2] / 'docs/data.md').read_text()
     rules = {rule for rule, *_ in ERRORS + WARNINGS} | {
         SPARSE,
         'frame-twice',
         'frame-order',
+        'frames-shared',
+        'backslashes',
         'other-format',
         'json',
         'image-missing',

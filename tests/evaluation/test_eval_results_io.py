@@ -106,6 +106,9 @@ def test_what_cannot_be_written_is_found_out_before(tmp_path):
     assert (tmp_path / 'file').read_text() == 'kept' and not list((tmp_path / 'new/folder').iterdir())
     with pytest.raises(IsADirectoryError, match='--out .*new: is a folder; give the name of a file'):
         check_writable(tmp_path / 'new', '--out')
-    for path, folder in ((tmp_path / 'file/r.json', False), (tmp_path / 'file', True)):
-        with pytest.raises(OSError, match=f'--out {path}: cannot be written there'):
+    for path, folder, expected in (
+        (tmp_path / 'file/r.json', False, 'cannot be written there'),
+        (tmp_path / 'file', True, 'is a file; give the name of a folder'),
+    ):
+        with pytest.raises(OSError, match=f'--out {path}: {expected}'):
             check_writable(path, '--out', folder)

@@ -5,7 +5,15 @@ from contextlib import ExitStack
 
 import pytest
 
-from maskprop.utils.files import check_writable, is_file, name_in_errors, replace_when_done, unique_names
+from maskprop.utils import boundary
+from maskprop.utils.files import (
+    check_writable,
+    fill_when_done,
+    is_file,
+    name_in_errors,
+    replace_when_done,
+    unique_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +75,23 @@ def test_an_error_with_words_of_its_own_keeps_them(tmp_path):
         raise OSError('the disk of a.txt is full')
     with pytest.raises(OSError, match=r'^\[Errno 28\] full: .*b.txt'), name_in_errors(tmp_path / 'b.txt'):
         raise OSError(28, 'full')
+
+
+def test_folders_that_a_failing_tool_made_and_left_empty_go(tmp_path, capsys):
+    (tmp_path / 'old').mkdir()
+
+    def fail() -> None:
+        check_writable(tmp_path / 'new/folder', '--out', folder=True)
+        check_writable(tmp_path / 'other/a.json', '--out')
+        check_writable(tmp_path / 'old', '--out', folder=True)
+        check_writable(tmp_path / 'kept/inner', '--out', folder=True)
+        (tmp_path / 'kept/b.json').write_text('1')
+        with fill_when_done(tmp_path / 'filled'):
+            raise FileNotFoundError('c.json: no such file')
+
+    with pytest.raises(SystemExit):
+        boundary.run(fail)
+    assert sorted(path.name for path in tmp_path.rglob('*')) == ['b.json', 'kept', 'old']
+    assert 'c.json: no such file' in capsys.readouterr().err
+    boundary.run(lambda: check_writable(tmp_path / 'new', '--out', folder=True) or 1)  # a status, no exception
+    assert not (tmp_path / 'new').exists()

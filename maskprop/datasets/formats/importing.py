@@ -65,7 +65,8 @@ def import_source(
     for number, track, length in found:
         if track.category not in ids:
             raise AnnotationError(
-                f'{source.given}: the class {track.category!r} is not among those listed ({", ".join(ids)})'
+                f'{source.given}: the class {track.category!r} is not among the categories of '
+                f'{"--categories" if categories else "the source"} ({", ".join(ids)}); add it'
             )
         shape = {key: videos[number - 1][key] for key in ('height', 'width', 'length')}
         head = dict(id=len(annotations) + 1, video_id=number, category_id=ids[track.category])

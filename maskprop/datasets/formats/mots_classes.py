@@ -52,7 +52,7 @@ def write_labels(path: Path, categories: Sequence[Category]) -> None:
     broken = [category.name for category in categories if len(category.name.splitlines()) != 1]
     if broken:
         raise AnnotationError(
-            f'categories: the name {broken[0]!r} is not one line, as {LABELS} has it; rename it, or use coco'
+            f'categories: name: {broken[0]!r} is not one line, as {LABELS} has it; rename it, or use coco'
         )
     with replace_when_done(path) as temporary:
         temporary.write_text(''.join(f'{category.name}\n' for category in categories), encoding='utf-8')

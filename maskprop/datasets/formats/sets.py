@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from maskprop.datasets.formats.tracks import Category, FrameObject, VideoFrames, VideoInfo, video_names
+from maskprop.datasets.formats.values import id_of, shown
 from maskprop.datasets.json_files import AnnotationError
 from maskprop.datasets.rle import compress, inspect_masks, is_absent
+from maskprop.utils.json_values import is_finite_number
 
 
 def categories_of(gt: Mapping[str, Any]) -> list[Category]:
@@ -16,22 +18,30 @@ def categories_of(gt: Mapping[str, Any]) -> list[Category]:
     return sorted(Category(record['id'], record['name']) for record in gt['categories'])
 
 
-def frames_of_set(gt: Mapping[str, Any], results: Iterable[dict] | None = None) -> Iterator[VideoFrames]:
+def frames_of_set(
+    gt: Mapping[str, Any], results: Iterable[dict] | None = None, source: str = ''
+) -> Iterator[VideoFrames]:
     """Videos of a set with their frames; an object's number is its place among those of its video, from 1.
 
     Args:
         gt: a loaded file. It may lack annotations if there are results.
         results: records of a results file of the set; its tracks are given in place of the annotations.
+        source: the file of the results, or else of the set, for messages.
 
     Raises:
         AnnotationError: a result is of a video or category that the set lacks, has another number of frames, or a
             mask that is not of its video's size.
     """
     records = gt['annotations'] if results is None else results
-    of_video: dict[int, list[dict]] = defaultdict(list)
+    of_video: dict[int | str, list[dict]] = defaultdict(list)
+    where = f'{source}: ' if source else ''
     for number, record in enumerate(records or []):
-        name = f'results[{number}]' if results is not None else f'annotation {record["id"]}'
-        of_video[record.get('video_id')].append(dict(record, name=name))
+        name = f'{where}results[{number}]'
+        if not isinstance(record, dict):
+            raise AnnotationError(f'{name}: found {shown(record)}; expected an object {{...}}')
+        if results is None:
+            name = f'{where}annotation {record["id"]}'
+        of_video[id_of(record, 'video_id', name)].append(dict(record, name=name))
     unknown = set(of_video) - {video['id'] for video in gt['videos']}
     if unknown:
         record = of_video[min(unknown, key=str)][0]
@@ -69,12 +79,14 @@ def objects_by_frame(
             raise AnnotationError(
                 f'{where}: segmentations: {found}; {info.name} has {len(frames)} frames, and each needs one'
             )
-        if record.get('category_id') not in names:
-            raise AnnotationError(f'{where}: category_id: {record.get("category_id")} is no category of the set')
+        if id_of(record, 'category_id', where) not in names:
+            raise AnnotationError(f'{where}: category_id: {record["category_id"]} is no category of the set')
         faults, _ = inspect_masks(masks, info.height, info.width)
         if faults:
             raise AnnotationError(f'{where}: segmentations[{faults[0].frame}]: {faults[0].found}; {faults[0].fix}')
         category, score = names[record['category_id']], record.get('score')
+        if score is not None and not is_finite_number(score):
+            raise AnnotationError(f'{where}: score: found {shown(score)}; expected a finite number')
         for frame, mask in zip(frames, masks, strict=True):
             if not is_absent(mask):
                 rle = compress(mask, info.height, info.width)

@@ -209,4 +209,4 @@ def test_a_class_whose_name_is_two_lines_is_not_written(tmp_path, capsys, form):
     (tmp_path / 'set.json').write_text(json.dumps(content))
     with pytest.raises(SystemExit):
         run_export(tmp_path / 'set.json', tmp_path / 'out', '--to', form)
-    assert "the name 'a\\nb' is not one line" in capsys.readouterr().err
+    assert "name: 'a\\nb' is not one line" in capsys.readouterr().err

@@ -216,7 +216,10 @@ def test_a_table_that_was_cut_is_refused(tmp_path, capsys):
 def test_results_of_another_set(tmp_path):
     gt = load_ytvis(make_set(tmp_path / 'set.json'))
     for change, expected in (
-        (dict(video_id=9), 'results[0]: video_id: 9 is no video of the set'),
+        (dict(video_id=9), 'results.json: results[0]: video_id: 9 is no video of the set'),
+        (dict(video_id=[2]), 'results[0]: video_id: found [2]; expected an id'),
+        (dict(category_id={}), 'results[0]: category_id: found {}; expected an id'),
+        (dict(score='high'), "results[0]: score: found 'high'; expected a finite number"),
         (dict(category_id=1), 'results[0]: category_id: 1 is no category'),
         (dict(segmentations=[None]), 'results[0]: segmentations: 1 entries; b has 3 frames'),
         (dict(segmentations=[dict(size=[1, 1], counts=[1]), None, None]), 'segmentations[0]: RLE of size [1, 1]'),

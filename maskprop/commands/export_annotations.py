@@ -14,7 +14,7 @@ from pathlib import Path
 from maskprop.datasets.formats import WRITERS
 from maskprop.datasets.formats.finding import WRITABLE
 from maskprop.datasets.formats.sets import categories_of, drop_scores_below, frames_of_set
-from maskprop.datasets.ytvis_json import load_ytvis, subsample_frames
+from maskprop.datasets.ytvis_json import AnnotationError, load_ytvis, subsample_frames
 from maskprop.engine.errors import ConfigError
 from maskprop.evaluation.checked_results import read_checked_results
 from maskprop.utils import numeric
@@ -50,7 +50,12 @@ def convert(args: argparse.Namespace) -> None:
     videos = frames_of_set(gt, results, str(args.results or args.gt))
     if args.score_thr > 0:
         videos = drop_scores_below(videos, args.score_thr)
-    for path in WRITERS[args.to](args.out, videos, categories_of(gt)):
+    try:
+        written = WRITERS[args.to](args.out, videos, categories_of(gt))
+    except UnicodeEncodeError as error:  # half of a character, as JSON may hold and no file's text
+        found = f'a name has {error.object[error.start]!a}, which is no character'
+        raise AnnotationError(f'{args.gt}: {found}; rename it, or use --to coco') from None
+    for path in written:
         print(f'{path}: written')
 
 

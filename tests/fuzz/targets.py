@@ -88,7 +88,7 @@ def annotations(draw: Callable, folder: Path) -> Verdict:
                 cfg = dict(type='YouTubeVISJsonDataset', ann_file=str(file), test_mode=test_mode, pipeline=[])
                 dataset = DATASETS.build(cfg)
             except AnnotationError as error:
-                fail_unless('nothing to train on' in str(error) or gt['annotations'] is None, str(error))
+                fail_unless('nothing to train on' in str(error) or not gt['annotations'], str(error))
                 continue
             for video in range(len(dataset)):
                 for image in dataset.get_data_info(video)['images']:

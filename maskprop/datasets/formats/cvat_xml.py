@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
@@ -25,7 +26,10 @@ from maskprop.datasets.formats.tracks import (
     VideoFrames,
     VideoInfo,
 )
+from maskprop.datasets.json_files import AnnotationError
 from maskprop.utils.files import replace_when_done, unique_names
+
+_NOT_IN_XML = re.compile(r'[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]')
 
 
 def write_cvat(out: Path, videos: Iterable[VideoFrames], categories: Sequence[Category]) -> list[Path]:
@@ -105,11 +109,19 @@ def _attributes(rle: dict) -> dict[str, str]:
 
 
 def _open(xml: XMLGenerator, tag: str, attributes: Mapping[str, str] | None = None) -> None:
+    for text in (attributes or {}).values():
+        _check_text(text)
     xml.startElement(tag, AttributesImpl(attributes or {}))
+
+
+def _check_text(text: str) -> None:
+    if found := _NOT_IN_XML.search(text):
+        raise AnnotationError(f'the name {text!r} has {found[0]!r}, which XML cannot hold; rename it, or use coco')
 
 
 def _leaf(xml: XMLGenerator, tag: str, text: object) -> None:
     _open(xml, tag)
+    _check_text(str(text))
     xml.characters(str(text))
     xml.endElement(tag)
 

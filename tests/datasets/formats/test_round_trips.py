@@ -253,3 +253,20 @@ def test_names_of_videos():
 def test_palette_of_davis():
     assert davis_palette()[:12] == [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0]
     assert davis_palette()[-3:] == [224, 224, 192]
+
+
+@pytest.mark.parametrize('form', [form for form in FORMATS if form != 'coco'])
+def test_names_that_a_format_cannot_hold_are_refused(tmp_path, capsys, form):
+    for character in ('\ud800', '\x01') if form == 'cvat' else ('\ud800',):
+        content = json.loads(make_set(tmp_path / 'set.json').read_text())
+        for record in content['categories']:
+            record['name'] += character
+        (tmp_path / 'set.json').write_text(json.dumps(content))
+        with pytest.raises(SystemExit):
+            for folder in ('v', f'v{character}'):  # pictures of masks have classes in JSON, which holds all
+                for video in content['videos']:
+                    video['file_names'] = [f'{folder}{video["id"]}/{n}.jpg' for n in range(video['length'])]
+                (tmp_path / 'set.json').write_text(json.dumps(content))
+                run_export(tmp_path / 'set.json', target(tmp_path, form), '--to', form, '--overwrite')
+        error = capsys.readouterr().err
+        assert 'rename it, or use' in error and 'unforeseen' not in error

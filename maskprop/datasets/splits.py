@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def write_split(
     path = Path(path)
     folder = path.parent if out_dir is None else Path(out_dir)
     targets = folder / 'mini_train.json', folder / 'mini_val.json'
-    if path.resolve() in [target.resolve() for target in targets]:
+    if os.path.realpath(path) in [os.path.realpath(target) for target in targets]:
         raise ValueError(f'{path}: would be replaced by its own split; give another --out-dir')
     check_writable(folder, '--out-dir', folder=True)
     gt = _load(path)

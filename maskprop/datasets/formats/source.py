@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import lzma
 import os
@@ -162,6 +163,11 @@ def _unpack(archive: Path, folder: Path) -> None:
     # zipfile raises NotImplementedError at a compression that it lacks, RuntimeError where it wants a password
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
         raise AnnotationError(f'{archive}: cannot be unpacked ({error}); download or write it again') from None
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL):
+            raise
+        found = f'a name that no file here can have ({error.strerror})'
+        raise AnnotationError(f'{archive}: holds {found}; unpack it yourself and give the folder') from None
 
 
 def _check_members(archive: Path, file: zipfile.ZipFile) -> None:

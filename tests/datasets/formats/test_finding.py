@@ -87,6 +87,11 @@ def test_what_is_of_no_format_says_what_it_is(tmp_path, capsys):
         'cut.zip': (whole[:100], 'cut.zip: a zip that is cut short or damaged; download'),
         'no.zip': (b'hello', 'no.zip: named as a zip, but none'),
         'nested.zip': (zip_of(tmp_path / 'x.zip', **{'a/in.zip': whole}), 'holds zips, as a/in.zip; unpack them'),
+        'both.zip': (
+            zip_of(tmp_path / 'x.zip', **{'a': b'', 'a/b': b''}),
+            'both.zip: holds a name that no file here',
+        ),
+        'long.zip': (zip_of(tmp_path / 'x.zip', **{'n' * 300: b''}), 'long.zip: holds a name that no file here'),
         'none.zip': (zip_of(tmp_path / 'x.zip'), 'holds no file'),
         'a.xml': (b'', 'a.xml: is empty (0 bytes)'),
         'a.csv': (b'a,b\n1,2\n', 'of no known format; its first line is "a,b"'),
@@ -106,11 +111,13 @@ def test_what_is_of_no_format_says_what_it_is(tmp_path, capsys):
             run_import(tmp_path / name, tmp_path / 'out.json')
         assert expected in capsys.readouterr().err, name
     write_frames(tmp_path / 'mixed', dict(a=['0.jpg', '0.png']))
+    os.symlink('round', tmp_path / 'round')
     (tmp_path / 'bad').mkdir()
     (tmp_path / 'bad/a.json').write_bytes(b'{')
     for path, expected in (
         (tmp_path / 'mixed', 'holds 1 .jpg, 1 .png; of masks it must have PNGs'),
         (tmp_path / 'bad', 'bad/a.json: not valid JSON'),
+        (tmp_path / 'round', 'round: no such file or folder'),
         ('/dev/null', 'neither a file nor a folder'),
     ):
         with pytest.raises(SystemExit):

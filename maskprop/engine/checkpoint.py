@@ -25,7 +25,7 @@ from maskprop.engine.deprecation import with_current_names
 from maskprop.engine.errors import CheckpointError
 from maskprop.engine.model_files import PUBLISHED_SUFFIX, is_published, local_checkpoint
 from maskprop.engine.published import read_published
-from maskprop.utils.json_values import other_content
+from maskprop.utils.json_values import marked_content
 from maskprop.zoo import download
 
 MapLocation: TypeAlias = 'str | torch.device | Callable | None'
@@ -126,7 +126,7 @@ def _other_file(file: Path) -> str | None:
     if start[8:9] == b'{' and int.from_bytes(start[:8], 'little') < file.stat().st_size:
         return f'it is a safetensors file: rename it to {file.stem}{PUBLISHED_SUFFIX}'
     if not zipfile.is_zipfile(file):
-        return None if start.startswith(b'PK') else other_content(start)  # a checkpoint cut short is no zip
+        return None if start.startswith(b'PK') else marked_content(start)  # a checkpoint cut short is no zip
     try:
         with zipfile.ZipFile(file) as archive:
             names = [name.rpartition('/')[2] for name in archive.namelist()]

@@ -118,8 +118,8 @@ def check_not_read(
     Raises:
         FileExistsError: It is; the message names ``option``.
     """
-    target = Path(path).resolve()
-    for found in (Path(source).resolve() for source in sources if source is not None):
+    target = Path(os.path.realpath(path))  # Path.resolve fails at links that go round in a circle
+    for found in (Path(os.path.realpath(source)) for source in sources if source is not None):
         if found == target or (within and found.is_relative_to(target)):
             raise FileExistsError(f'{option} {path}: is read by this command and would be lost; give another name')
 

@@ -68,9 +68,8 @@ _OTHER_CONTENT = {
 
 def other_content(content: bytes) -> str | None:
     """What a file is that is no JSON, and what to do, if its beginning says so, or a byte that is not UTF-8."""
-    for mark, words in _OTHER_CONTENT.items():
-        if content.startswith(mark):
-            return words
+    if words := marked_content(content):
+        return words
     if (content[:1] == b'\0') != (content[1:2] == b'\0'):
         return _UTF_16
     try:
@@ -78,6 +77,11 @@ def other_content(content: bytes) -> str | None:
     except UnicodeDecodeError as error:
         return f'it is {not_utf8(error)}' if error.end < len(content) else None  # else its last letter is cut
     return None
+
+
+def marked_content(content: bytes) -> str | None:
+    """What a file is, and what to do, if it begins as files of a known kind do."""
+    return next((words for mark, words in _OTHER_CONTENT.items() if content.startswith(mark)), None)
 
 
 def repeated_key(content: bytes, data: Any) -> str | None:

@@ -439,9 +439,9 @@ def test_bad_tests_are_refused(root, tmp_path):
         (tmp_path / name).mkdir()
         with pytest.raises(IsADirectoryError, match=f'{option} .*{name}: is a folder'):
             test(config, weights, option, str(tmp_path / name))
-    with pytest.raises(OSError, match='--show-dir .*weights.pth: cannot be written there'):
+    with pytest.raises(OSError, match='--show-dir .*weights.pth: is a file'):
         test(config, weights, '--show-dir', weights)
-    with pytest.raises(OSError, match='work_dir .*weights.pth: cannot be written there'):
+    with pytest.raises(OSError, match='work_dir .*weights.pth: is a file'):
         test(config, weights, '--work-dir', weights)
     with pytest.raises(ConfigError, match='--metrics .*format_only'):
         test(

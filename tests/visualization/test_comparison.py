@@ -195,7 +195,7 @@ def test_a_file_in_the_place_of_the_folder_is_told(files, capsys):
     out.write_text('a file')
     with pytest.raises(SystemExit):
         run(files)
-    assert f'--out {out}: cannot be written there' in capsys.readouterr().err
+    assert f'--out {out}: is a file' in capsys.readouterr().err
 
 
 def test_missing_images_are_named(files, capsys):

@@ -226,7 +226,7 @@ def test_results_of_another_set(tmp_path):
     ):
         result = dict(video_id=2, category_id=2, score=1, segmentations=[None] * 3) | change
         with pytest.raises(AnnotationError, match=re.escape(expected)):
-            list(frames_of_set(gt, [result]))
+            list(frames_of_set(gt, [result], 'results.json'))
 
 
 def test_crowds_become_ignored_pixels_or_are_kept(tmp_path):

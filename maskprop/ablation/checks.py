@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from maskprop.ablation.settings import TEST, TRAINING
+from maskprop.ablation.settings import TEST, TRAINING, differences, training_settings
 from maskprop.ablation.study import Row, Study
 from maskprop.engine.config import OPTIONAL_KEYS, ConfigError, read_config_file
 from maskprop.engine.config_types import check_types, stream_faults
@@ -90,3 +90,16 @@ def without_effect(key: str, of_test: bool, own_data: bool) -> str | None:
     if of_test and ('train_cfg' in names or key == 'model.frozen'):
         return 'has no effect on a test; put it into the options of train'
     return None
+
+
+def unused_settings(study: Study) -> list[str]:
+    """'train_cfg.max_epochs: 8 before, now 1', of a study's own settings of trainings, if it has none of these.
+
+    The detector is trained as its own config says, and a row with a config as that.
+    """
+    if any(row.config is None and row.train and row.train.config is None for row in study.rows):
+        return []
+    own, detector = training_settings(study.cfg), training_settings(read_config_file(study.detector))
+    for settings in (own, detector):
+        settings.pop('model', None)  # tests have the study's
+    return differences(detector, own)

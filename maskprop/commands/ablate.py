@@ -134,6 +134,7 @@ def ablate(args: argparse.Namespace) -> None:
     """Do what the arguments say."""
     for path in args.studies:
         find_config_file(path)
+    from maskprop.ablation.checks import unused_settings
     from maskprop.ablation.job_checks import check_models, check_tests
     from maskprop.ablation.jobs import plan
     from maskprop.ablation.reuse import reuse_demos
@@ -142,6 +143,7 @@ def ablate(args: argparse.Namespace) -> None:
     from maskprop.ablation.timings import Timings, format_plan
     from maskprop.ablation.work import Workers
     from maskprop.utils.files import check_writable
+    from maskprop.utils.processes import say
 
     studies = [load_study(path, args.seeds) for path in args.studies if is_study(path, len(args.studies))]
     look_only = args.dry_run or args.list_jobs
@@ -149,6 +151,13 @@ def ablate(args: argparse.Namespace) -> None:
         check_writable(args.out, '--out', folder=True)
     jobs = plan(studies, args.out)
     if args.job is None and not args.list_jobs:
+        for study in studies:
+            if unused := unused_settings(study):
+                say(
+                    f'note: {study.file}: no training has the settings of this file, which differ from those of '
+                    f'the detector, {study.detector}: {"; ".join(unused[:3])}. Change them in the config that '
+                    'study = dict(detector=...) names'
+                )
         check_sets(jobs)
         check_models(jobs)
     if args.reuse_demo:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from maskprop.ablation.checks import unused_settings
 from maskprop.ablation.job_checks import check_models, check_tests
 from maskprop.ablation.jobs import evaluators
 from maskprop.ablation.settings import differences, training_settings
@@ -392,6 +393,16 @@ def test_a_study_s_own_config_is_whole(tmp_path, text, message):
     file.write_text(written.replace(base, f'_base_ = [{text!r}]') if text == 'none.py' else f'{written}\n{text}\n')
     with pytest.raises(ConfigError, match=f'tiny.py.*{message}'):
         plan_study(file, tmp_path / 'out')
+
+
+def test_a_schedule_that_no_training_has_is_told(tmp_path):
+    file = write_study(tmp_path, WHOLE_BASE, rows=[dict(name='a')])
+    assert unused_settings(load_study(file)) == []
+    file.write_text(f'{file.read_text()}\ntrain_cfg = dict(max_epochs=1)\n')
+    assert unused_settings(load_study(file)) == ['train_cfg.max_epochs: 8 before, now 1']
+    own = write_study(tmp_path, WHOLE_BASE, rows=HEADS, name='own')  # whose heads have it
+    own.write_text(f'{own.read_text()}\ntrain_cfg = dict(max_epochs=1)\n')
+    assert unused_settings(load_study(own)) == []
 
 
 def test_a_detector_of_iterations(tmp_path):

@@ -81,7 +81,7 @@ def _place(cfg: Config, split: str, data: DataSet) -> str:
         for key in (*_OF_THE_OLD_SET, *(['frame_stride'] if scored else [])):
             if dataset.pop(key, None) not in (None, 1, (0.0, 1.0), [0.0, 1.0]):
                 dropped.append(key)
-    return f'; {", ".join(dropped)} of the config left out: all frames are taken' if dropped else ''
+    return f'; {", ".join(dropped)} of the config, which are for its own data, are left out' if dropped else ''
 
 
 def _innermost(dataset: Any, path: str) -> Iterator[Any]:

@@ -68,7 +68,10 @@ def test_all_places_of_a_config(root):
     heads = cfg.model.detector.roi_head
     assert (cfg.model.num_classes, heads.bbox_head[0].num_classes, heads.mask_head.num_classes) == (3, 3, 3)
     assert cfg.model.semantic_head.num_classes == 4
-    assert len(lines) == 3 and 'frame_range, indices of the config left out' in lines[0]
+    assert (
+        len(lines) == 3
+        and 'frame_range, indices of the config, which are for its own data, are left out' in lines[0]
+    )
     assert f'{root}/annotations/val.json (3 videos' in lines[1] and 'frame_stride' in lines[1]
 
 

@@ -56,13 +56,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         command.add_argument(
             '--frame-stride', type=numeric.positive, default=1, help='the results are of every N-th frame'
         )
-        command.add_argument(
-            '--frame-range',
-            type=numeric.share,
-            action=numeric.Ascending,
-            default=(0.0, 1.0),
-            metavar=('START', 'STOP'),
-        )
+        numeric.add_frame_range(command)
     for command in (curves, results, compare):
         command.add_argument('--out', required=True, metavar='DIR', help='folder of the files')
     return parser.parse_args(argv)

@@ -36,13 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--frame-stride', type=numeric.positive, default=1, help='the results are of every N-th frame'
     )
-    parser.add_argument(
-        '--frame-range',
-        type=numeric.share,
-        action=numeric.Ascending,
-        default=(0.0, 1.0),
-        metavar=('START', 'STOP'),
-    )
+    numeric.add_frame_range(parser)
     args = parser.parse_args(argv)
     args.names = args.names or [Path(file).stem for file in args.results]
     if len(args.names) != len(args.results) or len(set(args.names)) < len(args.names):

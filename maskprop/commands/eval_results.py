@@ -40,14 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='N',
         help='the results are of frames 0, N, 2N, ... of every video (default 1)',
     )
-    parser.add_argument(
-        '--frame-range',
-        type=numeric.share,
-        action=numeric.Ascending,
-        default=(0.0, 1.0),
-        metavar=('START', 'STOP'),
-        help='the results are of this part of every video, in fractions of it (default 0 1)',
-    )
+    numeric.add_frame_range(parser)
     parser.add_argument('--class-agnostic', action='store_true', help='take all categories as one')
     parser.add_argument(
         '--metrics',

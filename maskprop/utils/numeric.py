@@ -64,6 +64,18 @@ class Ascending(argparse.Action):
         setattr(namespace, self.dest, (first, last))
 
 
+def add_frame_range(parser: argparse.ArgumentParser) -> None:
+    """Add ``--frame-range START STOP``, the part of every video that results are of."""
+    parser.add_argument(
+        '--frame-range',
+        type=share,
+        action=Ascending,
+        default=(0.0, 1.0),
+        metavar=('START', 'STOP'),
+        help='the results are of this part of every video, in fractions of it (default 0 1)',
+    )
+
+
 def check_strip(parser: argparse.ArgumentParser, columns: int, cell_width: int) -> None:
     """End with a message if a row of so many pictures would have too many pixels."""
     if columns * cell_width > MOST_STRIP_WIDTH:

@@ -15,7 +15,7 @@ import maskprop
 
 maskprop.register_all()
 
-from mmdet.registry import HOOKS, MODELS  # noqa: E402
+from mmdet.registry import MODELS  # noqa: E402
 
 from maskprop.engine.config_names import unknown_names  # noqa: E402
 from maskprop.engine.config_types import check_types  # noqa: E402
@@ -91,38 +91,17 @@ def test_what_others_read_passes():
     check_types(cfg)
 
 
-def test_a_loop_without_a_type_may_count_iterations():
-    cfg = Config.fromfile(MASKPROP)
-    cfg.train_cfg = dict(by_epoch=False, max_iters=3, val_interval=1)
-    check_types(cfg)
-    cfg.train_cfg = dict(by_epoch=True, max_iters=3)
-    with pytest.raises(ConfigError, match='EpochBasedTrainLoop has no such argument'):
-        check_types(cfg)
-
-
-def test_own_classes_pass():
-    """What a class of a user reads itself, or hands on, nobody else knows."""
-
+def test_a_detector_of_another_s_may_read_keys_of_its_own():
     @MODELS.register_module(force=True)
     class OwnDetector(MODELS.get('MaskRCNN')):
-        """Reads a key of its own."""
-
-    @HOOKS.register_module(force=True)
-    class OwnHook(HOOKS.get('CheckInvalidLossHook')):
-        """Takes anything."""
-
-        def __init__(self, interval: int, **others: object) -> None:
-            super().__init__(interval)
+        """Of a user."""
 
     cfg = Config.fromfile(MASKPROP)
-    cfg.merge_from_dict(
-        {
-            'model.detector.type': 'OwnDetector',
-            'model.detector.test_cfg.rcnn.my_own': 3,
-            'custom_hooks': [dict(type='OwnHook', interval=1, anything=2), dict(type=OwnHook, interval=1, more=3)],
-        }
-    )
+    cfg.merge_from_dict({'model.detector.type': 'OwnDetector', 'model.detector.test_cfg.rcnn.my_own': 3})
     check_types(cfg)
+    cfg.model.detector.type = 'MaskRCNN'
+    with pytest.raises(ConfigError, match='test_cfg.rcnn.my_own: is no such key'):
+        check_types(cfg)
 
 
 OWN = 'tests.engine.own_parts'

@@ -399,7 +399,7 @@ def test_a_schedule_that_no_training_has_is_told(tmp_path):
     file = write_study(tmp_path, WHOLE_BASE, rows=[dict(name='a')])
     assert unused_settings(load_study(file)) == []
     plain = file.read_text()
-    file.write_text(f"{plain}\nmodel = dict(detect_on='both')\n")  # of its tests
+    file.write_text(f"{plain}\nmodel = dict(detect_on='key')\n")  # of its tests
     assert unused_settings(load_study(file)) == []
     file.write_text(plain)
     file.write_text(f'{file.read_text()}\ntrain_cfg = dict(max_epochs=1)\n')

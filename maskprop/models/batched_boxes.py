@@ -8,10 +8,9 @@ scores and labels are those of mmdet.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.detectors import TwoStageDetector
@@ -92,14 +91,15 @@ def _propose(head: RPNHead, feats: tuple[Tensor, ...], shape: Sequence[int]) -> 
     levels = [_best_of_level(*level, cfg.get('nms_pre', -1)) for level in zip(maps, deltas, priors, strict=True)]
     scores, chosen_deltas, chosen_priors = (torch.cat(parts, 1) for parts in zip(*levels, strict=True))
     boxes = head.bbox_coder.decode(chosen_priors.flatten(0, 1), chosen_deltas.flatten(0, 1), max_shape=shape)
-    sizes = [len(level[0][0]) for level in levels]
-    level_ids = _on(boxes, np.arange(len(sizes)).repeat(sizes)).repeat(frames)
-    frame_ids = torch.arange(frames, device=boxes.device).repeat_interleave(sum(sizes))
-    scores = scores.flatten()
+    level_ids = torch.cat([torch.full_like(level[0][0], i) for i, level in enumerate(levels)]).repeat(frames)
+    each = scores.shape[1]
+    frame_ids = torch.arange(frames, device=boxes.device).repeat_interleave(each)
+    scores, valid = scores.flatten(), None
     if (smallest := cfg.get('min_bbox_size', -1)) >= 0:
-        kept = (boxes[:, 2:] - boxes[:, :2] > smallest).all(1).nonzero()[:, 0]
-        boxes, scores, level_ids, frame_ids = (x[kept] for x in (boxes, scores, level_ids, frame_ids))
-    rows, _ = nms_of_frames(boxes, scores, level_ids, frame_ids, frames, cfg.nms.iou_threshold, cfg.max_per_img)
+        valid = (boxes[:, 2:] - boxes[:, :2] > smallest).all(1)
+    rows, _ = nms_of_frames(
+        boxes, scores, level_ids, frame_ids, frames, cfg.nms.iou_threshold, cfg.max_per_img, valid, [each] * frames
+    )
     return torch.cat([frame_ids[rows, None].to(boxes), boxes[rows]], 1)
 
 
@@ -141,44 +141,62 @@ def nms_of_frames(
     frames: int,
     iou_threshold: float,
     most: int = -1,
+    valid: Tensor | None = None,
+    counts: Sequence[int] | None = None,
 ) -> tuple[Tensor, list[int]]:
     """mmcv's ``batched_nms`` for each frame: boxes of other groups or frames never suppress each other.
 
+    A GPU is waited for once, for the numbers of boxes kept, and by each call of NMS.
+
     Args:
-        boxes: (N, 4) float, none below 0. scores: (N,) float. groups: (N,) long, class or level.
+        boxes: (N, 4) float, none below 0. scores: (N,) float, none below 0. groups: (N,), class or level.
         frame_ids: (N,) long, ascending. frames: how many there are.
         most: so many of a frame at most; -1: all.
+        valid: (N,) bool; the others are left out. ``None``: all are.
+        counts: boxes of each frame, where they are known.
 
     Returns:
         rows (K,) of the boxes kept, frame by frame, best first; the number of each frame.
     """
-    counts = torch.bincount(frame_ids, minlength=frames).tolist()
+    seen = boxes if valid is None else torch.where(valid[:, None], boxes, 0)
     # groups are kept apart as mmcv does it for one image, so that rounding is the same
-    reach = boxes.new_zeros(frames).scatter_reduce(0, frame_ids, boxes.reshape(-1, 4).amax(1), 'amax')
+    reach = boxes.new_zeros(frames).scatter_reduce(0, frame_ids, seen.reshape(-1, 4).amax(1), 'amax')
     apart = (boxes + (groups.to(boxes) * (reach[frame_ids] + 1))[:, None]).float()
+    # boxes that are left out come last, where they suppress none of the others
+    scores = scores.float() if valid is None else torch.where(valid, scores.float(), -1)
     kept = []
-    for start, end, several in _chunks(counts, boxes.is_cuda):
-        part, part_scores = apart[start:end], scores[start:end].float()
+    for start, end, several in _chunks(frame_ids, frames, counts, boxes.is_cuda):
+        part, part_scores = apart[start:end], scores[start:end]
         if several:  # float64: adding what keeps frames apart must not round boxes
             far = frame_ids[start:end] * (part.max().double() + 1)
             part, part_scores = part.double() + far[:, None], part_scores.double()
         kept.append(nms(part, part_scores, iou_threshold) + start)
     rows = torch.cat(kept) if kept else frame_ids[:0]
-    found = frame_ids[rows]
-    rows = rows[found.sort(stable=True).indices]  # the best of all frames came first
-    counts = torch.bincount(found, minlength=frames).tolist()
-    if most >= 0 and max(counts, default=0) > most:
-        starts = [0, *accumulate(counts)]
-        chosen = [np.arange(start, start + min(n, most)) for start, n in zip(starts, counts, strict=False)]
-        rows, counts = rows[_on(rows, np.concatenate(chosen))], [min(n, most) for n in counts]
-    return rows, counts
+    # the best of all frames came first; now frame by frame, in each those left out at the end
+    places = 2 * frame_ids[rows] + (0 if valid is None else ~valid[rows])
+    places, order = places.sort(stable=True)
+    bounds = torch.searchsorted(places, torch.arange(2 * frames, device=rows.device)).tolist()
+    spans = zip(bounds[::2], bounds[1::2], strict=True)
+    parts = [slice(begin, end if most < 0 else min(end, begin + most)) for begin, end in spans]
+    rows = rows[order]
+    return torch.cat([rows[part] for part in parts]), [part.stop - part.start for part in parts]
 
 
-def _chunks(counts: Sequence[int], is_cuda: bool) -> Iterator[tuple[int, int, bool]]:
+def _chunks(
+    frame_ids: Tensor, frames: int, counts: Sequence[int] | None, is_cuda: bool
+) -> Iterator[tuple[int, int, bool]]:
     """(first row, end, whether of several frames) of the calls of NMS.
 
     On a CPU a call for each frame: its time grows with the square of the boxes. A GPU compares all pairs at once.
     """
+    if not len(frame_ids):
+        return
+    if is_cuda and len(frame_ids) <= BOXES_AT_ONCE:
+        yield 0, len(frame_ids), frames > 1
+        return
+    if counts is None:
+        bounds = torch.searchsorted(frame_ids, torch.arange(frames + 1, device=frame_ids.device)).tolist()
+        counts = [end - start for start, end in pairwise(bounds)]
     start = end = taken = 0
     for count in counts:
         if taken and (not is_cuda or end + count - start > BOXES_AT_ONCE):
@@ -188,7 +206,3 @@ def _chunks(counts: Sequence[int], is_cuda: bool) -> Iterator[tuple[int, int, bo
             end, taken = end + count, taken + 1
     if taken:
         yield start, end, taken > 1
-
-
-def _on(like: Tensor, values: Sequence[int] | np.ndarray) -> Tensor:
-    return torch.as_tensor(values, device=like.device)

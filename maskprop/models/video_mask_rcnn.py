@@ -16,6 +16,7 @@ from maskprop.engine.num_classes import fill_num_classes
 from maskprop.models import model_parts
 from maskprop.models.frame_pairs import FramePairs, pair_features
 from maskprop.models.view_frames import DEFAULT_STRIDE, FrameEncoder
+from maskprop.ops.roi_extractor import wait_once
 from maskprop.structures import Frame, FrameDetector, Propagator, VideoHead, View, join_features
 from maskprop.tracking.features import FeatureStream
 from maskprop.tracking.video_stream import StreamOptions, VideoStream
@@ -84,6 +85,7 @@ class VideoMaskRCNN(BaseMOTModel):
         for name, head in model_parts.build_heads(heads).items():
             self.add_module(name, head)
         self._head_names = tuple(heads)
+        wait_once(self)
         self._propagator = TASK_UTILS.build(self.stream.propagator) if self.stream.propagator else None
         self._detections = TASK_UTILS.build(detections) if detections else None
         self.detect_on = detect_on

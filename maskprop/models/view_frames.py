@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Any, cast
 
@@ -15,7 +16,9 @@ from mmengine.model import ImgDataPreprocessor
 from torch import Tensor
 
 from maskprop.models.duplicates import class_scores, group_duplicates
+from maskprop.ops.later_masks import paste_in_turn
 from maskprop.ops.masks import downsample_masks, paste_soft_masks
+from maskprop.ops.uploads import numbers_on
 from maskprop.structures import (
     Detections,
     Frame,
@@ -99,7 +102,7 @@ class FrameEncoder:
         found = join_detections(detections)
         # all numbers of all frames are waited for once
         numbers = torch.cat([found.boxes, found.scores[:, None], found.labels[:, None].to(found.boxes)], 1).cpu()
-        boxes, scores = numbers[:, :4] / numbers.new_tensor(view.meta['scale_factor']).repeat(2), numbers[:, 4]
+        boxes, scores = _divided(numbers[:, :4], view.meta['scale_factor']), numbers[:, 4]
         if groups is None:
             parts = zip(boxes.split(counts), scores.split(counts), strict=True)
             groups = [group_duplicates(*part, self.merge_iou) for part in parts]
@@ -112,11 +115,11 @@ class FrameEncoder:
             kept += [start + row for row in own]
         if len(kept) < len(boxes):
             index = torch.tensor(kept, dtype=torch.long)
-            found, boxes = found.select(index.to(found.boxes.device)), boxes[index]
+            found, boxes = found.select(index.to(found.boxes.device, non_blocking=True)), boxes[index]
         counts = [len(rows) for rows in known]
         instances = [found] if len(views) == 1 else split_detections(found, counts)
         ends = list(accumulate(counts))
-        rles = self.final_masks(view.meta, found)
+        rles = self._final_masks(view.meta, found, later=len(views) > 1)
         columns = zip(
             known,
             self._soft_masks(view, found).split(counts),
@@ -153,10 +156,14 @@ class FrameEncoder:
 
     def final_masks(self, meta: dict, found: Detections) -> list[dict]:
         """N RLEs at the video's size; ``meta``: of the frame."""
+        return list(self._final_masks(meta, found))
+
+    def _final_masks(self, meta: dict, found: Detections, later: bool = False) -> Sequence[dict]:
         if found.frame_masks is not None:
             return found.frame_masks.in_video(meta)
-        boxes = found.boxes / found.boxes.new_tensor(meta['scale_factor']).repeat(2)
-        return self.paste_masks(found.roi_masks, boxes, *meta['ori_shape'][:2])
+        boxes = _divided(found.boxes, meta['scale_factor'])
+        paste = partial(paste_in_turn, self.paste_masks) if later else self.paste_masks
+        return paste(found.roi_masks, boxes, *meta['ori_shape'][:2])
 
     def from_instances(
         self,
@@ -177,14 +184,14 @@ class FrameEncoder:
         device = view.image.device
         found = Detections(
             boxes=network_boxes(instances, view.meta, device),
-            scores=torch.tensor([float(i.get('score', 1)) for i in instances], device=device),
-            labels=torch.tensor([int(i['bbox_label']) for i in instances], dtype=torch.long, device=device),
+            scores=numbers_on(device, [float(i.get('score', 1)) for i in instances]),
+            labels=numbers_on(device, [int(i['bbox_label']) for i in instances], torch.long),
             roi_masks=None,
         )
         groups = group_duplicates(found.boxes, found.scores, merge_iou)
         kept = np.unique(groups)
         instances = [instances[row] for row in kept.tolist()]
-        found_kept = found.select(torch.from_numpy(kept).to(device))
+        found_kept = found.select(numbers_on(device, kept))
         return Frame(
             masks=_stride_masks(instances, view, self.stride),
             boxes=_video_boxes(instances),
@@ -215,10 +222,15 @@ class FrameEncoder:
         )
 
 
+def _divided(boxes: Tensor, scale: Sequence[float]) -> Tensor:
+    """Boxes by the (w, h) of a ``scale_factor``."""
+    return boxes / numbers_on(boxes.device, scale, boxes.dtype).repeat(2)
+
+
 def network_boxes(instances: list[dict], meta: dict, device: torch.device | str) -> Tensor:
     """Boxes of a frame's instances in pixels of the network's input, (N, 4) float."""
-    boxes = _video_boxes(instances).to(device)
-    return boxes * boxes.new_tensor(meta['scale_factor']).repeat(2)
+    boxes = _video_boxes(instances).to(device, non_blocking=True)
+    return boxes * numbers_on(device, meta['scale_factor'], boxes.dtype).repeat(2)
 
 
 def _stride_masks(instances: list[dict], view: View, stride: int) -> Tensor:
@@ -231,7 +243,7 @@ def _stride_masks(instances: list[dict], view: View, stride: int) -> Tensor:
         resized = F.interpolate(bitmap, size=shown, mode='nearest')[0]
         padded = F.pad(resized, (0, width - shown[1], 0, height - shown[0]))
         masks.append(downsample_masks(padded, stride))
-    return torch.cat(masks).to(view.image.device)
+    return torch.cat(masks).to(view.image.device, non_blocking=True)
 
 
 def _video_boxes(instances: list[dict]) -> Tensor:

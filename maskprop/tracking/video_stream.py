@@ -301,6 +301,7 @@ class VideoStream:
     def _process_clip(self, frame: Frame, masks: Tensor | None, ids: list[int] | None) -> list[FrameResult]:
         """Score the clip centred at the next frame; without clips, link the frame first."""
         first = max(self._centre - self.radius, 0)
+        frame.rles = list(frame.rles)  # a thread may not have ended with them before
         if ids is None:
             given = self.linker.link(frame)
             self._check_ids(given, frame)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
 import pycocotools.mask as mask_utils
 import pytest
 import torch
 from mmengine.config import Config
 from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'tools/benchmarks'))
+
+from clip_profile import WaitCounter, forms_of_a_gpu
 
 from maskprop.models import batched_boxes
 from maskprop.models.frame_detector import TwoStageFrameDetector
@@ -58,7 +66,7 @@ def nms_calls(request, monkeypatch):
     """How frames are spread over calls of NMS: as on a CPU, as on a GPU, or with room for few boxes."""
     chunks = batched_boxes._chunks
     if request.param != 'a call for each frame':
-        monkeypatch.setattr(batched_boxes, '_chunks', lambda counts, _: chunks(counts, True))
+        monkeypatch.setattr(batched_boxes, '_chunks', lambda *args: chunks(*args[:-1], True))
     if request.param == 'a call for some':
         monkeypatch.setattr(batched_boxes, 'BOXES_AT_ONCE', 150)
 
@@ -93,9 +101,10 @@ def test_frames_in_which_nothing_is_found(nms_calls):
     assert [len(frame.boxes) for frame in found] == [0, 0]
 
 
+@pytest.mark.parametrize('some', [False, True])
 @pytest.mark.parametrize('most', [-1, 0, 3])
-def test_nms_of_frames_is_mmcv_s_of_each(nms_calls, most):
-    """Equal scores, frames without boxes and groups with few among them."""
+def test_nms_of_frames_is_mmcv_s_of_each(nms_calls, most, some):
+    """Equal scores, frames without boxes and groups with few among them; all boxes, or those that are valid."""
     from mmcv.ops.nms import batched_nms
 
     generator = torch.Generator().manual_seed(0)
@@ -105,14 +114,16 @@ def test_nms_of_frames_is_mmcv_s_of_each(nms_calls, most):
     scores = torch.randint(0, 30, (sum(counts),), generator=generator) / 30
     groups = torch.randint(0, 3, (sum(counts),), generator=generator)
     frames = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    rows, found = batched_boxes.nms_of_frames(boxes, scores, groups, frames, len(counts), 0.4, most)
-    parts = zip(*(values.split(counts) for values in (boxes, scores, groups)), rows.split(found), strict=True)
-    start = 0
-    for (part_boxes, part_scores, part_groups, ours), count in zip(parts, counts, strict=True):
+    valid = torch.rand(len(boxes), generator=generator) < 0.6 if some else torch.ones(len(boxes), dtype=torch.bool)
+    boxes[~valid] *= 1.5  # in mmcv's way boxes that are left out don't count for how far groups are apart
+    rows, found = batched_boxes.nms_of_frames(
+        boxes, scores, groups, frames, len(counts), 0.4, most, valid if some else None, counts if some else None
+    )
+    for frame, ours in enumerate(rows.split(found)):
+        own = (valid & (frames == frame)).nonzero()[:, 0]
         cfg = dict(type='nms', iou_threshold=0.4)
-        kept = batched_nms(part_boxes, part_scores, part_groups, cfg)[1] if count else part_groups
-        assert (ours - start).tolist() == kept[: most if most >= 0 else None].tolist()
-        start += count
+        kept = batched_nms(boxes[own], scores[own], groups[own], cfg)[1] if len(own) else own
+        assert ours.tolist() == own[kept][: most if most >= 0 else None].tolist()
     assert 0 < len(rows) < len(boxes) or most == 0
 
 
@@ -173,8 +184,9 @@ def test_results_are_those_of_one_by_one(name):
     images = images_of(3).repeat(3, 1, 1, 1) + 0.3 * images_of(9, seed=1)  # something to link
     expected, expected_tracks = run(model, images, 1)
     assert sum(len(result.ids) for result in expected) > 9
-    for count in (2, 4, 16):
-        found, tracks = run(model, images, count)
+    for count, forms in ((2, nullcontext), (4, forms_of_a_gpu), (16, forms_of_a_gpu)):
+        with forms():
+            found, tracks = run(model, images, count)
         assert [result.frame_index for result in found] == list(range(len(images)))
         for ours, theirs in zip(found, expected, strict=True):
             assert (ours.ids, ours.labels, ours.filled) == (theirs.ids, theirs.labels, theirs.filled)
@@ -231,6 +243,21 @@ def test_the_batch_is_what_runs(monkeypatch):
     monkeypatch.setattr(model.propagation_head, 'encode_features', encode_and_count)
     run(model, images_of(10), 4)
     assert sizes == {'backbone': [4, 4, 2], 'boxes': [4, 4, 2], 'head': [4, 4, 2]}
+
+
+@torch.no_grad()
+def test_waits_of_a_batch_do_not_grow_with_its_frames():
+    """Sizes that the next step needs (proposals, levels, candidates, detections), then the numbers themselves."""
+    model = lively(build_model(clip_radius=2))
+    counts = []
+    for at_once in (2, 6):
+        stream = model.start_video(frames_at_once=at_once)
+        views = stream.features.step_chunk(images_of(12), [META] * 12)
+        stream._push_views(views[:6])
+        with forms_of_a_gpu(), WaitCounter() as waits:
+            stream._push_views(views[6 : 6 + at_once])
+        counts.append(waits.calls)
+    assert counts[0] == counts[1] == dict(new_tensor=4, nms=2, tolist=4, nonzero=1, cpu=2)  # mmdet's: new_tensor
 
 
 def test_one_at_a_time_on_a_cpu_and_by_key():

@@ -93,7 +93,7 @@ class Sides:
     def _push(self, frames: list) -> None:
         self._kept += [frame.rles for frame in frames]
         for result in self.stream._push(frames):
-            if result.masks != self._kept.pop(0):
+            if result.masks != list(self._kept.pop(0)):
                 raise BenchmarkError(f'maskprop: frame {result.frame_index} came out with other masks than it had')
 
     def detector(self) -> None:
@@ -110,7 +110,8 @@ class Sides:
         """A step of the stream: detection of frame t, and the clip of frame t - T; or of several frames."""
         frames = self._encode(*self._next('maskprop'))
         self._push(frames)
-        self.records['maskprop'] += [(frame.boxes, frame.labels, frame.rles) for frame in frames]
+        # the masks are waited for, so that their time is in that of this step
+        self.records['maskprop'] += [(frame.boxes, frame.labels, list(frame.rles)) for frame in frames]
 
     def mmdet(self) -> None:
         """A frame of mmdet's MaskTrack R-CNN, encoded as its metric does."""

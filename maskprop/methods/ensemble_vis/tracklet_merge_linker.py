@@ -101,7 +101,7 @@ class TrackletMergeLinker:
             N ids, from 1, one for each tracklet; None for a detection that is thinned out.
         """
         self._length += 1
-        rles = frame.rles if self.masks is None else frame.codes[self.masks].values
+        rles = list(frame.rles) if self.masks is None else frame.codes[self.masks].values
         scores = [max(own.values()) for own in frame.class_scores]
         rows = self._thin(scores, rles)
         rles = [rles[row] for row in rows]

@@ -20,6 +20,7 @@ from maskprop.methods.maskprop.propagation import (
     propagate_values,
 )
 from maskprop.ops.layout import convolution_layout
+from maskprop.ops.uploads import numbers_on
 from maskprop.structures import Detections, Frame, FramePairs, View
 
 NORMALIZERS = ('instances', 'instances+background', 'sigmoid')
@@ -366,7 +367,7 @@ class MaskPropagationHead(BaseModule):
             return nothing.expand(len(masks))
         if min(counts) == 0:  # an image's softmax is over its instances
             kept = [image for image, count in enumerate(counts) if count]
-            rows = torch.tensor(kept, device=codes.match.device)
+            rows = numbers_on(codes.match.device, kept)
             some = self.pair_losses(
                 codes.select((rows[:, None] * frames + torch.arange(frames, device=rows.device)).flatten()),
                 [masks[image] for image in kept],
@@ -378,7 +379,7 @@ class MaskPropagationHead(BaseModule):
         targets = torch.cat([F.pad(m, (0, 0, 0, 0, 0, most - m.shape[1])) for m in target_masks])
         real = None
         if min(counts) < most:
-            filled = torch.tensor(counts, device=sources.device).repeat_interleave(frames)
+            filled = numbers_on(sources.device, counts).repeat_interleave(frames)
             real = torch.arange(most, device=sources.device) < filled[:, None]  # [B S, most]
         propagated = self.forward_pairs(codes, sources, frames, real)
         present = targets.flatten(2).any(2)

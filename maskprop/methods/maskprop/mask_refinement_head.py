@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from maskprop.ops.crops import boxes_in_windows, crop_windows, square_windows
+from maskprop.ops.later_masks import paste_in_turn
 from maskprop.ops.masks import paste_binary_masks, paste_soft_masks
+from maskprop.ops.uploads import numbers_on
 from maskprop.structures import Detections, FramePairs, PerInstance, View
 
 CLAMP = 0.01  # of the mask given: keeps its logit within +-4.6, from where a residual can turn it round
@@ -122,9 +125,10 @@ class MaskRefinementHead(BaseModule):
         if instances.roi_masks is None:
             return None
         masks, windows = self.refine(view.image, instances.boxes, instances.roi_masks)
-        scale = windows.new_tensor(view.meta['scale_factor']).repeat(2)  # (w, h, w, h)
+        scale = numbers_on(windows.device, view.meta['scale_factor'], windows.dtype).repeat(2)  # (w, h, w, h)
         height, width = view.meta['ori_shape'][:2]
-        return PerInstance(paste_binary_masks(masks, windows / scale, height, width, instances.mask_threshold))
+        paste = partial(paste_binary_masks, threshold=instances.mask_threshold)
+        return PerInstance(paste_in_turn(paste, masks, windows / scale, height, width))
 
     @torch.no_grad()
     def refine(self, image: Tensor, boxes: Tensor, roi_masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,7 +163,7 @@ class MaskRefinementHead(BaseModule):
         height, width = img_shape[:2]
         sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
         moved = boxes + sides * torch.empty_like(boxes).uniform_(-self.box_jitter, self.box_jitter)
-        return moved.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
+        return moved.clamp(min=0).minimum(numbers_on(boxes.device, [width, height] * 2, boxes.dtype))
 
     def loss(self, pairs: FramePairs) -> dict[str, Tensor]:
         """:meth:`mask_losses` of the key frames, on the model's own masks at jittered ground-truth boxes."""

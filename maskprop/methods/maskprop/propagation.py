@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.ops import deform_conv2d
 
 from maskprop.methods.maskprop.sparse_lookups import can_skip_empty_cells, look_up_masks
+from maskprop.ops.uploads import numbers_on
 
 CPU_NUMBERS = 1  # looked up at once: on a CPU what one frame needs fits in the cache
 GPU_NUMBERS = 2**26  # .25 GiB
@@ -128,7 +129,7 @@ def sampling_positions(offsets: Tensor, dilations: Sequence[int], kernel_size: i
     height, width = offsets.shape[-2:]
     half = kernel_size // 2
     steps = torch.arange(-half, half + 1, device=offsets.device)
-    dilation = torch.as_tensor(dilations, device=offsets.device)[:, None]
+    dilation = numbers_on(offsets.device, dilations)[:, None]
     tap_y = (dilation * steps.repeat_interleave(kernel_size)).flatten()[:, None, None]  # [K, 1, 1]
     tap_x = (dilation * steps.repeat(kernel_size)).flatten()[:, None, None]
     rows = torch.arange(height, device=offsets.device)[:, None]
@@ -162,7 +163,7 @@ def _still_grid(
     nowhere = torch.zeros(1, len(dilations) * kernel_size**2, 2, height, width, device=device)
     taps = torch.stack(sampling_positions(nowhere, dilations, kernel_size), -1)[0]
     # align_corners=True: -1 and 1 are the centres of the first and the last cell
-    scale = torch.tensor([2 / max(height - 1, 1), 2 / max(width - 1, 1)], device=device)
+    scale = numbers_on(device, [2 / max(height - 1, 1), 2 / max(width - 1, 1)])
     return (taps * scale - 1)[:, None], scale
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from maskprop.ops.roi_extractor import OneWaitRoIExtractor
+from maskprop.ops.uploads import numbers_on
+
 
 @MODELS.register_module()
-class LegacyRoIExtractor(SingleRoIExtractor):
+class LegacyRoIExtractor(OneWaitRoIExtractor):
     """A box ends with its last pixel: RoIs reach to x2 + 1, y2 + 1, and so do the sides that choose the FPN level.
 
     With ``roi_layer=dict(type='RoIAlign', sampling_ratio=2, aligned=False, output_size=...)`` equal to the
@@ -26,4 +28,5 @@ class LegacyRoIExtractor(SingleRoIExtractor):
         Returns:
             (N, C, height, width), the size of ``roi_layer``'s output.
         """
-        return super().forward(feats, rois + rois.new_tensor([0, 0, 0, 1, 1]), roi_scale_factor)
+        last_pixel = numbers_on(rois.device, [0, 0, 0, 1, 1], rois.dtype)
+        return super().forward(feats, rois + last_pixel, roi_scale_factor)

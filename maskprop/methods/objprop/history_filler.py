@@ -11,6 +11,7 @@ import pycocotools.mask as mask_utils
 import torch
 from torch import Tensor
 
+from maskprop.ops.uploads import numbers_on
 from maskprop.structures import Frame, FrameResult
 
 KEY = 'attention_head'  # of the codes
@@ -142,8 +143,8 @@ class HistoryFiller:
             rows = [row for row, track_id in enumerate(past.ids) if track_id in ids]
             if rows:
                 codes.append(past.code)
-                boxes.append(past.boxes[rows].to(device))
-                labels.append(torch.tensor([past.labels[row] for row in rows], device=device))
+                boxes.append(past.boxes[rows].to(device, non_blocking=True))
+                labels.append(numbers_on(device, [past.labels[row] for row in rows]))
                 owners += [past.ids[row] for row in rows]
         logits = self.head.propagate_objects(frame.codes[KEY], torch.stack(codes), boxes, labels)
         for track_id in ids:

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from maskprop.methods.objprop.history_filler import HistoryFiller
 from maskprop.methods.objprop.inter_frame_attention import ROW_FORMS, object_maps, propagate_maps
+from maskprop.ops.uploads import numbers_on
 from maskprop.structures import Detections, FramePairs, View
 
 REDUCTIONS = ('mean', 'sum')
@@ -306,8 +307,8 @@ def find_objects(
         height, width = bitmaps.shape[1:]
         masks.append(F.pad(bitmaps, (0, input_shape[1] - width, 0, input_shape[0] - height)))
     return FoundObjects(
-        images=torch.tensor(images, device=device, dtype=torch.long),
-        rows=torch.tensor(rows, device=device, dtype=torch.long),
+        images=numbers_on(device, images, torch.long),
+        rows=numbers_on(device, rows, torch.long),
         boxes=torch.cat(boxes),
         labels=torch.cat(labels),
         masks=torch.cat(masks),

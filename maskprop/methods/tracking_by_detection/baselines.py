@@ -97,7 +97,7 @@ class MaskIoULinker(GreedyLinker):
     """
 
     def _shapes(self, frame: Frame) -> list[dict]:
-        return frame.rles
+        return list(frame.rles)
 
     def _iou(self, shapes: Sequence[dict], last: list[dict]) -> Tensor:
         if not shapes or not last:

@@ -110,7 +110,7 @@ def test_several_clips_wait_for_the_scores_once():
     for start in (0, 3, 6):
         with WaitCounter() as counter:
             linker.link_many(clips[start : start + 3])
-        assert counter.calls == dict(cpu=1, numpy=1)  # of what is on the CPU by then
+        assert counter.calls == dict(cpu=1)
 
 
 def test_memory_is_the_overlapping_clips():

@@ -10,9 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(Path(__file__).parents[3] / 'tools/benchmarks'))
 
-from clip_profile import WaitCounter
+from clip_profile import WaitCounter, forms_of_a_gpu
 
-from maskprop.methods.maskprop import MaskPropagationHead, dilated_convs, mask_propagation_head, propagation
+from maskprop.methods.maskprop import MaskPropagationHead, mask_propagation_head
 from maskprop.methods.maskprop.frame_code import FrameCode
 from maskprop.structures import Frame
 
@@ -267,18 +267,14 @@ class OperatorCounter(TorchDispatchMode):
 
 
 @torch.no_grad()
-def test_several_clips_at_once_take_fewer_calls_and_no_wait(monkeypatch):
+def test_several_clips_at_once_take_fewer_calls_and_no_wait():
     """As a GPU would run them: dispatched operators a clip, of 8 at once against one by one."""
-    monkeypatch.setattr(mask_propagation_head, 'CELLS_AT_ONCE', 10**9)
-    monkeypatch.setattr(propagation, 'can_skip_empty_cells', lambda *tensors: False)
-    monkeypatch.setattr(dilated_convs, 'LANES', 10**9)
-    monkeypatch.setattr(propagation, 'CPU_NUMBERS', 10**9)
     head = random_offsets(make_head())
     counts = []
     for at_once in (1, 8):
         clips = clips_of(make_frames(head, 30), radius=6)
         head.propagate_many(clips[:12])
-        with OperatorCounter() as operators, WaitCounter() as waits:
+        with forms_of_a_gpu(), OperatorCounter() as operators, WaitCounter() as waits:
             for start in range(12, 20, at_once):
                 head.propagate_many(clips[start : start + at_once])
         assert not waits.calls

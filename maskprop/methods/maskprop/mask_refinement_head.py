@@ -216,9 +216,8 @@ class MaskRefinementHead(BaseModule):
         self, images: Tensor, boxes: Sequence[Tensor], windows: Sequence[Tensor], roi_masks: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """The images (N, 3, P, P) and the soft masks (N, P, P) in the windows of B images, as float32."""
-        inside = [boxes_in_windows(b, w, self.patch_size) for b, w in zip(boxes, windows, strict=True)]
-        pasted = [
-            paste_soft_masks(m, b, self.patch_size, self.patch_size)
-            for m, b in zip(roi_masks, inside, strict=True)
-        ]
-        return crop_windows(images, windows, self.patch_size), torch.cat(pasted)
+        inside = boxes_in_windows(torch.cat(list(boxes)), torch.cat(list(windows)), self.patch_size)
+        # images without instances have masks of another size
+        given = torch.cat([m for m in roi_masks if len(m)] or [roi_masks[0]])
+        pasted = paste_soft_masks(given, inside, self.patch_size, self.patch_size)
+        return crop_windows(images, windows, self.patch_size), pasted

@@ -12,6 +12,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO, TypeAlias
@@ -30,6 +31,7 @@ from maskprop.zoo import download
 
 MapLocation: TypeAlias = 'str | torch.device | Callable | None'
 
+_CHUNK = 2**20  # bytes of a record that are in memory while its sum is computed
 _DTYPES = 'bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64'.split()
 
 
@@ -77,8 +79,11 @@ def load_checkpoint_file(file: str | os.PathLike | BinaryIO, map_location: MapLo
         if is_published(file):
             return _load_published(file, map_location)
     try:
+        _check_sums(file, name)
         with torch.serialization.safe_globals(allowed_classes()):
             return with_current_names(torch.load(file, map_location=map_location, weights_only=True))
+    except CheckpointError:
+        raise
     except Exception as error:  # what a damaged file raises is anything: RuntimeError, EOFError, KeyError, ...
         if isinstance(file, Path) and (other := _other_file(file)):
             raise CheckpointError(f'checkpoint {name}: cannot be read: {other}') from None
@@ -86,6 +91,38 @@ def load_checkpoint_file(file: str | os.PathLike | BinaryIO, map_location: MapLo
             raise CheckpointError(_explain(name, str(error))) from None
         reason = f'{type(error).__name__}: {str(error).partition(". ")[0]}'  # torch's go on with general advice
         raise CheckpointError(_damaged(name, reason)) from error
+
+
+def _check_sums(file: Path | BinaryIO, name: str) -> None:
+    """See that the records of a checkpoint have the CRC-32 that was written with them; torch.load doesn't look.
+
+    Files of before torch 1.6 are no zips and have no sums. Those of ``set_crc32_options(False)`` have 0 for all.
+
+    Raises:
+        CheckpointError: a record is damaged. BadZipFile, ValueError, OSError, NotImplementedError: the list of
+            records is.
+    """
+    with file.open('rb') if isinstance(file, Path) else nullcontext(file) as opened:
+        start = opened.tell()
+        is_zip = opened.read(4) == b'PK\x03\x04'  # as torch.load tells them
+        if is_zip:
+            with zipfile.ZipFile(opened) as archive:
+                for record in archive.infolist():
+                    if record.CRC:
+                        _read_through(archive, record, name)
+        opened.seek(start)
+
+
+def _read_through(archive: zipfile.ZipFile, record: zipfile.ZipInfo, name: str) -> None:
+    try:
+        with archive.open(record) as opened:
+            while opened.read(_CHUNK):
+                pass
+    except Exception as error:  # BadZipFile of a wrong sum; anything of a damaged header
+        raise CheckpointError(
+            f'checkpoint {name}: its record {record.filename} is damaged ({error}). Copy or download it again, or '
+            'use another one, as that of an earlier epoch'
+        ) from error
 
 
 def _load_published(file: Path, map_location: MapLocation) -> dict[str, Any]:
@@ -125,9 +162,9 @@ def _other_file(file: Path) -> str | None:
         return 'it is empty. Copy or download it again, or use another one'
     if start[8:9] == b'{' and int.from_bytes(start[:8], 'little') < file.stat().st_size:
         return f'it is a safetensors file: rename it to {file.stem}{PUBLISHED_SUFFIX}'
-    if not zipfile.is_zipfile(file):
-        return None if start.startswith(b'PK') else marked_content(start)  # a checkpoint cut short is no zip
     try:
+        if not zipfile.is_zipfile(file):
+            return None if start.startswith(b'PK') else marked_content(start)  # a checkpoint cut short is no zip
         with zipfile.ZipFile(file) as archive:
             names = [name.rpartition('/')[2] for name in archive.namelist()]
     except (ValueError, OSError, zipfile.BadZipFile, NotImplementedError):  # a damaged list of what is in it

@@ -187,6 +187,64 @@ def test_a_file_cut_short_is_named(tmp_path):
         CheckpointLoader.load_checkpoint(str(path))
 
 
+def a_byte_changed(path: Path, at: int) -> Path:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+def place_of_a_weight(path: Path) -> int:
+    return path.read_bytes().index(np.arange(40, dtype=np.float32).tobytes()) + 80
+
+
+@pytest.mark.parametrize('route', LOADERS)
+def test_a_changed_weight_is_found(tmp_path, route):
+    path = save(tmp_path / 'bad.pth', dict(Net().state_dict(), w=torch.arange(40.0)))
+    a_byte_changed(path, place_of_a_weight(path))
+    with pytest.raises(CheckpointError, match='its record bad/data/2 is damaged .*CRC-32.*again') as error:
+        LOADERS[route](path)
+    assert 'bad.pth' in str(error.value) and 'earlier epoch' in str(error.value)
+
+
+@pytest.mark.parametrize('kind', ['without sums', 'before torch 1.6'])
+def test_files_without_sums_load(tmp_path, kind):
+    path = tmp_path / 'plain.pth'
+    torch.serialization.set_crc32_options(kind != 'without sums')
+    try:
+        torch.save(dict(w=torch.arange(40.0)), path, _use_new_zipfile_serialization=kind == 'without sums')
+    finally:
+        torch.serialization.set_crc32_options(True)
+    for file in (path, a_byte_changed(path, place_of_a_weight(path))):
+        assert load_checkpoint_file(file)['w'].shape == (40,)
+
+
+def test_a_changed_weight_is_not_hidden_by_a_changed_list(tmp_path):
+    """torch.load finds the list of records that Python does not."""
+    path = save(tmp_path / 'bad.pth', dict(w=torch.arange(40.0)))
+    a_byte_changed(path, place_of_a_weight(path))
+    a_byte_changed(path, path.stat().st_size - 42)  # the mark of where the list's end is told
+    assert torch.load(path, weights_only=True)
+    with pytest.raises(CheckpointError, match='bad.pth: cannot be read, it is damaged'):
+        load_checkpoint_file(path)
+
+
+def test_a_change_is_refused_or_changes_nothing(tmp_path):
+    content = dict(meta=dict(epoch=1), state_dict=dict(w=torch.arange(3.0)))
+    path = save(tmp_path / 'net.pth', content)
+    refused, size = 0, path.stat().st_size
+    for at in {*range(0, size, 7), *range(size - 22, size)}:
+        a_byte_changed(path, at)
+        try:
+            found = load_checkpoint_file(path)
+            assert found['meta'] == content['meta']
+            assert torch.equal(found['state_dict']['w'], content['state_dict']['w'])
+        except CheckpointError:
+            refused += 1
+        a_byte_changed(path, at)
+    assert refused > 30
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         load_checkpoint_file(tmp_path / 'nowhere.pth')

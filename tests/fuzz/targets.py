@@ -234,7 +234,7 @@ OPTIMIZER = dict(state={}, param_groups=[dict(params=[0], lr=0.1)])
 
 
 def checkpoints(draw: Callable, folder: Path) -> Verdict:
-    """What is accepted has tensors by name, and classes by name."""
+    """What is accepted has tensors by name, and classes by name, and is what was saved."""
     meta = dict(epoch=1, iter=2, seed=3, cfg='x', dataset_meta=dict(classes=['a', 'b'], category_ids=[1, 2]))
     hub = dict(log_scalars={}, runtime_info=dict(iters_per_epoch=2), resumed_keys={})
     sound = dict(meta=meta, state_dict={'w': 1, 'b': 2}, optimizer=OPTIMIZER, message_hub=hub)
@@ -253,10 +253,11 @@ def checkpoints(draw: Callable, folder: Path) -> Verdict:
     def read() -> tuple:
         content = load_checkpoint_file(file)
         check_content(content, str(file), resume=True)
-        return find_weights(content, str(file)), saved_classes(content)
+        return content, find_weights(content, str(file)), saved_classes(content)
 
     def check(found: tuple) -> None:
-        weights, classes = found
+        content, weights, classes = found
+        fail_unless(repr(content) == repr(mutant), 'another content')
         fail_unless(all(isinstance(weight, torch.Tensor) for weight in weights.values()), 'no tensors')
         fail_unless(all(isinstance(name, str) for name in classes.get('classes', ())), 'no class names')
 

@@ -366,6 +366,23 @@ def test_models_and_streams_are_tried_before_anything_is_trained(tmp_path, keys,
     assert message in str(error.value) and 'bad.py' in str(error.value)
 
 
+def test_streams_whose_nets_are_not_trained_yet_are_not_tried(tmp_path):
+    """DeepSORT's linker wants the file of its net; the rows beside it are tried."""
+    linker = dict(type='MMDetTrackerLinker', tracker=dict(type='SORTTracker'))
+    net = dict(
+        type='ReIDNet',
+        init_cfg=dict(type='Pretrained', checkpoint='{net}'),
+        data_preprocessor=dict(mean=[0.0] * 3, std=[1.0] * 3),
+    )
+    deepsort = dict(name='deepsort', variant=dict(linker=dict(linker, reid=net)), nets=dict(net=REID))
+    jobs = plan_study(write_study(tmp_path, WHOLE_BASE, [dict(name='a'), deepsort]), tmp_path / 'out')
+    (test,) = (job for job in jobs if job.level == 'test' and job.details['seed'] == 1)
+    check_models([test])
+    test.details['nets']['deepsort'] = []
+    with pytest.raises(ConfigError, match='row deepsort: variant.* checkpoint .*: no such file'):
+        check_models([test])
+
+
 @pytest.mark.parametrize('key', ['framez', 'categories'])
 def test_sets_are_tried_before_anything_is_made(tmp_path, key):
     synthetic = dict(videos=2, val_videos=2, **{key: 99})

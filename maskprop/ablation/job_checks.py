@@ -13,17 +13,25 @@ from maskprop.engine.config import ConfigError
 from maskprop.engine.model_check import check_model
 
 
-def check_tests(jobs: Sequence[Job]) -> None:
+def check_tests(jobs: Sequence[Job], may_lack: bool = False) -> list[str]:
     """See that the sets of the configs' own data can be scored, before anything is trained.
+
+    Args:
+        may_lack: annotation files that are not there yet are no error.
+
+    Returns:
+        annotation files that are not there.
 
     Raises:
         ConfigError: an annotation file is missing or has no annotations.
     """
     tests = [job for job in jobs if job.level == 'test' and job.details['study'].synthetic is None]
     several = [part for job in tests for part in evaluators(job.details['cfg'], 'test')]
-    for file in sorted({str(part['ann_file']) for part in several if 'ann_file' in part}):
-        if not Path(file).is_file():
-            raise ConfigError(f'test_evaluator.ann_file: {file}: no such file')
+    files = sorted({str(part['ann_file']) for part in several if 'ann_file' in part})
+    lacking = [file for file in files if not Path(file).is_file()]
+    if lacking and not may_lack:
+        raise ConfigError(f'test_evaluator.ann_file: {lacking[0]}: no such file')
+    for file in [file for file in files if file not in lacking]:
         data = read_json(file)
         if not isinstance(data, dict) or not data.get('annotations'):
             raise ConfigError(
@@ -31,6 +39,7 @@ def check_tests(jobs: Sequence[Job]) -> None:
                 'test_dataloader.dataset.ann_file and test_dataloader.dataset.data_prefix.img_path in the study '
                 'file to a set that has some, as mini_val: docs/ablations.md'
             )
+    return lacking
 
 
 def check_models(jobs: Sequence[Job]) -> None:

@@ -159,6 +159,8 @@ def ablate(args: argparse.Namespace) -> None:
                     'study = dict(detector=...) names'
                 )
         check_sets(jobs)
+        for file in check_tests(jobs, may_lack=args.dry_run or args.reuse_only):
+            say(f'note: test_evaluator.ann_file: {file}: no such file; the study will need it')
         check_models(jobs)
     if args.reuse_demo:
         for line in reuse_demos(args.reuse_demo, jobs, link=not look_only):
@@ -180,7 +182,6 @@ def ablate(args: argparse.Namespace) -> None:
     print(format_plan(jobs, timings, args.parallel), flush=True)
     if args.dry_run:
         return
-    check_tests(jobs)
     run_jobs(jobs, lambda job, slot: launch(job, slot, args), timings, args.parallel)
     show_tables(jobs)
 

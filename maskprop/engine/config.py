@@ -19,6 +19,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import FlexibleRunner, Runner
 
 from maskprop.engine.cfg_options import refuse_list, value_at
+from maskprop.engine.config_merges import explain_file, explain_options
 from maskprop.engine.config_variables import set_variables
 from maskprop.engine.deprecation import telling_of_old_configs
 from maskprop.engine.errors import CheckpointError, ConfigError
@@ -114,6 +115,10 @@ def _read_config(config: str) -> Config:
             raise ConfigError(
                 f'config {config}: a file that it names in _base_, or reads, is missing: {error}'
             ) from error
+        except (AttributeError, TypeError) as error:
+            if words := explain_file(error, file):
+                raise ConfigError(f'config {config}: {words}') from error
+            raise
         _drop_own_scope(cfg._cfg_dict)
         _drop_imports(cfg._cfg_dict)
         return cfg
@@ -165,7 +170,7 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> None:
         raise
     except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         keys = [key for key in options if not _merges(cfg, key, options[key])] or list(options)
-        words = f'does not fit the config: {error}'
+        words = f'does not fit the config: {explain_options(error) or error}'
         if isinstance(value_at(cfg, keys[0]), Mapping) and not isinstance(options[keys[0]], Mapping):
             words = f'the config has a dict there, found {options[keys[0]]!r}. Set its keys: {keys[0]}.KEY=VALUE'
         raise ConfigError(f'--cfg-options {" ".join(keys)}: {words}') from error

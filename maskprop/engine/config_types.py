@@ -27,7 +27,7 @@ _DICTS = (
     'randomness', 'strategy', 'test_cfg', 'test_dataloader', 'train_cfg', 'train_dataloader', 'val_cfg',
     'val_dataloader', 'variants', 'visualization', 'visualizer',
 )  # fmt: skip
-_LISTS = ('custom_hooks', 'param_scheduler', 'test_evaluator', 'val_evaluator')  # of dicts; one alone will do
+_LISTS = ('custom_hooks', 'param_scheduler', 'test_evaluator', 'val_evaluator')  # of dicts; often one will do
 _TEXTS = ('default_scope', 'experiment_name', 'launcher', 'load_from', 'work_dir')
 _TOGETHER = {
     'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
@@ -186,7 +186,8 @@ def _containers(cfg: Config) -> Iterator[str]:
             yield f'{key}: expected a dict, found None'
     for key in _LISTS:
         value = cfg.get(key)
-        if value is not None and not isinstance(value, Mapping | list | tuple):
+        alone = isinstance(value, Mapping) and key != 'custom_hooks'  # of which mmengine takes a list only
+        if value is not None and not alone and not isinstance(value, list | tuple):
             yield f'{key}: expected a list of dicts, found {shown(value)}'
         for number, entry in enumerate(value if isinstance(value, list | tuple) else ()):
             if not isinstance(entry, Mapping) or 'type' not in entry:

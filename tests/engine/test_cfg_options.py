@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 
 from maskprop.engine.cfg_options import ConfigOptions, parse_option
-from maskprop.engine.config import ConfigError, merge_options
+from maskprop.engine.config import ConfigError, merge_options, read_config_file
 
 
 def parsed(*words: str) -> dict:
@@ -68,3 +68,55 @@ def test_the_option_that_does_not_fit_is_named():
     cfg = Config(dict(model=dict(parts=[1])))
     with pytest.raises(ConfigError, match='^--cfg-options model.parts.5.x: does not fit'):
         merge_options(cfg, {'model.new': 1, 'model.parts.5.x': 2})
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (
+            {'custom_hooks': dict(type='a')},
+            "custom_hooks: .* it has a list of length 1 at custom_hooks, found {'type'",
+        ),
+        (
+            {'model.parts.type': 'a'},
+            r'model.parts.type: .* Give a whole list, or name an entry, as model.parts.0$',
+        ),
+        ({'model.parts.2.x': 1}, r"model.parts.2.x: .* a list of length 2 at model.parts, found {'2': {'x': 1}}"),
+        (
+            {'model.parts.0.x': 1},
+            'model.parts.0.x: .* it has 5 at model.parts.0, .* set model.parts.0._delete_=True',
+        ),
+        ({'model.none': dict(a=1)}, 'model.none: .* it has None at model.none'),
+        ({'model.pair.a': 1}, 'model.pair.a: .* a list of length 2 at model.pair'),
+    ],
+)
+def test_a_dict_in_the_place_of_another_value_is_told_with_what_to_write(options, message):
+    cfg = Config(dict(custom_hooks=[{}], model=dict(parts=[5, dict(x=1)], none=None, pair=(1, 2))))
+    with pytest.raises(ConfigError, match=f'^--cfg-options {message}'):
+        merge_options(cfg, options)
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        (
+            "hooks = dict(type='a')",
+            r'child.py: hooks: its _base_ has a list of length 1 there, found .* hooks=\[...\]',
+        ),
+        (
+            'data = dict(set=dict(pipeline=dict(a=1)))',
+            r'data.set.pipeline: its _base_ has .*, pipeline=\[\.\.\.\]$',
+        ),
+        ('data = dict(set=dict(none=dict(a=1)))', 'data.set.none: .* None there, .* none=dict.*_delete_=True'),
+    ],
+)
+def test_a_dict_over_another_value_of_the_base_is_told_with_what_to_write(tmp_path, text, message):
+    (tmp_path / 'base.py').write_text('hooks = [dict(x=1)]\ndata = dict(set=dict(pipeline=[], none=None))\n')
+    (tmp_path / 'child.py').write_text(f"_base_ = ['base.py']\n{text}\n")
+    (tmp_path / 'grandchild.py').write_text("_base_ = ['child.py']\n")
+    with pytest.raises(ConfigError, match=message):
+        read_config_file(tmp_path / 'child.py')
+    with pytest.raises(
+        ConfigError, match=rf'grandchild.py: .*/child\.py: .*{message.rpartition("child.py: ")[2]}'
+    ):
+        read_config_file(tmp_path / 'grandchild.py')

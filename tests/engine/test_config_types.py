@@ -22,7 +22,7 @@ AT_ONCE = [
     'model=1', 'model.type=', 'train_cfg=5', 'train_cfg.max_epochs=(1,2)', 'train_cfg.max_epochs=é',
     'train_cfg.max_epochs=1e400', 'train_cfg.max_epochs=99999999999999999999', 'train_cfg.max_epochs=-1',
     'train_cfg.val_interval=x', 'param_scheduler.0=5', 'train_cfg.type=None', 'randomness=5', 'randomness=None',
-    'env_cfg=None', 'randomness.seed=-1', 'randomness.type=x', 'custom_hooks=5',
+    'env_cfg=None', 'randomness.seed=-1', 'randomness.type=x', 'custom_hooks=5', 'custom_hooks.type=EMAHook',
     'custom_hooks=[5]', 'default_hooks.checkpoint.interval=None', 'default_hooks.timer.type=5',
     'optim_wrapper=None', 'optim_wrapper.optimizer=None', 'optim_wrapper.optimizer.lr=-1',
     'optim_wrapper.optimizer.lr=nan', 'optim_wrapper.optimizer.lr=x', 'optim_wrapper.optimizer.type=AdmW',

@@ -42,6 +42,13 @@ def check_whole(cfg: Config, config: str) -> None:
             raise ConfigError(
                 f'config {config}: {key} is not set, but a study trains and tests. Inherit a whole config'
             )
+    dataset = cfg.test_dataloader.get('dataset') or {}
+    for key in ('datasets', 'dataset'):
+        if key in dataset:
+            raise ConfigError(
+                f'config {config}: test_dataloader.dataset is a {dataset.get("type")}, but a study tests on a '
+                f'single set: set test_dataloader.dataset to what is in its {key}'
+            )
     if not (cfg.train_cfg.get('max_epochs') or cfg.train_cfg.get('max_iters')):
         raise ConfigError(f'config {config}: train_cfg: neither max_epochs nor max_iters is set')
 

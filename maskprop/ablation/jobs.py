@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from math import ceil
@@ -132,6 +132,7 @@ class _Planner:
 
     def __init__(self, study: Study, out: Path) -> None:
         self.study, self.out = study, out
+        check_types(study.cfg, runs=False)
         if any(row.config is None for row in study.rows):  # then the file is their config
             check_whole(study.cfg, study.file)
         self.detector_cfg = read_whole(study.detector)
@@ -149,7 +150,6 @@ class _Planner:
                 f'{study.file}: a row tests epoch {self.epochs[-1]} of the detector, but {study.detector} trains '
                 f'{trains}'
             )
-        check_types(study.cfg, runs=False)
         for row in study.rows:
             check_row(study, row)
 
@@ -340,11 +340,21 @@ class _Planner:
             return cfg
         for split in ('train', 'val', 'test'):
             if cfg.get(f'{split}_dataloader'):
-                cfg[f'{split}_dataloader'].dataset.data_root = f'{set_job.folder}/'
+                for dataset in single_sets(cfg[f'{split}_dataloader'].dataset):
+                    dataset['data_root'] = f'{set_job.folder}/'
             for evaluator in evaluators(cfg, split):
                 if 'ann_file' in evaluator:
                     evaluator['ann_file'] = f'{set_job.folder}/annotations/val.json'
         return cfg
+
+
+def single_sets(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The data sets that read files: one, or those inside of a mixture or another of mmengine's wrappers."""
+    inner = dataset.get('datasets') or [part for part in [dataset.get('dataset')] if part]
+    for part in inner:
+        yield from single_sets(part)
+    if not inner:
+        yield dataset
 
 
 def evaluators(cfg: Config, split: str) -> list[dict[str, Any]]:

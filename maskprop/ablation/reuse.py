@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from maskprop.ablation.jobs import Job
+from maskprop.ablation.jobs import Job, single_sets
 from maskprop.ablation.settings import differences, files_key, training_settings, whole_batch
 from maskprop.engine.config import ConfigError, read_config_file
 
@@ -56,7 +56,7 @@ def _trained_config(demo: Path) -> Config:
 
 def _find_set(demo: Path, cfg: Config) -> Path:
     """The set that a demo was trained on; its name is seen from the folder of the repository that made it."""
-    root = cfg.train_dataloader.dataset.data_root
+    root = next(single_sets(cfg.train_dataloader.dataset)).get('data_root') or ''
     tried = [base / root for base in (*demo.resolve().parents, Path.cwd())]
     for folder in tried:
         if (folder / 'annotations' / 'train.json').is_file():

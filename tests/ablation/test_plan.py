@@ -22,6 +22,12 @@ BASE = 'configs/demo/maskprop_tiny_synthetic.py'
 WHOLE_BASE = str(Path(BASE).resolve())
 REID = 'configs/tracking_by_detection/reid_tiny_synthetic.py'
 HEADS_CONFIG = 'configs/ablations/_base_/heads.py'
+MIXTURE = """
+videos = _base_.train_dataloader.dataset
+pasted = dict(videos, ann_file='pasted/annotations/train.json', data_prefix=dict(img_path='pasted/JPEGImages'))
+mixture = dict(type='ConcatVideoDataset', datasets=[videos, pasted])
+train_dataloader = dict(dataset=dict(_delete_=True, type='RepeatDataset', times=2, dataset=mixture))
+"""
 HEADS = [dict(name='heads', train=dict(name='heads'))]
 FROZEN = dict(name='h', options={'model.frozen': ['detector']})
 
@@ -165,6 +171,28 @@ def test_a_second_set_is_pasted_from_the_first(tmp_path):
     assert 'pasted/annotations/train.json' in data.details['outputs'] and data.name != 'data/1'
     plain = plan_study(write_study(tmp_path, base, HEADS, seeds=(1,)), tmp_path / 'out')[0]
     assert plain.name == 'data/1' and set(plain.settings) == {'arguments'}
+
+
+def test_all_sets_of_a_mixture_are_those_of_the_seed(tmp_path):
+    base = tmp_path / 'base.py'
+    base.write_text(f'_base_ = [{WHOLE_BASE!r}]\n{MIXTURE}')
+    jobs = plan_study(write_study(tmp_path, str(base), HEADS, seeds=(1,), pasted=dict(videos=3)), tmp_path / 'out')
+    (data,) = (job for job in jobs if job.level == 'set')
+    for job in (job for job in jobs if job.level in ('detector', 'heads')):
+        repeated = job.details['cfg'].train_dataloader.dataset
+        assert [part.data_root for part in repeated.dataset.datasets] == [f'{data.folder}/'] * 2
+        assert 'data_root' not in repeated and 'data_root' not in repeated.dataset
+
+
+@pytest.mark.parametrize(
+    'inner', ["type='ConcatVideoDataset', datasets=[only]", "type='RepeatDataset', dataset=only"]
+)
+def test_a_study_tests_on_a_single_set(tmp_path, inner):
+    base = tmp_path / 'base.py'
+    wrapped = f'test_dataloader = dict(dataset=dict(_delete_=True, {inner}))'
+    base.write_text(f'_base_ = [{WHOLE_BASE!r}]\nonly = _base_.test_dataloader.dataset\n{wrapped}\n')
+    with pytest.raises(ConfigError, match='tiny.py: test_dataloader.dataset is a .* a single set.* in its datas'):
+        plan_study(write_study(tmp_path, str(base), HEADS), tmp_path / 'out')
 
 
 def test_a_row_with_a_config_of_its_own_trains_and_is_tested_with_it(tmp_path):
@@ -398,6 +426,8 @@ def test_sets_are_tried_before_anything_is_made(tmp_path, key):
     [
         ('model = None', 'model is not set'),
         ('test_dataloader = dict(_delete_=True)', 'test_dataloader is not set'),
+        ('train_cfg = 5', 'train_cfg: expected a dict, found 5'),
+        ('test_dataloader = dict(dataset=5)', 'test_dataloader.dataset: expected dict'),
         ('none.py', 'is missing: .*none.py'),
         ('exit(3)', 'ends the program'),
     ],

@@ -13,9 +13,17 @@ from mmengine.config import Config, ConfigDict
 from maskprop.engine.config import ConfigError, find_config_file, read_config_file
 from maskprop.engine.config_names import hint_at
 from maskprop.engine.config_types import shown, wrong_arguments
+from maskprop.utils import numeric
 from maskprop.utils.json_values import is_finite_number
 
 _LONGEST_NAME = 120  # bytes: folders add keys and suffixes to it
+_RANGES = dict(
+    frame_stride=(1, numeric.MOST_STRIDE),
+    bootstraps=(0, numeric.MOST_RESAMPLES),
+    epoch=(1, numeric.MOST),
+    masks_epoch=(1, numeric.MOST),
+    seeds=(0, numeric.MOST_SEED),
+)
 METRICS = ('AP', 'AP50', 'AP75', 'AR1', 'AR10')  # of the table, and of the paper's numbers
 STARTS = ('detector', 'model', 'scratch')
 DEFAULT_DETECTOR = 'configs/demo/maskprop_tiny_synthetic.py'
@@ -243,11 +251,12 @@ def _check_values(kind: type, content: dict[str, Any], where: str) -> None:
         raise ConfigError(f'{where}: rows: expected a list of dicts, found {shown(content["rows"])}')
     for name, fault in wrong_arguments(kind, {k: v for k, v in content.items() if k != 'rows'}).items():
         raise ConfigError(f'{where}: {name}: {fault}')
-    for name, least in dict(frame_stride=1, bootstraps=0, epoch=1, masks_epoch=1, seeds=0).items():
+    for name, (least, most) in _RANGES.items():
         values = content.get(name)
         for value in values if isinstance(values, list | tuple | range) else [values]:
-            if value is not None and value < least:
-                raise ConfigError(f'{where}: {name}: expected {least} or more, found {value}')
+            if value is not None and not least <= value <= most:
+                expected = f'{least} or more' if most == numeric.MOST else f'a number from {least} to {most}'
+                raise ConfigError(f'{where}: {name}: expected {expected}, found {value}')
     seeds = content.get('seeds')
     if seeds is not None and len(set(seeds)) != max(1, len(seeds)):
         raise ConfigError(f'{where}: seeds: expected one or more, no two alike, found {shown(seeds)}')

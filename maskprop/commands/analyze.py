@@ -37,7 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     compare.add_argument('a', metavar='A.json', help='results, or a submission zip')
     compare.add_argument('b', metavar='B.json', help='others')
     compare.add_argument(
-        '--resamples', type=numeric.whole(0), default=1000, help='of the videos (default %(default)s)'
+        '--resamples', type=numeric.resamples, default=1000, help='of the videos (default %(default)s)'
     )
     compare.add_argument('--seed', type=numeric.seed, default=0, help='of the resamples')
     for command in (results, compare):
@@ -54,7 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             help='of the tracks counted as true or false, and drawn',
         )
         command.add_argument(
-            '--frame-stride', type=numeric.positive, default=1, help='the results are of every N-th frame'
+            '--frame-stride', type=numeric.stride, default=1, help='the results are of every N-th frame'
         )
         numeric.add_frame_range(command)
     for command in (curves, results, compare):

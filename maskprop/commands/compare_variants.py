@@ -38,10 +38,10 @@ def parse_args() -> argparse.Namespace:
     parser = cli.ModelParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_model_arguments(parser)
     parser.add_argument(
-        '--frame-strides', type=numeric.positive, nargs='+', help="default: the config's frame_stride, and 1"
+        '--frame-strides', type=numeric.stride, nargs='+', help="default: the config's frame_stride, and 1"
     )
     parser.add_argument('--ground-truth', action='store_true', help='ground-truth masks in place of detections')
-    parser.add_argument('--bootstraps', type=numeric.whole(0), default=1000, help='0: none; default: %(default)s')
+    parser.add_argument('--bootstraps', type=numeric.resamples, default=1000, help='0: none; default: %(default)s')
     parser.add_argument('--out', type=Path, metavar='FILE', help='write the rows')
     parser.add_argument('--results-dir', type=Path, metavar='DIR', help='write the results, for maskprop analyze')
     cli.add_test_set_arguments(parser)

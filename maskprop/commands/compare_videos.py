@@ -34,7 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--cell-width', type=numeric.whole(32), default=320, help='pixels')
     parser.add_argument('--no-labels', action='store_true', help='no classes and scores on the objects')
     parser.add_argument(
-        '--frame-stride', type=numeric.positive, default=1, help='the results are of every N-th frame'
+        '--frame-stride', type=numeric.stride, default=1, help='the results are of every N-th frame'
     )
     numeric.add_frame_range(parser)
     args = parser.parse_args(argv)

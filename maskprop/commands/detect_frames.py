@@ -25,7 +25,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', required=True, metavar='DETS.json')
     parser.add_argument(
         '--frame-stride',
-        type=numeric.positive,
+        type=numeric.stride,
         metavar='N',
         help="detect on every N-th frame (default: the config's)",
     )

@@ -24,7 +24,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_model_arguments(parser)
     parser.add_argument('--gaps', type=numeric.positive, nargs='+', default=list(range(1, 11)), help='in frames')
     parser.add_argument(
-        '--frame-stride', type=numeric.positive, default=1, help='use every s-th frame of each video'
+        '--frame-stride', type=numeric.stride, default=1, help='use every s-th frame of each video'
     )
     parser.add_argument('--every', type=numeric.positive, default=3, help='every how many frames a mask starts')
     parser.add_argument('--out', type=Path, help='write the mean IoU of every gap as JSON')

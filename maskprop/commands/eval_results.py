@@ -35,7 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', help='write the numbers to this JSON file')
     parser.add_argument(
         '--frame-stride',
-        type=numeric.positive,
+        type=numeric.stride,
         default=1,
         metavar='N',
         help='the results are of frames 0, N, 2N, ... of every video (default 1)',

@@ -32,7 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--score-thr', type=numeric.share, default=0.0, help='leave out results of a lower score (default: 0)'
     )
     stride = 'write frames 0, S, 2S, ... only, as those that the results are of'
-    parser.add_argument('--frame-stride', type=numeric.positive, default=1, metavar='S', help=stride)
+    parser.add_argument('--frame-stride', type=numeric.stride, default=1, metavar='S', help=stride)
     parser.add_argument('--overwrite', action='store_true', help='OUT may be there already')
     return parser.parse_args(argv)
 

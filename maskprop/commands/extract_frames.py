@@ -23,7 +23,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('source', type=Path, metavar='VIDEO|FOLDER', help='a video file, or a folder of videos')
     parser.add_argument('out', type=Path, help='gets a folder for each video')
     parser.add_argument(
-        '--stride', type=numeric.positive, default=1, metavar='S', help='take every S-th frame (default: 1)'
+        '--stride', type=numeric.stride, default=1, metavar='S', help='take every S-th frame (default: 1)'
     )
     parser.add_argument(
         '--start',

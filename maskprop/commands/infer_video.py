@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the first GPU, else the CPU)')
     parser.add_argument(
         '--frame-stride',
-        type=numeric.positive,
+        type=numeric.stride,
         default=1,
         metavar='S',
         help='take every S-th frame (default: 1, all)',

@@ -95,7 +95,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     report = parser.add_argument_group('report')
     report.add_argument('--report-only', metavar='DIR', help='report on an existing set, make nothing')
     report.add_argument(
-        '--strides', type=numeric.positive, nargs='+', default=[1, 4], help='frame strides of the report'
+        '--strides', type=numeric.stride, nargs='+', default=[1, 4], help='frame strides of the report'
     )
     report.add_argument('--no-report', action='store_true')
     args = parser.parse_args(arguments)

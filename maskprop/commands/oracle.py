@@ -27,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='a detection takes a ground-truth box from this IoU on',
     )
     parser.add_argument(
-        '--frame-stride', type=numeric.positive, metavar='N', help="use every N-th frame (default: the config's)"
+        '--frame-stride', type=numeric.stride, metavar='N', help="use every N-th frame (default: the config's)"
     )
     cli.add_test_set_arguments(parser)
     args = parser.parse_args(argv)

@@ -21,6 +21,7 @@ from mmengine.registry import MODELS
 from maskprop.engine.config import OPTIONAL_KEYS, ConfigError
 from maskprop.engine.config_names import hint_at, own_parts, unknown_arguments, unknown_names, unknown_types
 from maskprop.engine.config_parts import arguments_of, closest, makers, registered, resolve
+from maskprop.utils.numeric import MOST_STRIDE
 
 _DICTS = (
     'auto_scale_lr', 'default_hooks', 'env_cfg', 'log_processor', 'model', 'model_wrapper_cfg', 'optim_wrapper',
@@ -144,6 +145,10 @@ def _parts(value: Any, path: str) -> Iterator[str]:
             yield f'{place}.type: expected the name of a class, found {shown(kind)}'
         elif getattr(found := resolve(kind, registry), '__module__', '').startswith(_TRUSTED):
             yield from (f'{place}.{name}: {fault}' for name, fault in wrong_arguments(found, part).items())
+            stride = part.get('frame_stride')
+            if _fits(stride, int) and not 1 <= stride <= MOST_STRIDE:
+                expected = f'expected a number from 1 to {MOST_STRIDE}'
+                yield f'{place}.frame_stride: {expected}, found {shown(stride)}'
 
 
 def stream_faults(model: Mapping[str, Any], options: Mapping[str, Any], path: str) -> Iterator[str]:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 MOST = 2**31 - 1  # of a number without another limit: counters and slices take it everywhere
+MOST_SEED = 2**32 - 1  # what NumPy's and torch's generators take
 MOST_SIDE = 2**13  # of a frame, in pixels
 MOST_PIXELS = MOST_SIDE**2  # of a frame: 192 MiB, twice the pixels of one of 8K
+MOST_STRIDE = 100_000  # of frames: an hour of a video has fewer
+MOST_RESAMPLES = 100_000  # of videos, for an interval; no more digits come of more
 MOST_STRIP_WIDTH = 2**15  # of a row of pictures, in pixels
 
 
@@ -38,7 +41,9 @@ def _within(convert: Callable[[str], Any], kind: str, least: float, most: float)
 
 
 positive = whole(1)
-seed = whole(0, 2**32 - 1)  # what NumPy's and torch's generators take
+seed = whole(0, MOST_SEED)
+stride = whole(1, MOST_STRIDE)
+resamples = whole(0, MOST_RESAMPLES)
 share = number(0, 1)  # scores, IoUs and parts of a video too
 
 

@@ -35,12 +35,28 @@ def test_every_number_has_limits():
     assert [found for path in files for found in _untested(path)] == []
 
 
+def test_every_stride_and_number_of_resamples_has_its_limit():
+    ends = dict(stride='stride', strides='stride', bootstraps='resamples', resamples='resamples')
+    found = [
+        (ends[name], ast.unparse(keyword.value))
+        for path in (ROOT / 'commands').rglob('*.py')
+        for call in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        if isinstance(call, ast.Call) and call.args
+        if (name := str(getattr(call.args[0], 'value', '')).rpartition('-')[2]) in ends
+        for keyword in call.keywords
+        if keyword.arg == 'type'
+    ]
+    assert len(found) > 10 and all(kind == f'numeric.{limit}' for limit, kind in found)
+
+
 @pytest.mark.parametrize(
     ('kind', 'good', 'bad'),
     [
         (numeric.positive, {'1': 1, '7': 7}, ['0', '-1', '1.5', 'nan', 'x', '', str(2**31)]),
         (numeric.whole(0, 3), {'0': 0, '3': 3}, ['-1', '4']),
         (numeric.seed, {'0': 0, str(2**32 - 1): 2**32 - 1}, ['-1', str(2**32)]),
+        (numeric.stride, {'1': 1, '100000': 100_000}, ['0', '100001']),
+        (numeric.resamples, {'0': 0, '100000': 100_000}, ['-1', '100001']),
         (numeric.share, {'0': 0, '0.3': 0.3, '1': 1, '1e-3': 0.001}, ['nan', 'inf', '-inf', '-0.1', '1.01', 'x']),
         (numeric.number(0), {'0': 0, '7.5': 7.5}, ['nan', 'inf', '-1', '1e300']),
         (frame_size, {'640x360': (640, 360), '8192x36': (8192, 36)}, ['8193x36', '99999p', '32x32']),

@@ -117,14 +117,14 @@ def run_jobs(
     """
     open_jobs = [job for job in jobs if not job.is_done()]
     total = len(open_jobs)
-    running: dict[Future, tuple[Job, int, float]] = {}
+    running: dict[Future, tuple[Job, int]] = {}
     with ThreadPoolExecutor(max_workers=parallel) as pool:
         while open_jobs or running:
-            busy = [id(job) for job, _, _ in running.values()]
+            busy = [id(job) for job, _ in running.values()]
             blocked = {*map(id, open_jobs), *busy}
             ready = [job for job in open_jobs if not any(id(need) in blocked for need in job.needs)]
             for job in ready[: parallel - len(running)]:
-                slot = min(set(range(parallel)) - {slot for _, slot, _ in running.values()})
+                slot = min(set(range(parallel)) - {slot for _, slot in running.values()})
                 open_jobs.remove(job)
                 expected, _ = timings.estimate(job)
                 about = '' if expected is None else f', about {format_seconds(expected)}'
@@ -132,14 +132,14 @@ def run_jobs(
                     f'{job.name}: begins{about}'
                     + f'; its output: {job.folder / "job.log"}' * (job.level in TRAININGS)
                 )
-                running[pool.submit(launch, job, slot)] = job, slot, time.monotonic()
+                running[pool.submit(launch, job, slot)] = job, slot
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
-                job, _, start = running.pop(future)
+                job, _ = running.pop(future)
                 error = future.exception()
                 if error is not None:
                     raise error
-                left = timings.total([*open_jobs, *(j for j, _, _ in running.values())]) / parallel
+                left = timings.total([*open_jobs, *(j for j, _ in running.values())]) / parallel
                 done = total - len(open_jobs) - len(running)
-                took = format_seconds(time.monotonic() - start)
-                say(f'[{done}/{total}] {job.name}: done in {took}; about {format_seconds(left)} left')
+                took = format_seconds(job.record().get('seconds', 0.0))  # as the table and the estimates count it
+                say(f'[{done}/{total}] {job.name}: done, {took} of work; about {format_seconds(left)} left')

@@ -180,7 +180,7 @@ def _notes(job: Job) -> list[str]:
     if study.note:
         notes.append(study.note)
     times = ', '.join(f'{level} {format_seconds(seconds)}' for level, seconds in level_seconds(job).items())
-    notes.append(f'Time of the jobs, one after the other: {times}.')
+    notes.append(f'Work of the jobs, one after the other, without the start of their processes: {times}.')
     notes.append(f'Made by `maskprop ablate {study.file}`.')
     return [line for note in notes for line in (note, '')][:-1]
 

@@ -108,6 +108,18 @@ def test_time_of_all_tries_is_kept(bench, monkeypatch):
     assert json.loads(bench.timings.path.read_text()) == {'set': 130 / 420}
 
 
+def test_what_is_said_is_what_the_table_counts(bench):
+    """The work of all tries, as the record has it, not how long the process ran."""
+    jobs = plan_study(write_study(bench.folder, BASE), bench.folder / 'out')[:1]
+
+    def launch(job: Job, slot: int) -> None:
+        bench.launch(job)
+        job.write_record(1234.0, done=True)
+
+    run_jobs(jobs, launch, bench.timings, 1, bench.said.append)
+    assert f'[1/1] {jobs[0].name}: done, 21 min of work; ' in bench.said[-1]
+
+
 def test_a_failed_job_ends_the_run_and_is_named(bench):
     def fail(job: Job) -> None:
         if job.level == 'detector':

@@ -144,7 +144,11 @@ def test_table_by_hand(table):
     text = '\n'.join(lines[6:])
     assert 'it leaves out the variance between trainings' in text
     assert 'seeds 1, 2' in text and '50 resamples' in text and 'of a paper' in text and 'A note.' in text
-    assert 'test 90 s' not in text and 'test 2 min' in text and 'maskprop ablate study.py' in text
+    assert (
+        'test 90 s' not in text
+        and 'of the jobs, one after the other, without the start of their processes: test 2 min' in text
+        and 'maskprop ablate study.py' in text
+    )
     assert level_seconds(table) == {'test': 90.0}
 
 

@@ -146,7 +146,7 @@ def _parts(value: Any, path: str) -> Iterator[str]:
         elif getattr(found := resolve(kind, registry), '__module__', '').startswith(_TRUSTED):
             yield from (f'{place}.{name}: {fault}' for name, fault in wrong_arguments(found, part).items())
             stride = part.get('frame_stride')
-            if _fits(stride, int) and not 1 <= stride <= MOST_STRIDE:
+            if isinstance(stride, int) and _fits(stride, int) and not 1 <= stride <= MOST_STRIDE:
                 expected = f'expected a number from 1 to {MOST_STRIDE}'
                 yield f'{place}.frame_stride: {expected}, found {shown(stride)}'
 

@@ -10,7 +10,7 @@ MOST = 2**31 - 1  # of a number without another limit: counters and slices take 
 MOST_SEED = 2**32 - 1  # what NumPy's and torch's generators take
 MOST_SIDE = 2**13  # of a frame, in pixels
 MOST_PIXELS = MOST_SIDE**2  # of a frame: 192 MiB, twice the pixels of one of 8K
-MOST_STRIDE = 100_000  # of frames: an hour of a video has fewer
+MOST_STRIDE = 100_000  # of frames: an hour has 90,000 at 25 a second
 MOST_RESAMPLES = 100_000  # of videos, for an interval; no more digits come of more
 MOST_STRIP_WIDTH = 2**15  # of a row of pictures, in pixels
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +12,9 @@ import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
 from torch import Tensor, nn
 from torchvision.models import optical_flow as raft
+
+from maskprop.engine.checkpoint import load_checkpoint_file
+from maskprop.engine.errors import CheckpointError
 
 DIS_PRESETS = {
     'ultrafast': cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -132,9 +134,11 @@ def _load_raft(arch: str, weights: str | None) -> nn.Module:
             f'the names are {", ".join(known)}'
         )
     try:
-        net.load_state_dict(torch.load(weights, map_location='cpu', weights_only=True))
-    except (RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"RAFTFlow: weights={weights!r} is no state dict of torchvision's {arch}") from error
+        net.load_state_dict(load_checkpoint_file(weights, 'cpu'))
+    except (RuntimeError, TypeError, CheckpointError) as error:
+        reason = f': {error}' if isinstance(error, CheckpointError) else ''
+        words = f"RAFTFlow: weights={weights!r} is no state dict of torchvision's {arch}{reason}"
+        raise ValueError(words) from error
     return net
 
 

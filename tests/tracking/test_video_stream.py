@@ -100,7 +100,7 @@ def test_ring_is_bounded():
         stream.push(frame)
         assert len(stream._ring) <= 5
         assert len(stream._pending) <= 3
-        assert len(stream.filler._sums) <= 5
+        assert len(stream.filler._clips) <= 5
 
 
 def test_a_missed_object_is_filled_from_its_clips():

@@ -59,7 +59,7 @@ def paste_in_turn(
     masks, places = (values.detach().to('cpu', non_blocking=True) for values in (roi_masks, boxes))
     copied = torch.cuda.Event() if roi_masks.is_cuda else None
     if copied is not None:
-        copied.record()
+        copied.record(torch.cuda.current_stream(roi_masks.device))
 
     def work() -> list[dict]:
         if copied is not None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ from torch import Tensor, nn
 from maskprop.models.frame_detector import TwoStageFrameDetector
 from maskprop.ops.layout import image_layout
 from maskprop.ops.masks import paste_binary_masks
+from maskprop.structures import join_detections
 
 SIDES = ('detector', 'maskprop', 'mmdet')
 
@@ -102,9 +104,12 @@ class Sides:
         detector = self.models['detector'].detector
         with torch.no_grad():
             feats = detector.extract_feat(image_layout(images))
-            for found in TwoStageFrameDetector(detector).detect(feats, metas):
-                rles = paste_binary_masks(found.roi_masks, found.boxes, *self.size)
-                self.records['detector'].append((found.boxes, found.labels, rles))
+            frames = TwoStageFrameDetector(detector).detect(feats, metas)
+            found = join_detections(frames)
+            rles = iter(paste_binary_masks(found.roi_masks, found.boxes, *self.size))
+        for frame in frames:
+            own = list(islice(rles, len(frame.boxes)))
+            self.records['detector'].append((frame.boxes, frame.labels, own))
 
     def maskprop(self) -> None:
         """A step of the stream: detection of frame t, and the clip of frame t - T; or of several frames."""

@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.maskprop-installed
 RUFF := $(shell sed -n "s/.*'\(ruff==[^']*\)'.*/\1/p" pyproject.toml)
 MYPY := $(shell sed -n "s/.*'\(mypy==[^']*\)'.*/\1/p" pyproject.toml)
 
-.PHONY: help setup demo demo-full demo-weights test test-slow test-all bench bench-results bench-files doctor docs docs-serve lint format types clean
+.PHONY: help setup demo demo-full demo-weights test test-slow test-all bench bench-results bench-files bench-gpu doctor docs docs-serve lint format types clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make test     run the fast tests, about 3 minutes on two cores; some of them with make test TESTS=tests/ops'
 	@echo 'make test-all run all tests, the fast ones first; make test-slow runs the others'
 	@echo 'make bench    measure speed and memory against named peers, and write the tables of docs/benchmarks.md and scaling.md'
+	@echo 'make bench-gpu  the same on a GPU, for docs/benchmarks_gpu.md'
 	@echo 'make docs     build the site of the documentation in work_dirs/site; make docs-serve shows it while you write'
 	@echo 'make doctor   print versions, devices and kernels, and how to fix what is wrong'
 	@echo 'make lint     check style (ruff), without changing files; make format changes them'
@@ -134,6 +135,18 @@ bench-files:
 	$(call run_benchmark,mask_assembly,--threads 1)
 	$(call run_benchmark,tracklet_merging,--threads 1)
 	$(call run_benchmark,clustering,--runs 3 --threads 1 --pixels 50000 300000)
+
+# on a GPU, one after the other
+bench-gpu: setup
+	$(call run_benchmark,clip_inference,--device cuda --runs 15 --at-once 1 4 8 16,benchmarks_gpu)
+	$(call run_benchmark,propagation,--device cuda --rounds-up-to 50 --backward-up-to 50 --compile,benchmarks_gpu)
+	$(call run_benchmark,full_size_step,--device cuda,benchmarks_gpu)
+	$(call run_benchmark,training_step,--device cuda --runs 5 --steps 0 --cases checkpointing accumulation bf16 compile,benchmarks_gpu)
+	$(call run_benchmark,long_video,--device cuda --frames 100 1000,benchmarks_gpu)
+	$(call run_benchmark,inter_frame_attention,--device cuda,benchmarks_gpu)
+	$(call run_benchmark,embedding_matching,--device cuda,benchmarks_gpu)
+	$(call run_benchmark,mask_assembly,--device cuda,benchmarks_gpu)
+	$(call run_benchmark,clustering,--device cuda,benchmarks_gpu)
 
 doctor:
 	@$(if $(wildcard $(PY)),$(PY),$(PYTHON)) tools/doctor.py

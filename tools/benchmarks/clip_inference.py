@@ -238,14 +238,14 @@ def at_once_lines(rows: list[dict], instances: int) -> list[str]:
             *(spread([1e3 * s for s in row['seconds'][name]]) for name in SIDES[:2]),
             f'{spread(ratios(row["seconds"]["maskprop"], row["seconds"]["detector"]))}x',
             f'{spread(ratios(first, row["seconds"]["maskprop"]))}x',
-            *(f'{sum(row["waits"][name].values()) / row["at_once"]:.3g}' for name in SIDES[:2]),
+            *(f'{sum(row["waits"][name].values())} ({named(row["waits"][name])})' for name in SIDES[:2]),
         ]
         for row in rows
     ]
     head = (
         'frames at once', 'detector, ms per frame', 'maskprop, ms per frame', 'maskprop / detector, time',
-        f'maskprop, frames per second against {rows[0]["at_once"]}', 'waits of the detector per frame',
-        'waits of maskprop per frame',
+        f'maskprop, frames per second against {rows[0]["at_once"]}', 'waits of the detector',
+        'waits of maskprop',
     )  # fmt: skip
     lines = ['', f'Frames at once (`model.frames_at_once`), {instances} detections:', '', *table(head, body)]
     lines += ['', 'Operators called per frame, by frames at once (views are not counted):', '']
@@ -257,6 +257,11 @@ def at_once_lines(rows: list[dict], instances: int) -> list[str]:
     for name in SIDES[:2]:
         body.append([f'{name}, all', *(f'{row["operators"][name]["all"] / row["at_once"]:.4g}' for row in rows)])
     return lines + table(('part', *(str(row['at_once']) for row in rows)), body)
+
+
+def named(counts: dict[str, int]) -> str:
+    """Counts with their names."""
+    return ', '.join(f'{count} {name}' for name, count in counts.items())
 
 
 def relative(seconds: dict[str, list[float]]) -> str:
@@ -294,7 +299,7 @@ def injected_lines(rows: list[dict], size: tuple[int, int]) -> list[str]:
         lines += table(('stage', 'ms', 'share'), body)
         lines += ['', 'Calls per frame for which a CPU would wait for a GPU:', '']
         lines += table(('side', 'in all', 'of which'), [
-            [name, sum(waits.values()), ', '.join(f'{v} {k}' for k, v in waits.items())]
+            [name, sum(waits.values()), named(waits)]
             for name, waits in row['waits'].items()
         ])  # fmt: skip
     return lines

@@ -9,53 +9,66 @@ from pathlib import Path
 
 import numpy as np
 
+from maskprop.datasets.ytvis_checks import frame_key
 from maskprop.datasets.ytvis_json import AnnotationError, GroundTruth, load_ytvis
 from maskprop.utils.files import check_writable, replace_when_done
+from maskprop.utils.text import plural
+
+_ALL_SHARED = 'videos: all {} share frames with each other; a split would be validated on what it was trained on'
 
 
 def split_videos(gt: GroundTruth, val_videos: int, seed: int) -> tuple[GroundTruth, GroundTruth]:
     """Splits into (train, val) so that val has, of each category, nearly the share of videos that it has of all.
 
+    Videos that list the same frames stay together, as do those that are connected through others.
     Starts from videos drawn by ``seed`` and exchanges one of val for one of train, always the exchange that helps
     most, until none does. What is made small is the sum over categories of (videos in val - wanted)^2 / videos,
     where wanted = videos * val_videos / all videos; videos without objects count as one more category.
 
     Args:
         gt: A loaded file with annotations.
-        val_videos: Number of videos of val.
+        val_videos: Number of videos of val; with videos that share frames val has the nearest number that they
+            allow.
         seed: Other seeds give other splits; one seed always the same.
 
     Raises:
-        ValueError: ``val_videos`` leaves train or val without a video; ``seed`` is below 0.
+        ValueError: ``val_videos`` leaves train or val without a video, ``seed`` is below 0, or all videos are
+            connected by shared frames.
     """
     if seed < 0:
         raise ValueError(f'seed: found {seed}; expected 0 or more')
     count = len(gt['videos'])
     if not 0 < val_videos < count:
         raise ValueError(f'val_videos: found {val_videos}; expected 1 to {count - 1}, the set has {count} videos')
-    has = _categories_of_videos(gt)
-    is_val = np.zeros(count, dtype=bool)
-    is_val[np.random.default_rng(seed).permutation(count)[:val_videos]] = True
+    group = _groups(gt)
+    sizes = np.bincount(group)
+    if len(sizes) == 1:
+        raise ValueError(_ALL_SHARED.format(count))
+    has = np.zeros((len(sizes), len(gt['categories']) + 1))  # videos of each category, by group
+    np.add.at(has, group, _categories_of_videos(gt))
+    is_val = np.zeros(len(sizes), dtype=bool)
+    is_val[_fitting(np.random.default_rng(seed).permutation(len(sizes)), sizes, val_videos)] = True
     weights = 1 / np.maximum(has.sum(0), 1)
     wanted = has.sum(0) * val_videos / count
-    kinds = np.unique(has, axis=0, return_inverse=True)[1].reshape(-1)
+    kinds = np.unique(np.column_stack([has, sizes]), axis=0, return_inverse=True)[1].reshape(-1)
     while True:
         surplus = has[is_val].sum(0) - wanted
-        # of videos with the same categories the first will do: else this grows with val times train
+        # of groups with the same categories the first will do: else this grows with val times train
         val, train = (_firsts(np.flatnonzero(chosen), kinds) for chosen in (is_val, ~is_val))
         change = _exchange_costs(has[val], has[train], surplus, weights)
+        change[sizes[val][:, None] != sizes[train]] = np.inf
         best = np.unravel_index(change.argmin(), change.shape)
         if change[best] > -1e-9:
             break
         is_val[val[best[0]]], is_val[train[best[1]]] = False, True
-    return _take(gt, ~is_val), _take(gt, is_val)
+    return _take(gt, ~is_val[group]), _take(gt, is_val[group])
 
 
 def videos_of_share(path: str | Path, share: float) -> int:
     """Number of videos that is the nearest to a share of a set's, at least 1 and not all.
 
     Raises:
-        AnnotationError: The file has errors, no annotations, or one video.
+        AnnotationError: The file has errors, no annotations or one video, or all its videos share frames.
         ValueError: The share is not between 0 and 1.
     """
     if not 0 < share < 1:
@@ -71,6 +84,8 @@ def _load(path: str | Path) -> GroundTruth:
             f'{path}: videos: has one, but train and val need one each; add videos, or train and validate on '
             'parts of this one by frame_range of the data sets (docs/data.md)'
         )
+    if not _groups(gt).any():
+        raise AnnotationError(f'{path}: {_ALL_SHARED.format(len(gt["videos"]))}')
     return gt
 
 
@@ -87,10 +102,11 @@ def write_split(
         overwrite: Replace the files of another split: what was trained on it would be validated on its own videos.
 
     Returns:
-        The two files, and a table of the videos and instances of each category.
+        The two files, and a table of the videos and instances of each category, with a line on the videos that
+        were kept together, if any.
 
     Raises:
-        AnnotationError: The file has errors, no annotations, or one video.
+        AnnotationError: The file has errors, no annotations or one video, or all its videos share frames.
         OSError: Nothing can be written to ``out_dir``.
         ValueError: ``val_videos`` is out of range, the result would replace ``path``, or another split is there.
     """
@@ -111,7 +127,8 @@ def write_split(
             stack.enter_context(replace_when_done(target)).write_text(text, encoding='utf-8')
         # without it a kill before mini-val has its name leaves no two files of different splits
         targets[1].unlink(missing_ok=True)
-    return *targets, category_table(gt, *parts)
+    together = _kept_together(gt, len(parts[1]['videos']), val_videos)
+    return *targets, category_table(gt, *parts) + (f'\n\n{together}' if together else '')
 
 
 def category_table(gt: GroundTruth, train: GroundTruth, val: GroundTruth) -> str:
@@ -132,6 +149,59 @@ def category_table(gt: GroundTruth, train: GroundTruth, val: GroundTruth) -> str
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     formats = [f'{{:<{widths[0]}}}', *(f'{{:>{width}}}' for width in widths[1:])]
     return '\n'.join('  '.join(formats).format(*row) for row in rows)
+
+
+def _groups(gt: GroundTruth) -> np.ndarray:
+    """(V,) int64: number of the group of each video, from 0; videos that list the same frame are in one group."""
+    above = list(range(len(gt['videos'])))  # a video of the same group, the first one's is itself
+
+    def first(video: int) -> int:
+        while above[video] != video:
+            above[video] = above[above[video]]
+            video = above[video]
+        return video
+
+    owners: dict[str, int] = {}
+    for number, video in enumerate(gt['videos']):
+        for owner in {owners.setdefault(frame_key(name), number) for name in video['file_names']}:
+            one, other = sorted((first(owner), first(number)))
+            above[other] = one
+    return np.unique([first(number) for number in above], return_inverse=True)[1].reshape(-1)
+
+
+def _fitting(order: np.ndarray, sizes: np.ndarray, wanted: int) -> list[int]:
+    """Groups, the first of an order that can be, whose videos are ``wanted``, or as near to it as any are."""
+    sums = [1]  # of the groups of several videos, of all to come: bit n is set if some of them have n videos
+    for size in sizes[order[::-1]].tolist():
+        if size > 1:
+            sums.append(sums[-1] | sums[-1] << size)
+    alone = len(order) + 1 - len(sums)
+
+    def can_have(videos: int) -> bool:  # the groups to come
+        least = max(videos - alone, 0)  # in groups of several
+        return videos >= 0 and bool(sums[-1] >> least & ((2 << videos - least) - 1))
+
+    left = next(n for n in sorted(range(1, int(sizes.sum())), key=lambda n: abs(n - wanted)) if can_have(n))
+    chosen = []
+    for group, size in zip(order.tolist(), sizes[order].tolist(), strict=True):
+        if size > 1:
+            sums.pop()
+        else:
+            alone -= 1
+        if can_have(left - size):
+            chosen.append(group)
+            left -= size
+    return chosen
+
+
+def _kept_together(gt: GroundTruth, found: int, wanted: int) -> str:
+    """A line on the groups of videos that share frames; empty if there is none."""
+    sizes = np.bincount(_groups(gt))
+    videos, groups = int(sizes[sizes > 1].sum()), int((sizes > 1).sum())
+    if not groups:
+        return ''
+    other = '' if found == wanted else f', so val has {plural(found, "video")} in place of {wanted}'
+    return f'{videos} videos share frames and stay together, in {plural(groups, "group")}{other}'
 
 
 def _categories_of_videos(gt: GroundTruth) -> np.ndarray:

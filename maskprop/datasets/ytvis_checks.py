@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -162,12 +163,14 @@ class _Checker:
             self.add('backslashes', name, f'file_names[{place}]', found, fix, warn=True)
 
     def _check_shared(self, names: list[str], name: str, video_id: int) -> None:
-        """Frames that another video lists too: a split may put one into train, the other into val."""
-        shared = [file for file in names if self.owners.setdefault(file, video_id) != video_id]
+        """Frames that another video lists too, which must not be in train and in val."""
+        shared = [file for file in names if self.owners.setdefault(frame_key(file), video_id) != video_id]
         if shared:
-            found = f'{len(shared)} of its {len(names)} frames are in video {self.owners[shared[0]]} too'
+            owner = self.owners[frame_key(shared[0])]
+            found = f'{len(shared)} of its {len(names)} frames are in video {owner} too'
             fix = (
-                f'the first is {shared[0]!r}; keep them in one part of a split, or it is validated on what it saw'
+                f'the first is {shared[0]!r}; keep them in one part of a split, as maskprop split does, or it is '
+                'validated on what it saw'
             )
             self.add('frames-shared', name, 'file_names', found, fix, warn=True)
 
@@ -344,6 +347,13 @@ def check_data(data: Any, file: str, check_areas: bool = True, for_training: boo
     checker = _Checker(file, check_areas, for_training)
     checker.run(data)
     return checker.problems
+
+
+def frame_key(name: str) -> str:
+    """A frame's name in the form that all names of its file have: with slashes, without ``./`` and ``//``."""
+    if '\\' in name or './' in name or '//' in name:  # few have it, and there are many names
+        return posixpath.normpath(name.replace('\\', '/'))
+    return name
 
 
 def _count_masks(annotations: Any) -> int:

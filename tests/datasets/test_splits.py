@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,61 @@ def test_a_share_of_the_videos(write, share, count):
 def test_shares_that_are_none(write, share):
     with pytest.raises(ValueError, match='val_share: found .*; expected a share of the videos between 0 and 1'):
         videos_of_share(write(many_videos()), share)
+
+
+def share_frames(gt: dict, *groups: tuple[int, ...]) -> None:
+    """Lets each video of a group list a frame of the one before; names differ, the file does not."""
+    videos = {video['id']: video for video in gt['videos']}
+    for group in groups:
+        for before, after in pairwise(group):
+            videos[after]['file_names'].append('./' + videos[before]['file_names'][0])
+            videos[after]['length'] += 1
+            for annotation in (a for a in gt['annotations'] if a['video_id'] == after):
+                for field in ('segmentations', 'bboxes', 'areas'):
+                    annotation[field].append(None)
+
+
+def val_of(gt: dict, count: int, seed: int = 0) -> set[int]:
+    return {video['id'] for video in split_videos(gt, count, seed)[1]['videos']}
+
+
+def test_videos_that_share_frames_stay_together(write):
+    gt = many_videos()
+    groups = [(0, 7, 150), (199, 3), tuple(range(20, 40))]  # 0 and 150 by 7 alone
+    share_frames(gt, *groups)
+    for seed in range(20):
+        val = val_of(gt, 40, seed)
+        assert len(val) == 40
+        assert all(val.issuperset(group) or val.isdisjoint(group) for group in groups)
+    *_, table = write_split(write(gt), 40, 0)
+    assert table.endswith('25 videos share frames and stay together, in 3 groups')
+
+
+@pytest.mark.parametrize(
+    'count, groups, wanted, found',
+    [
+        (6, [(0, 1), (2, 3), (4, 5)], 3, {2, 4}),
+        (5, [(0, 1), (2, 3, 4)], 4, {3}),
+        (6, [(0, 1, 2, 3, 4)], 3, {1, 5}),
+        (6, [(0, 1), (2, 3)], 3, {3}),
+        (6, [(0, 1, 2, 3)], 2, {2}),
+    ],
+)
+def test_the_nearest_number_that_shared_frames_allow(write, count, groups, wanted, found):
+    gt = many_videos(count, seed=3)
+    share_frames(gt, *groups)
+    assert {len(val_of(gt, wanted, seed)) for seed in range(10)} <= found
+    table = write_split(write(gt), wanted, 0)[2]
+    assert (f' in place of {wanted}' in table) == (wanted not in found)
+
+
+def test_videos_that_all_share_frames_cannot_be_split(write):
+    gt = many_videos(4, seed=3)
+    share_frames(gt, (2, 0, 3, 1))
+    with pytest.raises(ValueError, match='videos: all 4 share frames with each other'):
+        split_videos(gt, 2, 0)
+    with pytest.raises(AnnotationError, match=r'json: videos: all 4 share frames with each other'):
+        write_split(write(gt), 2, 0)
 
 
 def test_files_are_written_whole_and_valid(write, tmp_path):

@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from maskprop.datasets.ytvis_json import AnnotationError, load_ytvis, read_json
+from maskprop.datasets.ytvis_json import AnnotationError, category_name, load_ytvis, read_json
 from maskprop.utils.text import plural
 
 # (training, validation): what maskprop split writes comes first, then the layouts of published sets, whose
@@ -191,7 +191,7 @@ def _read(path: Path) -> DataSet:
         videos = [
             (len(video['file_names']), str(video['file_names'][0]).replace('\\', '/')) for video in data['videos']
         ]
-        categories = sorted((category['id'], str(category['name'])) for category in data['categories'])
+        categories = sorted((category['id'], category_name(category)) for category in data['categories'])
         objects = len(data.get('annotations') or ())
         if not (videos and categories):
             raise KeyError

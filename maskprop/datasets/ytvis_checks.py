@@ -20,9 +20,8 @@ from maskprop.datasets.image_folders import image_size, is_whole_image, largest_
 from maskprop.datasets.rle import is_absent
 from maskprop.datasets.sound_masks import MaskReader, ObjectMasks, as_numbers
 from maskprop.utils.files import is_file
-from maskprop.utils.json_values import is_finite_number
+from maskprop.utils.json_values import LARGEST_ID, is_finite_number
 
-LARGEST_ID = 2**31 - 1  # ids go through int32 arrays on their way to a model
 DARK_16_BIT = 2**14  # 16-bit frames that hold up to 14 bits: less than a quarter of the range, nearly black
 LEAST_SPARSE = 3  # so many frames in equal steps are a pattern
 _AS_LISTED = 'is it meant so? Frames are taken in the order of the list'
@@ -184,8 +183,11 @@ class _Checker:
             self.add('unknown-categories', name, 'unknown_categories', _show(unknown), fix)
 
     def _check_category(self, category: dict, name: str) -> None:
-        if not isinstance(category.get('name'), str) or not category['name'].strip():
-            self.add('category-name', name, 'name', _show(category.get('name')), 'expected a non-empty string')
+        found: Any = category.get('name')
+        if found is None:
+            self.add('category-name', name, 'name', 'missing', 'its id is taken as its name', warn=True)
+        elif not isinstance(found, str) or not found.strip():
+            self.add('category-name', name, 'name', _show(found), 'expected a non-empty string')
 
     def _check_category_names(self, data: dict) -> None:
         categories = data.get('categories')

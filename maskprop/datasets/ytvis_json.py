@@ -6,6 +6,7 @@ rules are in ``docs/data.md``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -16,6 +17,7 @@ from maskprop.datasets.rle import decode_mask, is_absent
 from maskprop.datasets.run_lists import read_with_strings
 from maskprop.datasets.ytvis_checks import PER_FRAME_FIELDS, Problem, check_data, check_images
 from maskprop.utils.garbage import without_garbage_collection
+from maskprop.utils.json_values import whole_number
 
 __all__ = [
     'Annotation',
@@ -24,6 +26,7 @@ __all__ = [
     'GroundTruth',
     'Problem',
     'Video',
+    'category_name',
     'decode_mask',
     'find_problems',
     'frame_indices',
@@ -130,7 +133,8 @@ def find_problems(
 def load_ytvis(path: str | Path, require_annotations: bool = False, *, for_training: bool = False) -> GroundTruth:
     """Loads and checks an annotation file.
 
-    What may be left out is filled in: ``length`` of videos, ``iscrowd`` (0); ``annotations`` is None if missing.
+    What may be left out is filled in: ``length`` of videos, ``name`` of categories (the id), ``iscrowd`` (0);
+    ``annotations`` is None if missing.
     An empty list in place of a mask or box becomes None, an id of 1.0 becomes 1, and backslashes in names of
     frames become slashes.
 
@@ -195,6 +199,11 @@ def other_format(path: str | Path, data: Any = None) -> AnnotationError | None:
 
     hint = import_hint(path, data)
     return AnnotationError(f'{path}: {_OTHER_FORMAT}; {hint}') if hint else None
+
+
+def category_name(category: Mapping[str, Any]) -> str:
+    """A category's name, or its id if it has none."""
+    return str(whole_number(category['id']) if category.get('name') is None else category['name'])
 
 
 def has_mask(annotation: Annotation) -> bool:
@@ -321,6 +330,8 @@ def _fill_in(data: dict[str, Any]) -> GroundTruth:
     _read_folders(data)
     for video in data['videos']:
         video['length'] = len(video['file_names'])
+    for category in data['categories']:
+        category['name'] = category_name(category)
     data['annotations'] = data.get('annotations')
     for annotation in data['annotations'] or []:
         annotation['iscrowd'] = int(annotation.get('iscrowd') or 0)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from maskprop.datasets.rle import POLYGON_REACH
-from maskprop.utils.json_values import is_finite_number
+from maskprop.datasets.rle import POLYGON_REACH, is_absent
+from maskprop.utils.json_values import LARGEST_ID, is_finite_number
 
 from .progress import with_progress
 from .validation import (
@@ -21,6 +21,7 @@ from .validation import (
     require_dict,
     require_id,
     require_list,
+    require_mask,
     require_size,
     shown,
 )
@@ -54,6 +55,14 @@ def check_has_annotations(data: Any, source: str) -> None:
         fail(source, '', 'annotations', f'found {shown(data["annotations"])}', 'It must be a list of annotations')
 
 
+def _own_id(record: Any, source: str, name: str) -> int:
+    """The ``id`` of a record, in the range that the checker takes; -1 stands for all in the metrics."""
+    number = require_id(require_dict(record, source, name), 'id', source, name)
+    if not 0 <= number <= LARGEST_ID:
+        fail(source, name, 'id', f'found {number}', f'It must be an integer from 0 to {LARGEST_ID}')
+    return number
+
+
 def read_categories(data: dict, source: str) -> dict[int, str]:
     """{category id: name} of a file, by ascending id."""
     listed = require(data, 'categories', source, '', 'a list of {"id", "name"}')
@@ -62,10 +71,13 @@ def read_categories(data: dict, source: str) -> dict[int, str]:
     names: dict[int, str] = {}
     for index, record in enumerate(listed):
         name = f'categories[{index}]'
-        number = require_id(require_dict(record, source, name), 'id', source, name)
+        number = _own_id(record, source, name)
         if number in names:
             fail(source, name, 'id', f'{number} is already taken', 'Give every category an id of its own')
-        names[number] = str(record.get('name', number))
+        title = record.get('name')
+        if title is not None and not (isinstance(title, str) and title.strip()):
+            fail(source, name, 'name', f'found {shown(title)}', 'It must be a text with a letter, or absent')
+        names[number] = str(number) if title is None else title
     return {number: names[number] for number in sorted(names)}
 
 
@@ -81,7 +93,7 @@ def read_videos(data: dict, source: str) -> dict[int, tuple[tuple[int, int], int
     videos: dict[int, tuple[tuple[int, int], int]] = {}
     for index, record in enumerate(listed):
         name = f'videos[{index}]'
-        number = require_id(require_dict(record, source, name), 'id', source, name)
+        number = _own_id(record, source, name)
         name = f'{name} (id {number})'
         if number in videos:
             fail(source, name, 'id', f'{number} is already taken', 'Give every video an id of its own')
@@ -130,7 +142,7 @@ def read_annotations(data: dict, videos: dict, categories: dict, source: str) ->
     unlisted: set[int] = set()
     for index, record in enumerate(with_progress(data['annotations'], 'checking annotations', 'track')):
         name = f'annotations[{index}]'
-        number = require_id(require_dict(record, source, name), 'id', source, name)
+        number = _own_id(record, source, name)
         name = f'{name} (id {number})'
         if number == 0:
             fail(source, name, 'id', 'found 0', 'Ids start at 1: 0 stands for "not matched" in the metric')
@@ -183,7 +195,7 @@ def _read_track(
     mean_area = float(np.array(present).mean()) if present else 0.0
     masks = require_list(record, 'segmentations', length, source, name, video)
     counts = plain_counts(masks, list(size)) or [
-        _compressed(mask, size, source, f'{name} frame {frame}') if mask else None
+        None if is_absent(mask) else _compressed(mask, size, source, f'{name} frame {frame}')
         for frame, mask in enumerate(masks)
     ]
     return Track(name, category, bool(crowd), mean_area, counts)
@@ -194,7 +206,7 @@ def _compressed(mask: Any, size: tuple[int, int], source: str, name: str) -> str
     height, width = size
     if isinstance(mask, list):
         return _rasterized(mask, size, source, name)
-    require_dict(mask, source, name)
+    require_mask(mask, source, name)
     found = mask.get('size')
     if not isinstance(found, (list, tuple)) or list(found) != [height, width]:
         fail(

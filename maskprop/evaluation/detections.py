@@ -10,13 +10,24 @@ from typing import Any, NoReturn, cast
 
 import numpy as np
 
+from maskprop.datasets.rle import is_absent
 from maskprop.utils.garbage import without_garbage_collection
 from maskprop.utils.json_values import is_finite_number
 
 from .ground_truth import GroundTruth, TruthVideo
 from .progress import progress_bar, with_progress
 from .rle import RLEError, VideoMasks, decode_masks
-from .validation import fail, plain_counts, require, require_dict, require_id, require_list, require_number, shown
+from .validation import (
+    fail,
+    plain_counts,
+    require,
+    require_dict,
+    require_id,
+    require_list,
+    require_mask,
+    require_number,
+    shown,
+)
 
 #: Detections counted per video and category, as in the reference.
 MAX_DETS = 100
@@ -182,7 +193,7 @@ def read_record(truth: GroundTruth, result: Any, source: str, index: int) -> tup
     counts = plain_counts(masks, size)
     if counts is None:
         counts = [
-            _unusual_counts(mask, size, source, f'{name} frame {frame}') if mask else None
+            None if is_absent(mask) else _unusual_counts(mask, size, source, f'{name} frame {frame}')
             for frame, mask in enumerate(masks)
         ]
     return video, Record(name, category, score, cast('float | str | None', track), counts)
@@ -198,7 +209,7 @@ def _unusual_counts(mask: Any, size: list[int], source: str, name: str) -> str |
             f'found {shown(mask)}',
             'Results take compressed RLE only; encode with pycocotools.mask.encode',
         )
-    require_dict(mask, source, f'{name} segmentation')
+    require_mask(mask, source, name)
     found = require(mask, 'size', source, f'{name} segmentation', f'{size}, [height, width] of the video')
     if not isinstance(found, (list, tuple, np.ndarray)) or list(found) != size:
         fail(

@@ -118,6 +118,14 @@ def require_dict(record: Any, source: str, name: str) -> dict:
     return record
 
 
+def require_mask(mask: Any, source: str, name: str) -> dict:
+    """A frame's mask as an object with something in it; 0 or {} do not stand for null."""
+    if not isinstance(mask, dict) or not mask:
+        fix = 'Give its RLE {"size", "counts"}, or null where the object is not in the frame'
+        fail(source, name, 'segmentations', f'found {shown(mask)}', fix)
+    return mask
+
+
 def plain_counts(masks: Sequence[Any], size: list[int]) -> list[str | bytes | None] | None:
     """The counts of a track's masks, without a step of Python for each.
 
@@ -125,11 +133,12 @@ def plain_counts(masks: Sequence[Any], size: list[int]) -> list[str | bytes | No
         masks: one per frame. size: [h, w] that they must have.
 
     Returns:
-        The counts, None where a frame has no mask; None for all if any is no compressed RLE of that size.
+        The counts, None where a frame has no mask; None for all if any is neither null nor compressed RLE of that
+        size.
     """
     try:
-        counts = [mask['counts'] if mask else None for mask in masks]
-        sizes = [mask['size'] for mask in masks if mask]
+        counts = [None if mask is None else mask['counts'] for mask in masks]
+        sizes = [mask['size'] for mask in masks if mask is not None]
         plain = sizes.count(size) == len(sizes) == len(counts) - counts.count(None)
     except (TypeError, KeyError, ValueError, IndexError):  # no dict, no such entry, an array
         return None

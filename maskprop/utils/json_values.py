@@ -15,6 +15,8 @@ from typing import IO, Any
 from maskprop.utils.garbage import without_garbage_collection
 from maskprop.utils.text import not_utf8
 
+LARGEST_ID = 2**31 - 1  # of an annotation file: ids go through int32 arrays on their way to a model
+
 
 def parse_json(file: IO) -> Any:
     """``json.load``, four times as fast where msgspec is installed; its only errors are ValueErrors.

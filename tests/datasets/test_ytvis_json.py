@@ -70,7 +70,7 @@ ERRORS = [
     ('file-names', 'videos.1.file_names', del_, r'video 2, file_names: missing'),
     ('file-names', 'videos.1.file_names.3', None, r'video 2, file_names: '),
     ('video-length', 'videos.1.length', 7, r'video 2, length: 7, but file_names has 6 entries'),
-    ('category-name', 'categories.0.name', del_, r'category 7, name: missing'),
+    ('category-name', 'categories.0.name', 5, r'category 7, name: 5'),
     ('category-name', 'categories.0.name', ' \t', r'category 7, name: '),
     ('unknown-video', 'annotations.0.video_id', 99, r'annotation 1, video_id: 99'),
     ('unknown-category', 'annotations.0.category_id', 99, r'annotation 1, category_id: 99'),
@@ -125,6 +125,7 @@ WARNINGS = [
     ('iscrowd', 'annotations.0.iscrowd', del_, r'annotation 1, iscrowd: missing'),
     ('areas', 'annotations.0.areas', del_, r'annotation 1, areas: missing'),
     ('areas-differ', 'annotations.0.areas.2', 9, r'annotation 1, areas\[2\]: 9, but the mask has 280 pixels'),
+    ('category-name', 'categories.0.name', del_, r'category 7, name: missing; its id is taken as its name'),
     ('id-zero', 'annotations.0.id', 0, r'annotation 0, id: 0'),
     ('mask-without-box', BOX, None, r'annotation 1, bboxes\[2\]: null beside a mask in 1 frames'),
     (

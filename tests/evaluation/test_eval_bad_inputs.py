@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import random
 import zipfile
 from collections import OrderedDict
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from eval_cases import encode, random_case
 
+from maskprop.datasets.ytvis_json import find_problems, load_ytvis
 from maskprop.evaluation import (
     EvalInputError,
     GroundTruth,
@@ -22,7 +26,7 @@ from maskprop.evaluation import (
     read_results,
 )
 from maskprop.evaluation.annotation_reader import read_annotations
-from maskprop.evaluation.detections import read_record
+from maskprop.evaluation.detections import read_detections, read_record
 from maskprop.evaluation.ground_truth import parse_frames
 
 
@@ -115,6 +119,8 @@ def test_results_of_unlisted_categories_are_dropped_with_a_warning(case):
         assert evaluate_video_ap(gt, [extra, *results, extra]).metrics == expected
 
 
+ODD_NAMES = ['', ' \t', 5, True, [], {}]
+del_ = object()
 BAD_ANNOTATIONS = {
     'id missing': (drop('id'), r'"id": is missing'),
     'id zero': (put('id', 0), r'"id": found 0'),
@@ -183,6 +189,86 @@ def test_bad_video(case, field, value):
         gt['videos'][1]['file_names'] = None
     with pytest.raises(EvalInputError, match=rf'videos\[1\].*"{field}"'):
         GroundTruth.from_dict(gt)
+
+
+def _is_refused(read, *args) -> bool:
+    try:
+        read(*args)
+    except ValueError:
+        return True
+    return False
+
+
+def _checked(gt: dict, folder: Path) -> bool:
+    """Whether the checker refuses a set; it, the loader and scoring must agree."""
+    for video in gt['videos']:
+        video['file_names'] = [f'{video["id"]}/{n}.jpg' for n in range(video['length'])]
+    (folder / 'gt.json').write_text(json.dumps(gt))
+    errors = [problem for problem in find_problems(folder / 'gt.json') if problem.severity == 'error']
+    assert bool(errors) == _is_refused(load_ytvis, folder / 'gt.json')
+    return bool(errors)
+
+
+@pytest.mark.parametrize('kind', ['videos', 'categories', 'annotations'])
+@pytest.mark.parametrize('read', [GroundTruth.from_dict, parse_frames])
+def test_odd_ids_are_to_scoring_what_they_are_to_the_checker(case, tmp_path, kind, read):
+    refused = []
+    odd = [1, 7.0, 2**31 - 1, -1, -7, 2**31, 2.0**31, 900100002299, 10**30, 1.5, '1', '', True, None, [], math.nan]
+    for value in odd:
+        gt = copy.deepcopy(case[0])
+        old, gt[kind][0]['id'] = gt[kind][0]['id'], value
+        gt[kind] = gt[kind][:1] + [record for record in gt[kind][1:] if record['id'] != value]
+        field = {'videos': 'video_id', 'categories': 'category_id'}.get(kind)
+        for annotation in gt['annotations'] if field else ():
+            annotation[field] = value if annotation[field] == old else annotation[field]
+        known = {'video_id': 'videos', 'category_id': 'categories'}
+        gt['annotations'] = [
+            a for a in gt['annotations'] if all(a[f] in [r['id'] for r in gt[k]] for f, k in known.items())
+        ]
+        wrong = _checked(copy.deepcopy(gt), tmp_path)
+        if read is not parse_frames or kind != 'annotations':
+            assert _is_refused(read, gt, 'gt.json') == wrong, value
+        refused.append(wrong)
+    assert refused == [False] * 3 + [True] * (len(odd) - 3)
+
+
+@pytest.mark.parametrize(
+    'name, title', [(None, '4'), (del_, '4'), ('cat', 'cat'), *((n, None) for n in ODD_NAMES)]
+)
+def test_names_of_categories_are_to_scoring_what_they_are_to_the_checker(case, tmp_path, name, title):
+    gt, _ = case
+    category = next(record for record in gt['categories'] if record['id'] == 4)
+    category['name'] = name
+    if name is del_:
+        del category['name']
+    assert _checked(copy.deepcopy(gt), tmp_path) == (title is None)
+    if title is None:
+        with pytest.raises(EvalInputError, match=r'^gt.json: categories\[\d\]: "name": found '):
+            GroundTruth.from_dict(gt, 'gt.json')
+        return
+    loaded = {record['id']: record['name'] for record in load_ytvis(tmp_path / 'gt.json')['categories']}
+    assert GroundTruth.from_dict(gt).categories == loaded and loaded[4] == title
+
+
+@pytest.mark.parametrize('entry', [None, [], 0, {}, '', False, 5, 'text', [[]]])
+def test_only_null_and_no_polygon_say_that_there_is_no_mask(case, tmp_path, entry):
+    """To the checker, to scoring, and in results."""
+    gt, results = case
+    for record in (gt['annotations'][0], results[0]):
+        record['segmentations'] = [entry, *record['segmentations'][1:]]
+    wrong = entry not in (None, []) or entry is False
+    assert _checked(copy.deepcopy(gt), tmp_path) == wrong
+    truth = GroundTruth.from_dict(random_case(1)[0], 'gt.json')
+    readers = (
+        (GroundTruth.from_dict, gt, 'gt.json', r'annotations\[0\] \(id \d+\)'),
+        (partial(read_detections, truth), results, 'res.json', r'results\[0\] \(video \d+\)'),
+    )
+    for read, data, source, record in readers:
+        if not wrong:
+            read(data, source)
+            continue
+        with pytest.raises(EvalInputError, match=rf'^{source}: {record} frame 0: "segmentations": '):
+            read(data, source)
 
 
 @pytest.mark.parametrize('names', [5, 'abc', {'0': 'a.jpg'}], ids=['int', 'text', 'object'])

@@ -27,9 +27,8 @@ from maskprop.datasets.formats.tracks import (
 from maskprop.datasets.formats.values import by_id, id_of, inside, name_of, object_id, records, size_of
 from maskprop.datasets.json_files import AnnotationError
 from maskprop.datasets.rle import compress, inspect_masks, is_absent
-from maskprop.datasets.ytvis_checks import LARGEST_ID
 from maskprop.utils.files import replace_when_done
-from maskprop.utils.json_values import whole_number
+from maskprop.utils.json_values import LARGEST_ID, whole_number
 
 WHOLE = 'every_frame_annotated'  # of our own files' info: a frame without annotations has no objects
 

@@ -236,7 +236,8 @@ def test_each_warning_is_listed_and_the_file_loads(gt, write, rule, where, value
         ('version https://git-lfs.github.com/spec/v1', r'not valid JSON .*; it is a pointer of Git LFS'),
         ('{"videos": [{"id": 1, "wid', r'not valid JSON .*; its 26 bytes are cut short or damaged'),
         pytest.param('[' * 100_000 + ']' * 100_000, 'not valid JSON .*nested too deeply', id='nested'),
-        ('[{"video_id": 1, "score": 1}]', r'a list at the top; .*a list is a results file'),
+        ('[{"video_id": 1}]', r'a list at the top; .*a list is a results file'),
+        ('[{"video_id": 1, "score": 1}]', r'; this is a results file: '),
         (
             '{"images": [], "categories": [{"id": 1, "name": "a"}]}',
             r'not in YouTube-VIS format; this is COCO of single images',

@@ -14,6 +14,7 @@ from maskprop.datasets.formats import (
     masks,
     mots_png,
     mots_txt,
+    results_files,
     sam2,
     ultralytics,
 )
@@ -39,6 +40,8 @@ FORMATS: tuple[Format, ...] = (
     ultralytics.TXT,
     ultralytics.JSON,
     ultralytics.BOXES,
+    results_files.TRACKS,
+    results_files.DETECTIONS,
 )
 READABLE = {form.name: form for form in FORMATS if form.read or form.detect}
 WRITABLE = {form.name: form for form in FORMATS if form.write}

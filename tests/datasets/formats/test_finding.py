@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import zipfile
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from maskprop.datasets.formats.finding import FORMATS, READABLE, candidates, import_hint
 from maskprop.datasets.formats.source import Source
 from maskprop.datasets.json_files import AnnotationError
+from maskprop.datasets.ytvis_json import find_problems, load_ytvis
+from maskprop.evaluation.ground_truth import load_frames, load_ground_truth
 
 from .sources import block, run_import, write_frames
 from .test_round_trips import FORMATS as WRITTEN
@@ -123,6 +127,34 @@ def test_what_is_of_no_format_says_what_it_is(tmp_path, capsys):
         with pytest.raises(SystemExit):
             run_import(path, tmp_path / 'out.json')
         assert expected in capsys.readouterr().err, path
+
+
+@pytest.mark.parametrize('zipped', [False, True])
+def test_results_in_place_of_annotations_are_told_with_what_reads_them(tmp_path, capsys, zipped):
+    """By the importer, the checker, the loader and both readers of scoring."""
+    path = tmp_path / 'results.json'
+    path.write_text(json.dumps([dict(video_id=1, category_id=1, score=0.5, segmentations=[None])]))
+    if zipped:
+        zip_of(tmp_path / 'submission.zip', **{'results.json': path.read_bytes()})
+        path = tmp_path / 'submission.zip'
+    use = f'a results file: .*maskprop eval ANNOTATIONS.json {path} scores it; maskprop analyze results, export'
+    with pytest.raises(SystemExit):
+        run_import(path, tmp_path / 'out.json')
+    assert re.search(rf'{path}: {use}', said := capsys.readouterr().err) and 'unpack' not in said
+    for read in (load_ytvis, load_frames, load_ground_truth):
+        with pytest.raises(ValueError, match=rf'^{path}: not in YouTube-VIS format; this is {use}'):
+            read(path)
+    [problem] = find_problems(path)
+    assert problem.rule == 'other-format' and re.search(use, str(problem))
+
+
+def test_results_of_single_images_are_told(tmp_path):
+    path = tmp_path / 'dets.json'
+    path.write_text(json.dumps([dict(image_id=1, category_id=1, score=0.5, bbox=[1, 2, 3, 4])]))
+    assert re.search(f'a results file of single images: .*model.detections.file={path}', import_hint(path))
+    for other in ([], [1], [dict(video_id=1)], [[]]):
+        path.write_text(json.dumps(other))
+        assert import_hint(path) is None
 
 
 def test_what_was_unpacked_goes_away_and_a_folder_of_zips_is_one_of_folders(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from maskprop.utils.files import replace_when_done
+from maskprop.utils.text import escaped
 
 MOST_CLASSES = 25  # in a figure: more can't be read
 
@@ -84,5 +85,5 @@ def draw_intervals(rows: Mapping[str, tuple[float, float, float]], label: str) -
 
 
 def plain(text: str) -> str:
-    """Text in which matplotlib finds no formula."""
-    return text.replace('$', r'\$')
+    """Text of one line in which matplotlib finds no formula."""
+    return escaped(text).replace('$', r'\$')

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from maskprop.utils.files import replace_when_done
+from maskprop.utils.text import escaped
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2em auto; padding: 0 1em; }
@@ -26,7 +27,7 @@ MIME = {'.png': 'image/png', '.jpg': 'image/jpeg', '.jpeg': 'image/jpeg'}
 
 
 class Report:
-    """Builds the page from top to bottom; all texts are escaped.
+    """Builds the page from top to bottom; all texts are escaped, line breaks in names too.
 
     Example:
         report = Report('Results of a.json')
@@ -37,15 +38,15 @@ class Report:
 
     def __init__(self, title: str) -> None:
         self.title = title
-        self._parts = [f'<h1>{html.escape(title)}</h1>']
+        self._parts = [f'<h1>{_shown(title)}</h1>']
 
     def heading(self, text: str) -> None:
         """A heading of a part."""
-        self._parts.append(f'<h2>{html.escape(text)}</h2>')
+        self._parts.append(f'<h2>{_shown(text)}</h2>')
 
     def text(self, text: str) -> None:
         """A paragraph."""
-        self._parts.append(f'<p>{html.escape(text)}</p>')
+        self._parts.append(f'<p>{_shown(text)}</p>')
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """A table; columns that have a text are set left, those of numbers right, None is an empty cell."""
@@ -65,7 +66,7 @@ class Report:
 
     def _embed(self, data: bytes, kind: str, caption: str) -> None:
         source = f'data:{kind};base64,{base64.b64encode(data).decode("ascii")}'
-        caption = html.escape(caption)
+        caption = _shown(caption)
         self._parts.append(
             f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
         )
@@ -74,17 +75,19 @@ class Report:
         """Write the page, whole or not at all."""
         page = (
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-            f'<title>{html.escape(self.title)}</title><style>{STYLE}</style></head>\n<body>\n'
+            f'<title>{_shown(self.title)}</title><style>{STYLE}</style></head>\n<body>\n'
         )
         with replace_when_done(path) as temporary:
             temporary.write_text(page + '\n'.join(self._parts) + '\n</body></html>\n', encoding='utf-8')
 
 
+def _shown(text: str) -> str:
+    return html.escape(escaped(text))
+
+
 def _row(tag: str, values: Sequence[str], texts: Sequence[bool]) -> str:
     classes = [' class="text"' if text else '' for text in texts]
-    return ''.join(
-        f'<{tag}{kind}>{html.escape(value)}</{tag}>' for value, kind in zip(values, classes, strict=True)
-    )
+    return ''.join(f'<{tag}{kind}>{_shown(value)}</{tag}>' for value, kind in zip(values, classes, strict=True))
 
 
 def _is_number(text: str) -> bool:

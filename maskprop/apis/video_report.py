@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from maskprop.structures import FrameResult
-from maskprop.utils.text import plural
+from maskprop.utils.text import escaped, plural
 
 
 @dataclass
@@ -45,7 +45,7 @@ class VideoReport:
         found = f'{classes} (score {self.score_thr:g} or more)' if classes else 'no objects'
         frames = plural(self.num_frames, 'frame')
         head = f'{self.name}: {frames} in {self.seconds:.1f} s ({rate:.3g} frames/s); {found}'
-        return '\n'.join([head, *(f'  {note}' for note in self.notes), *(f'  {path}' for path in self.files)])
+        return '\n'.join([escaped(head), *(f'  {escaped(line)}' for line in (*self.notes, *self.files))])
 
 
 class Tally:

@@ -83,8 +83,8 @@ def launch(job: Job, slot: int, args: argparse.Namespace) -> None:
     with log.open('a') as file:
         code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=env).returncode
     if code:
-        last = '\n'.join(log.read_text(errors='replace').splitlines()[-15:])
-        raise JobFailed(f'{job.name} failed, its output is in {log}, which ends with:\n{last}')
+        last = log.read_text(errors='replace').splitlines()[-15:]
+        raise JobFailed(f'{job.name} failed, its output is in {log}, which ends with:', *last)
 
 
 def gpus() -> list[str]:

@@ -13,13 +13,13 @@ compare also take [--min-score .3] [--frame-stride N] [--frame-range START STOP]
 from __future__ import annotations
 
 import argparse
-import sys
 
 from maskprop.analysis.results import AnalysisOptions
 from maskprop.datasets.ytvis_json import AnnotationError
 from maskprop.evaluation.validation import EvalInputError
 from maskprop.utils import boundary, numeric
 from maskprop.utils.files import check_writable
+from maskprop.utils.text import escaped
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -71,7 +71,7 @@ def run_curves(args: argparse.Namespace) -> None:
     """``maskprop analyze curves``."""
     from maskprop.analysis.curves import report_curves
 
-    print(f'report: {report_curves(args.runs, args.out, args.names)}')
+    print(f'report: {escaped(report_curves(args.runs, args.out, args.names))}')
 
 
 def run_results(args: argparse.Namespace) -> None:
@@ -87,7 +87,7 @@ def run_results(args: argparse.Namespace) -> None:
         print(f'  {kind:<13} {summary.counts[kind]:>6}   AP50 {percent(gain, sign=True)}')
     if not args.images:
         print('no film strips: give the folder of the frames by --images')
-    print(f'report: {path}')
+    print(f'report: {escaped(path)}')
 
 
 def run_compare(args: argparse.Namespace) -> None:
@@ -103,7 +103,7 @@ def run_compare(args: argparse.Namespace) -> None:
         print(f'{name:<5} {percent(d.a):>5} -> {percent(d.b):>5}   {percent(d.b - d.a, sign=True)}{interval}')
     clear = [name for name, d in found.items() if d.clear]
     print(f'{len(clear)} of {len(found)} numbers differ clearly (95 % interval without 0)')
-    print(f'report: {path}')
+    print(f'report: {escaped(path)}')
 
 
 COMMANDS = {'curves': run_curves, 'results': run_results, 'compare': run_compare}
@@ -116,6 +116,6 @@ def main(argv: list[str] | None = None) -> int:
         check_writable(args.out, '--out', folder=True)
         COMMANDS[args.command](args)
     except (AnnotationError, EvalInputError, OSError, ValueError) as error:
-        print(f'{boundary.tool()}: error: {error}', file=sys.stderr)
+        boundary.say(error)
         return 1
     return 0

@@ -12,7 +12,7 @@ import argparse
 from collections import defaultdict
 
 from maskprop.datasets.ytvis_json import Problem, find_problems, load_ytvis, summarize
-from maskprop.utils.text import one_line, plural
+from maskprop.utils.text import escaped, one_line, plural
 
 
 def main() -> int:
@@ -30,12 +30,12 @@ def main() -> int:
     problems = find_problems(args.gt, args.images, args.decode)
     errors = [problem for problem in problems if problem.severity == 'error']
     for problem in errors:
-        print(f'error [{problem.rule}] {problem}')
+        print(escaped(f'error [{problem.rule}] {problem}'))
     warnings = [problem for problem in problems if problem.severity == 'warning']
     print_warnings(warnings, None if args.all_warnings else 5)
     if not any(not problem.rule.startswith('image-') for problem in errors):
         print_summary(args.gt)
-    print(f'{args.gt}: {plural(len(errors), "error")}, {plural(len(warnings), "warning")}')
+    print(f'{escaped(args.gt)}: {plural(len(errors), "error")}, {plural(len(warnings), "warning")}')
     return 1 if errors else 0
 
 
@@ -46,7 +46,7 @@ def print_warnings(warnings: list[Problem], most: int | None) -> None:
         by_rule[problem.rule].append(problem)
     for rule, found in by_rule.items():
         for problem in found[:most]:
-            print(f'warning [{rule}] {problem}')
+            print(escaped(f'warning [{rule}] {problem}'))
         if most is not None and len(found) > most:
             print(f'warning [{rule}] and {len(found) - most} more (--all-warnings)')
 

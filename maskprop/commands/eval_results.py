@@ -25,6 +25,7 @@ from maskprop.evaluation.scoring import DEFAULT_METRICS
 from maskprop.evaluation.submission import check_submission, most_of
 from maskprop.utils import boundary, numeric
 from maskprop.utils.files import check_writable, write_json
+from maskprop.utils.text import escaped
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return check(args) if args.check else score(args)
     except (EvalInputError, OSError, ValueError) as error:
-        print(f'{boundary.tool()}: error: {error}', file=sys.stderr)
+        boundary.say(error)
         return 1
 
 
@@ -98,8 +99,8 @@ def check(args: argparse.Namespace) -> int:
     )
     for kind, lines in (('error', found.faults), ('warning', found.warnings)):
         for line in most_of(lines):
-            print(f'{kind}: {line}', file=sys.stderr)
-    print(found.summary)
+            print(escaped(f'{kind}: {line}'), file=sys.stderr)
+    print(escaped(found.summary))
     return 1 if found.faults else 0
 
 

@@ -19,6 +19,7 @@ from maskprop.engine.errors import ConfigError
 from maskprop.evaluation.checked_results import read_checked_results
 from maskprop.utils import numeric
 from maskprop.utils.files import check_writable
+from maskprop.utils.text import escaped
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -56,7 +57,7 @@ def convert(args: argparse.Namespace) -> None:
         found = f'a name has {error.object[error.start]!a}, which is no character'
         raise AnnotationError(f'{args.gt}: {found}; rename it, or use --to coco') from None
     for path in written:
-        print(f'{path}: written')
+        print(f'{escaped(path)}: written')
 
 
 def main() -> None:

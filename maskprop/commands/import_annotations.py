@@ -26,7 +26,7 @@ from maskprop.datasets.ytvis_json import load_ytvis, read_json
 from maskprop.engine import cli
 from maskprop.engine.errors import ConfigError
 from maskprop.utils.files import check_writable, replace_when_done
-from maskprop.utils.text import plural
+from maskprop.utils.text import escaped, plural
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -66,20 +66,20 @@ def convert(args: argparse.Namespace) -> None:
     )
     with Source(args.source) as source:
         form = find_format(source, args.form)
-        print(f'{args.source}: {form.title}', flush=True)
+        print(escaped(f'{args.source}: {form.title}'), flush=True)
         content: Any = _results(args, source, form, options) if form.detect else _set(args, source, form, options)
     with replace_when_done(args.out) as temporary:
         temporary.write_text(json.dumps(content), encoding='utf-8')
     if form.detect:
         results = plural(len(content), 'result')
-        print(f'{args.out}: {results}. Use them as docs/given_detections.md says, or score them:')
-        print(f'maskprop eval {args.set} {args.out}')
+        print(escaped(f'{args.out}: {results}. Use them as docs/given_detections.md says, or score them:'))
+        print(escaped(f'maskprop eval {args.set} {args.out}'))
         return
     names = (('videos', 'video'), ('annotations', 'object'), ('categories', 'class'))
     videos, objects, classes = (plural(len(content[key]), name) for key, name in names)
-    print(f'{args.out}: {videos}, {objects} of {classes}')
+    print(escaped(f'{args.out}: {videos}, {objects} of {classes}'))
     images = '' if args.images is None else f' --images {args.images}'
-    print(f'Look at it with: maskprop check {args.out}{images}')
+    print(escaped(f'Look at it with: maskprop check {args.out}{images}'))
 
 
 def _set(args: argparse.Namespace, source: Source, form: Format, options: ReadOptions) -> dict:

@@ -23,7 +23,7 @@ from maskprop.apis.saved_formats import NAMES
 from maskprop.apis.video_arguments import VideoJob, plan_videos
 from maskprop.engine import cli
 from maskprop.utils import boundary, numeric
-from maskprop.utils.text import plural
+from maskprop.utils.text import escaped, plural
 
 MOST_NAMED = 10  # of the videos that failed
 
@@ -103,7 +103,7 @@ def infer(args: argparse.Namespace) -> None:
         model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, args.variant)
         failed += [job.folder.name for job in jobs if not run(model, job, args)]
     if failed:
-        sys.exit(1 if total == 1 else f'{boundary.tool()}: error: {_summary(failed, total)}')
+        sys.exit(1 if total == 1 else escaped(f'{boundary.tool()}: error: {_summary(failed, total)}'))
 
 
 def _summary(failed: list[str], total: int) -> str:
@@ -132,7 +132,7 @@ def run(model: Any, job: VideoJob, args: argparse.Namespace) -> bool:
         boundary.tell(error)
         return False
     except KeyboardInterrupt:
-        sys.exit(f'{boundary.tool()}: {job.source.name}: interrupted; nothing of it was written')
+        sys.exit(escaped(f'{boundary.tool()}: {job.source.name}: interrupted; nothing of it was written'))
     print(report, flush=True)
     return True
 

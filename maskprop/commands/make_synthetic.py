@@ -24,6 +24,7 @@ from maskprop.datasets.synthetic.source_videos import find_annotation_file
 from maskprop.datasets.synthetic.writer import write_set
 from maskprop.datasets.ytvis_json import load_ytvis
 from maskprop.utils import boundary, numeric
+from maskprop.utils.text import escaped
 
 MOST_GIBIBYTES = 4  # of a video's frames, which are in memory together
 
@@ -145,10 +146,10 @@ def print_reports(folder: Path, strides: list[int]) -> None:
     """Print what each split of a set holds."""
     paths = sorted((folder / 'annotations').glob('*.json'))
     if not paths:
-        sys.exit(f'{boundary.tool()}: {folder}/annotations: no annotation file there, so no set')
+        sys.exit(escaped(f'{boundary.tool()}: {folder}/annotations: no annotation file there, so no set'))
     for path in paths:
         report = describe_set(dict(load_ytvis(path, require_annotations=True)), strides)
-        print(f'\n{path}\n{format_report(report)}', flush=True)
+        print(f'\n{escaped(path)}\n{format_report(report)}', flush=True)
 
 
 def main() -> int:
@@ -162,10 +163,10 @@ def main() -> int:
     try:
         written = write_set(args.out, make_source(args), counts, args.workers, args.overwrite, show_progress)
     except (OSError, ValueError, RuntimeError) as error:
-        print(f'{boundary.tool()}: error: {error}', file=sys.stderr)
+        boundary.say(error)
         return 1
     verb = 'written' if written else 'already there, nothing to do'
-    print(f'{Path(args.out)}: {verb} ({time.perf_counter() - started:.1f} s)', flush=True)
+    print(f'{escaped(Path(args.out))}: {verb} ({time.perf_counter() - started:.1f} s)', flush=True)
     if not args.no_report:
         print('Describing it (--no-report leaves this out) ...', flush=True)
         print_reports(Path(args.out), args.strides)

@@ -9,10 +9,10 @@ The public validation sets of YouTube-VIS have no annotations; mini-val is what 
 from __future__ import annotations
 
 import argparse
-import sys
 
 from maskprop.datasets.splits import videos_of_share, write_split
 from maskprop.utils import boundary, numeric
+from maskprop.utils.text import escaped
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
         count = args.val_videos if args.val_share is None else videos_of_share(args.gt, args.val_share)
         train, val, table = write_split(args.gt, count, args.seed, args.out_dir, args.overwrite)
     except (OSError, ValueError) as error:
-        print(f'{boundary.tool()}: error: {error}', file=sys.stderr)
+        boundary.say(error)
         return 1
-    print(f'{table}\n\nwrote {train}\nwrote {val}')
+    print(f'{table}\n\nwrote {escaped(train)}\nwrote {escaped(val)}')
     return 0

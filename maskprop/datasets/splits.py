@@ -12,7 +12,7 @@ import numpy as np
 from maskprop.datasets.ytvis_checks import frame_key
 from maskprop.datasets.ytvis_json import AnnotationError, GroundTruth, load_ytvis
 from maskprop.utils.files import check_writable, replace_when_done
-from maskprop.utils.text import plural
+from maskprop.utils.text import one_line, plural
 
 _ALL_SHARED = 'videos: all {} share frames with each other; a split would be validated on what it was trained on'
 
@@ -142,7 +142,7 @@ def category_table(gt: GroundTruth, train: GroundTruth, val: GroundTruth) -> str
     for category in sorted(gt['categories'], key=lambda c: c['id']):
         videos, instances = zip(*(part.get(category['id'], (0, 0)) for part in counts), strict=True)
         share = f'{videos[2] / videos[0]:.1%}' if videos[0] else '-'
-        rows.append((category['name'], *map(str, videos), share, *map(str, instances)))
+        rows.append((one_line(category['name']), *map(str, videos), share, *map(str, instances)))
     totals = [len(part['videos']) for part in (gt, train, val)]
     objects = [len(part['annotations'] or ()) for part in (gt, train, val)]
     rows.append(('all', *map(str, totals), f'{totals[2] / totals[0]:.1%}', *map(str, objects)))

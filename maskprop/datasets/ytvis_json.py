@@ -157,7 +157,7 @@ def load_ytvis(path: str | Path, require_annotations: bool = False, *, for_train
         lines = [str(p) for p in errors[:_MOST_ERRORS_SHOWN]]
         if more > 0:
             lines.append(f'and {more} more: maskprop check {path}')
-        raise AnnotationError('\n'.join(lines))
+        raise AnnotationError(*lines)
     if require_annotations and not data.get('annotations'):
         raise AnnotationError(
             f'{path}: annotations: none in this file (published validation and test sets have none); use a '

@@ -15,6 +15,7 @@ from typing import Any
 from maskprop.utils import quiet
 from maskprop.utils.errors import UserError
 from maskprop.utils.files import remove_empty_folders
+from maskprop.utils.text import escaped
 
 #: The end of every tool's --help.
 EVERY_TOOL = """
@@ -71,10 +72,18 @@ def tell(error: Exception) -> None:
     """
     if _state['debug']:
         traceback.print_exception(error)
-    elif isinstance(error, (UserError, OSError)):
-        _say(_with_place(error))
+        return
+    print(file=sys.stderr)  # ends the line of a progress bar
+    if isinstance(error, (UserError, OSError)):
+        say(error)
     else:
-        _say(f'{describe_unforeseen(error)}. Its traceback is {_keep_traceback(error)}; --debug shows it')
+        say(f'{describe_unforeseen(error)}. Its traceback is {_keep_traceback(error)}; --debug shows it')
+
+
+def say(error: Exception | str) -> None:
+    """Print an error, or what it is in words, in one line: in names of files line breaks are escaped."""
+    lines = error.args if isinstance(error, UserError) else (_with_place(error),)
+    print(f'{tool()}: error: ' + '\n'.join(map(escaped, lines)), file=sys.stderr)
 
 
 @contextmanager
@@ -88,7 +97,7 @@ def _ends_help() -> Iterator[None]:
         raise
 
 
-def _with_place(error: UserError | OSError) -> str:
+def _with_place(error: Exception | str) -> str:
     """What an error says; of a full disk, where it names no file, with the folder of the training or test."""
     if isinstance(error, OSError) and error.errno in _FULL and error.filename is None and _state['folder']:
         return f'{_state["folder"]}: {error}'
@@ -120,11 +129,6 @@ def _keep_traceback(error: Exception) -> str:
     except OSError as failed:
         return f'lost, as {path} cannot be written ({failed.strerror})'
     return f'in {path}'
-
-
-def _say(message: str) -> None:
-    text = f'\n{tool()}: error: {message}'
-    print(text.encode('utf-8', 'backslashreplace').decode(), file=sys.stderr)  # names may hold lone surrogates
 
 
 def tool() -> str:

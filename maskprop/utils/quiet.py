@@ -19,6 +19,7 @@ from typing import Any
 
 from maskprop.utils.processes import is_first_process
 from maskprop.utils.progress import on_terminal
+from maskprop.utils.text import escaped
 
 #: Set by ``--verbose``, for the processes that a tool starts too.
 VERBOSE = 'MASKPROP_VERBOSE'
@@ -84,7 +85,7 @@ def _quiet_warnings(stack: contextlib.ExitStack) -> None:
             show(message, category, *place, **options)
 
     stack.callback(setattr, warnings, 'formatwarning', warnings.formatwarning)
-    warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
+    warnings.formatwarning = lambda message, *_, **__: f'warning: {escaped(message)}\n'
     warnings.showwarning = show_ours
 
 

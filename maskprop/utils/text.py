@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import unicodedata
+
+_BREAK_LINES = ('Cc', 'Zl', 'Zp', 'Cs')  # categories of characters; Cs: halves, which cannot be printed
+
 
 def one_line(text: str, keep: str = '') -> str:
     """A text with a space for what would break the line or is not drawn, except the characters of ``keep``."""
     return ''.join(c if c.isprintable() or c in keep else ' ' for c in text)
+
+
+def escaped(text: object) -> str:
+    """A text, as of a message with names of files, with ``\\n`` and the like for line breaks, other control
+    characters and halves of characters. What has been escaped stays as it is.
+    """
+    found = str(text)
+    if found.isprintable():  # nearly always
+        return found
+    return ''.join(repr(c)[1:-1] if unicodedata.category(c) in _BREAK_LINES else c for c in found)
 
 
 def plural(number: int, name: str) -> str:

@@ -188,7 +188,7 @@ def open_writer(out: str | Path, report: Report, info: dict[str, Any]) -> Iterat
         videos.write('\n]}\n')
         videos.close()
         if not report.images:
-            raise AnnotationError(f'{out}: not written, as no image is left:\n{report}')
+            raise AnnotationError(f'{out}: not written, as no image is left:', *str(report).split('\n'))
 
 
 def choose_images(classes: Sequence[set[int] | frozenset[int]], most: int | None, seed: int) -> list[bool]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from maskprop.utils.text import one_line
+
 from . import clear, hota, identity
 from .overlaps import TrackOverlaps
 
@@ -106,7 +108,7 @@ class TrackResult:
         rows = [('', 'all', self.overall(kind))]
         if not self.class_agnostic:
             rows.append(('', 'mean of the classes', self.mean(kind)))
-            rows += [(str(i), self.category_names[i], row) for i, row in self.per_category(kind).items()]
+            rows += [(str(i), one_line(self.category_names[i]), row) for i, row in self.per_category(kind).items()]
         width = max(len(name) for _, name, _ in rows)
         lines = [
             f'{metric.TITLE} (rates in %; {self.num_predictions} predictions scored {self.min_score:g} or more, '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -58,13 +59,36 @@ def fill_when_done(folder: str | Path) -> Iterator[Path]:
     """
     folder = Path(folder)
     _make_folder(folder)
-    with tempfile.TemporaryDirectory(prefix='.unfinished_', dir=folder) as unfinished:
-        with name_in_errors(folder, unfinished):
-            yield Path(unfinished)
-        for path in [path for path in Path(unfinished).rglob('*') if path.is_file()]:
-            target = folder / path.relative_to(unfinished)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, target)
+    with (
+        tempfile.TemporaryDirectory(prefix='.unfinished_', dir=folder) as unfinished,
+        tempfile.TemporaryDirectory(prefix='.replaced_', dir=folder) as replaced,
+        name_in_errors(folder, unfinished),
+    ):
+        yield Path(unfinished)
+        _exchange(Path(unfinished), folder, Path(replaced))
+
+
+def _exchange(new: Path, folder: Path, aside: Path) -> None:
+    """Move the files below ``new`` to ``folder``, what they replace to ``aside``; on an error all move back."""
+    moved: list[tuple[Path, Path]] = []  # from where, to where
+
+    def move(source: Path, target: Path) -> None:
+        os.replace(source, target)
+        moved.append((source, target))
+
+    try:
+        for number, path in enumerate(sorted(path for path in new.rglob('*') if path.is_file())):
+            target = folder / path.relative_to(new)
+            _make_folder(target.parent)
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+            if os.path.lexists(target):
+                move(target, aside / str(number))
+            move(path, target)
+    except BaseException:
+        for source, target in reversed(moved):
+            os.replace(target, source)
+        raise
 
 
 def _make_folder(folder: Path) -> None:

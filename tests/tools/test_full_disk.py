@@ -26,6 +26,7 @@ from maskprop.ablation.study import Row, Study
 from maskprop.ablation.tables import METRICS, RowScores
 from maskprop.commands import COMMANDS, demo
 from maskprop.conversion.state_dicts import write_checkpoint
+from maskprop.datasets.formats import sets
 from maskprop.engine import runs
 from maskprop.engine.published import write_published
 from maskprop.evaluation.results_io import ResultsWriter, write_results
@@ -222,6 +223,29 @@ def test_commands(name, inputs, tmp_path, capsys):
     assert 'Traceback' not in said and 'unforeseen' not in said and '.tmp' not in said
     assert before and contents(tmp_path) == before
     assert command(*words) == 0 and contents(tmp_path) != before
+
+
+@pytest.mark.parametrize('form', ['cvat', 'mots-txt', 'masks', 'mots'])
+def test_a_second_video_without_room_leaves_the_first_as_it_was(form, tmp_path, monkeypatch, capsys):
+    """The exported folder is that of before, with both videos."""
+    root = write_tiny_ytvis(tmp_path / 'set', videos=2, frames=3)
+    words = ('export', gt(root), tmp_path / 'out', '--to', form, '--overwrite')
+    assert command(*words) == 0
+    for path in (tmp_path / 'out').rglob('*'):
+        if path.is_file():
+            path.write_bytes(b'old')
+    before, frames = contents(tmp_path / 'out'), sets.objects_by_frame
+
+    def second_without_room(records, info, names):
+        if seen:
+            raise OSError(28, os.strerror(28))
+        seen.append(info)
+        return frames(records, info, names)
+
+    seen: list = []
+    monkeypatch.setattr(sets, 'objects_by_frame', second_without_room)
+    assert command(*words) == 1 and str(tmp_path / 'out') in capsys.readouterr().err
+    assert seen and contents(tmp_path / 'out') == before
 
 
 def test_results_and_metrics(tmp_path):

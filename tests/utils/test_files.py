@@ -60,6 +60,40 @@ def test_files_that_agree_are_replaced_together(tmp_path):
     assert [(tmp_path / name).read_text() for name in 'ab'] == ['old', 'old']
 
 
+@pytest.mark.parametrize('fails', ['a folder in the way', 'a file in the way', 'rename', 'ctrl-c'])
+def test_a_folder_is_filled_whole_or_not_at_all(tmp_path, monkeypatch, fails):
+    folder = tmp_path / 'out'
+    for name in ('a', 'deep/b', 'stays'):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text('old')
+    if fails == 'a folder in the way':
+        (folder / 'z').mkdir()
+    elif fails == 'a file in the way':
+        (folder / 'z').write_text('old')
+    error = KeyboardInterrupt if fails == 'ctrl-c' else OSError
+    before = {str(path.relative_to(folder)): path.is_file() and path.read_text() for path in folder.rglob('*')}
+    moves, replace = [], os.replace
+
+    def move(source, target) -> None:
+        moves.append(target)
+        if len(moves) == 5 and fails in ('rename', 'ctrl-c'):
+            raise error(28, os.strerror(28))
+        replace(source, target)
+
+    monkeypatch.setattr('maskprop.utils.files.os.replace', move)
+    with pytest.raises(error), fill_when_done(folder) as unfinished:
+        for name in ('a', 'deep/b', 'z/c' if fails == 'a file in the way' else 'z'):
+            (unfinished / name).parent.mkdir(exist_ok=True)
+            (unfinished / name).write_text('new')
+    after = {str(path.relative_to(folder)): path.is_file() and path.read_text() for path in folder.rglob('*')}
+    assert after == before and moves
+    monkeypatch.undo()
+    with fill_when_done(folder) as unfinished:
+        (unfinished / 'a').write_text('new')
+    assert [(folder / name).read_text() for name in ('a', 'deep/b', 'stays')] == ['new', 'old', 'old']
+    assert not [path for path in folder.iterdir() if path.name.startswith('.')]
+
+
 def test_what_is_read_is_not_replaced(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'a.json').write_text('old')

@@ -27,7 +27,7 @@ from maskprop.datasets.formats.tracks import (
     VideoInfo,
 )
 from maskprop.datasets.json_files import AnnotationError
-from maskprop.utils.files import replace_when_done, unique_names
+from maskprop.utils.files import fill_when_done, unique_names
 
 _NOT_IN_XML = re.compile(r'[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]')
 
@@ -42,16 +42,18 @@ def write_cvat(out: Path, videos: Iterable[VideoFrames], categories: Sequence[Ca
     Returns:
         The files.
     """
-    files = []
-    for number, (info, frames) in enumerate(videos):
-        if out.suffix.lower() != '.xml':
-            target = out / f'{unique_names([info.name])[0]}.xml'
-        else:
-            target = out if number == 0 else out.with_name(f'{out.stem}_{number + 1}{out.suffix}')
-        with replace_when_done(target) as temporary, temporary.open('w', encoding='utf-8') as file:
-            _write_video(XMLGenerator(file, 'utf-8', short_empty_elements=True), info, frames, categories)
-        files.append(target)
-    return files
+    one_file = out.suffix.lower() == '.xml'
+    folder = out.parent if one_file else out
+    names = []
+    with fill_when_done(folder) as unfinished:
+        for number, (info, frames) in enumerate(videos):
+            if one_file:
+                names.append(out.name if number == 0 else f'{out.stem}_{number + 1}{out.suffix}')
+            else:
+                names.append(f'{unique_names([info.name])[0]}.xml')
+            with (unfinished / names[-1]).open('w', encoding='utf-8') as file:
+                _write_video(XMLGenerator(file, 'utf-8', short_empty_elements=True), info, frames, categories)
+    return [folder / name for name in names]
 
 
 def _write_video(xml: XMLGenerator, info: VideoInfo, frames: Iterable, categories: Sequence[Category]) -> None:

@@ -101,7 +101,7 @@ CASES = [
     ([CONFIG, 'weights.pth', 'a/1.mp4', '--save', 'avi'], "invalid choice: 'avi'"),
     (
         [CONFIG, 'weights.pth', 'a/1.mp4', '--frame-stride', '0'],
-        '--frame-stride: 0: expected a whole number of 1 or more',
+        '--frame-stride: 0: expected a whole number from 1 to 100000',
     ),
     ([CONFIG, 'weights.pth', 'a/1.mp4', '--out', 'weights.pth'], '--out weights.pth'),
 ]

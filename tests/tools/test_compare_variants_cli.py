@@ -135,11 +135,11 @@ def test_propagation_quality(root, files, tmp_path, capsys, monkeypatch):
 def test_counts_below_1_are_refused(files, option, capsys):
     with pytest.raises(SystemExit):
         QUALITY['parse_args']([*files, option, '0'])
-    assert f'{option}: 0: expected a whole number of 1 or more' in capsys.readouterr().err
+    assert f'{option}: 0: expected a whole number ' in capsys.readouterr().err
 
 
 def test_bootstraps_below_0_are_refused(files, capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['compare_variants.py', *files, '--bootstraps', '-1'])
     with pytest.raises(SystemExit):
         TOOL['parse_args']()
-    assert '--bootstraps: -1: expected a whole number of 0 or more' in capsys.readouterr().err
+    assert '--bootstraps: -1: expected a whole number from 0 to 100000' in capsys.readouterr().err

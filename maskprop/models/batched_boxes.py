@@ -158,9 +158,8 @@ def nms_of_frames(
     Returns:
         rows (K,) of the boxes kept, frame by frame, best first; the number of each frame.
     """
-    seen = boxes if valid is None else torch.where(valid[:, None], boxes, 0)
     # groups are kept apart as mmcv does it for one image, so that rounding is the same
-    reach = boxes.new_zeros(frames).scatter_reduce(0, frame_ids, seen.reshape(-1, 4).amax(1), 'amax')
+    reach = boxes.new_zeros(frames).scatter_reduce(0, frame_ids, boxes.reshape(-1, 4).amax(1), 'amax')
     apart = (boxes + (groups.to(boxes) * (reach[frame_ids] + 1))[:, None]).float()
     # boxes that are left out come last, where they suppress none of the others
     scores = scores.float() if valid is None else torch.where(valid, scores.float(), -1)

@@ -27,7 +27,7 @@ class GapFiller:
         self._clips: deque[tuple[int, list[int], Tensor]] = deque()  # first frame, ids, masks
 
     def add_clip(self, first: int, ids: list[int], masks: Tensor) -> None:
-        """Record a clip's (S, N, H, W) soft masks; ``first`` is its first frame. Clips come in order."""
+        """Record a clip's (S, N, H, W) soft masks; ``first`` is its first frame, at most the next one to fill."""
         self._clips.append((first, ids, masks))
 
     def fill(self, frame: Frame, result: FrameResult, instances: VideoInstances) -> None:
@@ -58,8 +58,7 @@ class GapFiller:
             self._clips.popleft()
         seen: dict[int, list[Tensor]] = {}
         for first, ids, masks in self._clips:
-            if first <= index:
-                for track_id, mask in zip(ids, masks[index - first], strict=True):
-                    if track_id not in found:
-                        seen.setdefault(track_id, []).append(mask)
+            for track_id, mask in zip(ids, masks[index - first], strict=True):
+                if track_id not in found:
+                    seen.setdefault(track_id, []).append(mask)
         return seen

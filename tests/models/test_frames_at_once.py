@@ -71,10 +71,11 @@ def nms_calls(request, monkeypatch):
         monkeypatch.setattr(batched_boxes, 'BOXES_AT_ONCE', 150)
 
 
-@pytest.mark.parametrize('kind', ['mask_rcnn', 'htc'])
+@pytest.mark.parametrize(('kind', 'smallest'), [('mask_rcnn', 0), ('mask_rcnn', 9), ('htc', 0)])
 @torch.no_grad()
-def test_boxes_are_those_of_mmdet(kind, nms_calls, monkeypatch):
+def test_boxes_are_those_of_mmdet(kind, smallest, nms_calls, monkeypatch):
     model = lively(build_model(kind))
+    model.detector.rpn_head.test_cfg.min_bbox_size = smallest
     detector = TwoStageFrameDetector(model.detector)
     feats = model.detector.extract_feat(images_of(4))
     metas = [dict(META, img_shape=(HEIGHT - 7, WIDTH - 5))] * 4
@@ -245,10 +246,11 @@ def test_the_batch_is_what_runs(monkeypatch):
     assert sizes == {'backbone': [4, 4, 2], 'boxes': [4, 4, 2], 'head': [4, 4, 2]}
 
 
+@pytest.mark.parametrize('options', [{}, dict(merge_iou=0.05), dict(refinement_head=REFINEMENT)], ids=str)
 @torch.no_grad()
-def test_waits_of_a_batch_do_not_grow_with_its_frames():
+def test_waits_of_a_batch_do_not_grow_with_its_frames(options):
     """Sizes that the next step needs (proposals, levels, candidates, detections), then the numbers themselves."""
-    model = lively(build_model(clip_radius=2))
+    model = lively(build_model(clip_radius=2, **options))
     counts = []
     for at_once in (2, 6):
         stream = model.start_video(frames_at_once=at_once)
@@ -258,6 +260,19 @@ def test_waits_of_a_batch_do_not_grow_with_its_frames():
             stream._push_views(views[6 : 6 + at_once])
         counts.append(waits.calls)
     assert counts[0] == counts[1] == dict(new_tensor=4, nms=2, tolist=4, nonzero=1, cpu=2)  # mmdet's: new_tensor
+
+
+@torch.no_grad()
+def test_linkers_get_lists_of_masks():
+    """pycocotools takes no other sequence."""
+
+    stream = lively(build_model()).start_video(linker=dict(type='BoxIoULinker'), frames_at_once=3)
+    kinds, link = set(), stream.linker.link
+    stream.linker.link = lambda frame: kinds.add(type(frame.rles)) or link(frame)
+    with forms_of_a_gpu():
+        for image in images_of(6):
+            stream.step(image[None], META)
+    assert kinds == {list}
 
 
 def test_one_at_a_time_on_a_cpu_and_by_key():

@@ -13,7 +13,9 @@ from maskprop.tracking import GapFiller, VideoInstances
 SIZE = (4, 6)
 
 
-def filled(values: list[float], found: list[int], index: int = 2) -> FrameResult:
+def filled(
+    values: list[float], found: list[int], index: int = 2, detected: torch.Tensor | None = None
+) -> FrameResult:
     """Frame ``index`` of clips of three frames, in each of which ids 1 and 2 have masks of one value."""
     filler, instances = GapFiller(), VideoInstances()
     for first, value in enumerate(values):
@@ -23,13 +25,13 @@ def filled(values: list[float], found: list[int], index: int = 2) -> FrameResult
         filler.add_clip(first, [1, 2], masks)
     for track_id in (1, 2):
         instances.add_scores(track_id, {track_id: 0.8})
-    blank = Frame(
-        masks=torch.zeros(0, *SIZE), boxes=torch.zeros(0, 4), class_scores=[], rles=[], size=SIZE, map_size=SIZE
-    )
+    masks = torch.zeros(0, *SIZE) if detected is None else detected[None]
+    count = len(masks)
+    frame = Frame(masks, torch.zeros(count, 4), [{1: 0.8}] * count, [{}] * count, size=SIZE, map_size=SIZE)
     result = FrameResult(index)
     for track_id in found:
         result.add(track_id, track_id, 0.8, mask_utils.encode(np.asfortranarray(np.ones(SIZE, np.uint8))))
-    filler.fill(blank, result, instances)
+    filler.fill(frame, result, instances)
     return result
 
 
@@ -54,3 +56,11 @@ def test_clips_that_have_ended_count_no_more():
     """Of four clips the last three have frame 3."""
     assert filled([1, 0.1, 0.1, 0.1], [], 3).ids == [2]
     assert filled([0, 0.5, 0.5, 0.5], [], 3).ids == [1, 2]
+
+
+def test_what_was_detected_under_another_id_is_not_filled():
+    """Of a quarter of id 1's mask the soft IoU is below a half, of all of it above."""
+    part, whole = torch.zeros(SIZE), torch.zeros(SIZE)
+    part[:1, :1], whole[:2, :2] = 1, 1
+    assert filled([1, 1, 1], [7], detected=part).ids == [7, 1, 2]
+    assert filled([1, 1, 1], [7], detected=whole).ids == [7, 2]

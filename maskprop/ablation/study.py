@@ -16,6 +16,7 @@ from maskprop.engine.config_types import shown, wrong_arguments
 from maskprop.utils import numeric
 from maskprop.utils.json_values import is_finite_number
 
+_MOST_SEEDS = 1000
 _LONGEST_NAME = 120  # bytes: folders add keys and suffixes to it
 _RANGES = dict(
     frame_stride=(1, numeric.MOST_STRIDE),
@@ -253,6 +254,9 @@ def _check_values(kind: type, content: dict[str, Any], where: str) -> None:
         raise ConfigError(f'{where}: {name}: {fault}')
     for name, (least, most) in _RANGES.items():
         values = content.get(name)
+        if isinstance(values, list | tuple | range) and values[_MOST_SEEDS:]:
+            found = f'expected {_MOST_SEEDS} at most, each is trained, found {shown(values)}'
+            raise ConfigError(f'{where}: {name}: {found}')
         for value in values if isinstance(values, list | tuple | range) else [values]:
             if value is not None and not least <= value <= most:
                 expected = f'{least} or more' if most == numeric.MOST else f'a number from {least} to {most}'

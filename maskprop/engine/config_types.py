@@ -333,7 +333,8 @@ def _fits(value: Any, hint: Any) -> bool:
 def _fits_entries(value: Sequence, origin: Any, inner: tuple) -> bool:
     if origin is tuple and inner and inner[-1] is not Ellipsis:
         return len(value) == len(inner) and all(map(_fits, value, inner))
-    return not inner or all(_fits(entry, inner[0]) for entry in value)
+    entries = value[:1] if isinstance(value, range) else value  # which are alike, and maybe without end
+    return not inner or all(_fits(entry, inner[0]) for entry in entries)
 
 
 def _describe(hint: Any) -> str:

@@ -274,6 +274,7 @@ def refused(tmp_path, **study) -> str:
         (dict(seeds=['x']), 'study: seeds: '),
         (dict(seeds=[]), 'study: seeds: expected one or more'),
         (dict(seeds=[1, 1]), 'study: seeds: expected one or more, no two alike'),
+        (dict(seeds=range(10**20)), 'study: seeds: expected 1000 at most, each is trained, found range'),
         (
             dict(synthetic=dict(videos='x', val_videos=2)),
             "synthetic.videos: expected a number of 1 or more, found 'x'",

@@ -11,7 +11,7 @@ class OneWaitRoIExtractor(SingleRoIExtractor):
     """``SingleRoIExtractor`` that learns in one go how many RoIs each level has.
 
     mmdet asks for the RoIs of each level in turn, and writes their features into the result. Here RoIs are sorted
-    by level, which gives the same features to the bit, with a third of the operators.
+    by level, which gives the same features to the bit, with fewer operators.
     """
 
     def forward(self, feats: tuple[Tensor, ...], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:

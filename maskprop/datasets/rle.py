@@ -6,6 +6,7 @@ sum to the size of the picture make it loop for ever or read foreign memory.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -174,7 +175,7 @@ def _inspect_one(
         return MaskFault(frame, 'mask-type', found, fix), None
     size = mask['size']
     if not isinstance(size, list | tuple) or list(size) != [height, width]:
-        found = f'RLE of size {size} in a video of [height, width] = [{height}, {width}]'
+        found = f'RLE of size {reprlib.repr(size)} in a video of [height, width] = [{height}, {width}]'
         return MaskFault(frame, 'mask-size', found, 'write every mask at the size of its video'), None
     counts = mask['counts']
     if isinstance(counts, str):
@@ -194,7 +195,7 @@ def _list_fault(
         runs = np.asarray(counts)
     except ValueError:  # ragged
         runs = np.empty(0, dtype=object)
-    if runs.ndim != 1 or runs.dtype.kind not in 'iu':
+    if runs.ndim != 1 or runs.dtype.kind not in 'iu' or bool in map(type, counts):
         return _counts_fault(frame, 'counts that are not a list of integers'), None
     if len(runs) and runs.min() < 0:
         return _counts_fault(frame, f'a negative run ({runs.min()})'), None

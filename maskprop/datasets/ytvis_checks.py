@@ -20,7 +20,7 @@ from maskprop.datasets.image_folders import image_size, is_whole_image, largest_
 from maskprop.datasets.rle import is_absent
 from maskprop.datasets.sound_masks import MaskReader, ObjectMasks, as_numbers
 from maskprop.utils.files import is_file
-from maskprop.utils.json_values import LARGEST_ID, is_finite_number
+from maskprop.utils.json_values import LARGEST_ID, MAX_PIXELS, is_finite_number
 
 DARK_16_BIT = 2**14  # 16-bit frames that hold up to 14 bits: less than a quarter of the range, nearly black
 LEAST_SPARSE = 3  # so many frames in equal steps are a pattern
@@ -118,20 +118,24 @@ class _Checker:
         return seen
 
     def _check_video(self, video: dict, name: str) -> None:
-        sound = _is_id(video.get('id'))
+        sound = True
         for side in ('width', 'height'):
             if not _is_int(video.get(side)) or video[side] < 1:
                 self.add('video-size', name, side, _show(video.get(side)), 'expected its size in pixels')
                 sound = False
+        if sound and video['height'] * video['width'] > MAX_PIXELS:
+            found = f'frames of {_show(video["height"])} x {_show(video["width"])}'
+            self.add('video-size', name, 'height', found, f'expected at most {MAX_PIXELS} pixels a frame')
+            sound = False
         names: Any = video.get('file_names')
         if not isinstance(names, list) or {*map(type, names)} != {str} or '' in names:
             self.add('file-names', name, 'file_names', _show(names), 'expected a list of the names of its frames')
             sound = False
-        elif video.get('length') is not None and video['length'] != len(names):
+        elif video.get('length') is not None and (not _is_int(video['length']) or video['length'] != len(names)):
             found = f'{_show(video["length"])}, but file_names has {len(names)} entries'
             self.add('video-length', name, 'length', found, 'make them agree')
             sound = False
-        if sound:
+        if sound and _is_id(video.get('id')):
             self.videos[video['id']] = len(names), video['height'], video['width']
             self._check_order(names, name)
             self._check_backslashes(names, name)
@@ -403,7 +407,8 @@ def check_images(data: dict, file: str, image_root: str | Path, decode: bool = F
             size = image_size(path)
             if size == expected and decode:
                 if not is_whole_image(path):
-                    found, fix = f'{path} is cut short or damaged', 'unpack or download it again'
+                    found = f'{path} is cut short or damaged, or of a kind that OpenCV does not read'
+                    fix = 'unpack or download it again, or write it as JPEG or PNG'
                     yield Problem(
                         file, f'video {video["id"]}', f'file_names[{frame}]', found, fix, 'image-damaged'
                     )

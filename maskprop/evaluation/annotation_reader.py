@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from maskprop.datasets.rle import POLYGON_REACH, is_absent
-from maskprop.utils.json_values import LARGEST_ID, is_finite_number
+from maskprop.utils.json_values import LARGEST_ID, MAX_PIXELS, is_finite_number
 
 from .progress import with_progress
 from .validation import (
-    MAX_PIXELS,
     EvalInputError,
     fail,
     plain_counts,

@@ -13,8 +13,6 @@ from maskprop.utils.json_values import is_finite_number, other_content, parse_js
 
 from .progress import announce_reading
 
-#: Areas and RLE run ends are kept as int32.
-MAX_PIXELS = 2**31 - 1
 _LONGEST_SHOWN = 100
 #: Types of a frame's counts that need no closer look.
 _OF_COUNTS = {str, bytes, type(None)}

@@ -16,6 +16,7 @@ from maskprop.utils.garbage import without_garbage_collection
 from maskprop.utils.text import not_utf8
 
 LARGEST_ID = 2**31 - 1  # of an annotation file: ids go through int32 arrays on their way to a model
+MAX_PIXELS = 2**31 - 1  # of a frame: areas and ends of runs are kept as int32
 
 
 def parse_json(file: IO) -> Any:

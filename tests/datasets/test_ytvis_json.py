@@ -69,6 +69,12 @@ ERRORS = [
     ('file-names', 'videos.1.file_names', [], r'video 2, file_names: \[\]'),
     ('file-names', 'videos.1.file_names', del_, r'video 2, file_names: missing'),
     ('file-names', 'videos.1.file_names.3', None, r'video 2, file_names: '),
+    (
+        'video-size',
+        'videos.1.height',
+        2**40,
+        r'video 2, height: frames of 1099511627776 x 80; expected at',
+    ),
     ('video-length', 'videos.1.length', 7, r'video 2, length: 7, but file_names has 6 entries'),
     ('category-name', 'categories.0.name', 5, r'category 7, name: 5'),
     ('category-name', 'categories.0.name', ' \t', r'category 7, name: '),
@@ -93,9 +99,11 @@ ERRORS = [
         r'segmentations\[2\]: RLE of size \[80, 48\] .* \[48, 80\]',
     ),
     ('mask-size', MASK, dict(size=None, counts=[3840]), r'segmentations\[2\]: RLE of size None'),
+    ('mask-size', MASK, dict(size=[10**400, 80], counts=[3840]), r'RLE of size \[10+\.\.\.0+, 80\] in a video'),
     ('rle-counts', MASK, dict(size=SIZE, counts=[3000, 839]), r'sum to 3839 in a picture of 48 x 80 = 3840'),
     ('rle-counts', MASK, dict(size=SIZE, counts=[4000, -160]), r'a negative run \(-160\)'),
     ('rle-counts', MASK, dict(size=SIZE, counts=[3840.0]), r'not a list of integers'),
+    ('rle-counts', MASK, dict(size=SIZE, counts=[True, 3839]), r'not a list of integers'),
     ('rle-counts', MASK, dict(size=SIZE, counts=[[1], 2]), r'not a list of integers'),
     ('rle-counts', MASK, dict(size=SIZE, counts=7), r'counts of type int'),
     ('rle-counts', MASK, dict(size=SIZE, counts='abc'), r'sum to -?\d+ in|not compressed RLE'),
@@ -169,6 +177,13 @@ def test_each_broken_rule_is_one_error(gt, write, rule, where, value, message):
     assert text.startswith(f'{path}: ') and re.search(message, text) and errors[0].fix
     with pytest.raises(AnnotationError, match=message):
         load_ytvis(path)
+
+
+def test_a_video_of_one_frame_is_not_of_length_true(gt, write):
+    gt = subsample_frames(gt, 100)
+    gt['videos'][0]['length'] = True
+    with pytest.raises(AnnotationError, match=r'video 1, length: True, but file_names has 1 entries'):
+        load_ytvis(write(gt))
 
 
 @pytest.mark.parametrize(
@@ -378,6 +393,10 @@ def test_images_are_looked_for_and_measured(gt, write, tiny_set, tmp_path):
     assert find_problems(path, images) == []
     (damaged,) = find_problems(path, images, decode_images=True)
     assert damaged.rule == 'image-damaged' and 'v1/00010.png is cut short or damaged' in str(damaged)
+    floats = cv2.imencode('.tif', np.ones((48, 80), np.float32))[1].tobytes()  # whole, but no picture to OpenCV
+    (images / 'v1/00010.png').write_bytes(floats)
+    (unread,) = find_problems(path, images, decode_images=True)
+    assert 'or of a kind that OpenCV does not read' in str(unread) and 'write it as JPEG or PNG' in str(unread)
     (images / 'v1/00010.png').unlink()
     (images / 'v1/00015.png').unlink()
     cv2.imwrite(str(images / 'v3/00000.png'), np.zeros((80, 48, 3), np.uint8))

@@ -69,6 +69,7 @@ _RANGES = (
     *((f'{split}_dataloader.num_workers', 0, 1024) for split in _TOGETHER),
     *((f'{split}_dataloader.batch_size', 1, _MOST) for split in _TOGETHER),
     ('auto_scale_lr.base_batch_size', 0, _MOST),
+    ('optim_wrapper.accumulative_counts', 1, _MOST),
     ('env_cfg.mp_cfg.opencv_num_threads', -1, max(64, os.cpu_count() or 1)),
     ('rank_timeout', 1, _MOST),
 )

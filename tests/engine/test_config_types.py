@@ -37,11 +37,11 @@ AT_ONCE = [
     'default_scope=x', 'default_scope=None', 'log_level=0.5', 'auto_scale_lr=x', 'env_cfg=5', 'compile=x',
     'env_cfg.mp_cfg.opencv_num_threads=100000', 'train_dataloader.num_workers=100000',
     'val_dataloader.batch_size=0', 'rank_timeout=-5', 'train_dataloader.dataset.ann_file=', 'load_from=',
-    'param_scheduler.0.T_max=0', 'env_cfg.mp_cfg.mp_start_method=thread',
+    'param_scheduler.0.T_max=0', 'optim_wrapper.accumulative_counts=0', 'env_cfg.mp_cfg.mp_start_method=thread',
     'log_processor.window_size=x', 'visualizer=5', 'load_from=[1]',
 ]  # fmt: skip
 WHEN_BUILT = [
-    'model.data_preprocessor.std=[1,2]', 'optim_wrapper.accumulative_counts=0',
+    'model.data_preprocessor.std=[1,2]',
     'optim_wrapper.optimizer.betas=5', 'default_hooks.logger.interval=0',
     'train_dataloader.persistent_workers=True', 'train_dataloader.dataset.pipeline=[]',
     'train_dataloader.dataset.pipeline.1.transforms.2.scales=x',
@@ -86,6 +86,13 @@ def test_a_test_s_values_too(options, tmp_path, capsys, monkeypatch):
     assert 'test_cfg: expected a dict' in last_line(capsys, monkeypatch, 'test', *words, 'test_cfg=5')
     line = last_line(capsys, monkeypatch, 'test', *words, 'test_dataloader.dataset.frame_stride=x')
     assert 'test_dataloader.dataset.frame_stride: expected int' in line
+
+
+def test_a_number_out_of_range_is_found_before_anything_is_built():
+    cfg = Config.fromfile(STAND_IN)
+    cfg.optim_wrapper.accumulative_counts = 0
+    with pytest.raises(ConfigError, match='optim_wrapper.accumulative_counts: expected a number from 1 .*found 0'):
+        check_types(cfg)
 
 
 @pytest.mark.parametrize('file', [STAND_IN, MASKPROP])

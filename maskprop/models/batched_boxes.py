@@ -126,9 +126,8 @@ def _select_classes(boxes: Tensor, scores: Tensor, frame_ids: Tensor, frames: in
     else:
         boxes = boxes[rois]
     scores = scores[rois, labels]
-    rows, counts = nms_of_frames(
-        boxes, scores, labels, frame_ids[rois], frames, cfg.nms.iou_threshold, cfg.max_per_img
-    )
+    most = cfg.max_per_img if cfg.max_per_img > 0 else -1  # as in mmdet, whose RPN alone takes 0 as none
+    rows, counts = nms_of_frames(boxes, scores, labels, frame_ids[rois], frames, cfg.nms.iou_threshold, most)
     parts = (values[rows].split(counts) for values in (boxes, scores, labels))
     return [InstanceData(bboxes=b, scores=s, labels=c) for b, s, c in zip(*parts, strict=True)]
 

@@ -102,6 +102,20 @@ def test_frames_in_which_nothing_is_found(nms_calls):
     assert [len(frame.boxes) for frame in found] == [0, 0]
 
 
+@pytest.mark.parametrize('most', [-1, 0, 1])
+@torch.no_grad()
+def test_limits_of_detections_are_mmdet_s(most, monkeypatch):
+    """0 is no limit, as -1 is."""
+    model = lively(build_model())
+    model.detector.roi_head.test_cfg.max_per_img = most
+    detector, feats = TwoStageFrameDetector(model.detector), model.detector.extract_feat(images_of(2))
+    found = detector.detect(feats, [META] * 2)
+    monkeypatch.setattr(batched_boxes, 'is_supported', lambda *_: False)
+    for ours, theirs in zip(found, detector.detect(feats, [META] * 2), strict=True):
+        assert ours.labels.tolist() == theirs.labels.tolist()
+        assert len(ours.boxes) == 1 if most == 1 else len(ours.boxes) > 9
+
+
 @pytest.mark.parametrize('some', [False, True])
 @pytest.mark.parametrize('most', [-1, 0, 3])
 def test_nms_of_frames_is_mmcv_s_of_each(nms_calls, most, some):

@@ -167,7 +167,7 @@ def test_the_tool_complains_first(root, files, capsys):
         ([files[0], 'nowhere.pth'], 'nowhere.pth: no such file'),
         ([files[0], str(root / 'other.pth')], "was trained on the classes ['a', 'b', 'c'], but"),
         ([*files, '--refined'], '--refined needs a refinement_head'),
-        ([*files, '--frame-stride', '0'], '--frame-stride: 0: expected a whole number of 1 or more'),
+        ([*files, '--frame-stride', '0'], '--frame-stride: 0: expected a whole number from 1 to 100000'),
     ):
         with pytest.raises(SystemExit):
             run(*args, '--out', str(root / 'none.json'))

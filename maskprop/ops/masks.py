@@ -148,4 +148,5 @@ def resize_masks(masks: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _non_degenerate(boxes: Tensor) -> Tensor:
-    return torch.cat([boxes[:, :2], torch.maximum(boxes[:, 2:], boxes[:, :2] + MIN_BOX_SIDE)], 1).float()
+    boxes = boxes.float()  # in half precision a side that small would be rounded away
+    return torch.cat([boxes[:, :2], torch.maximum(boxes[:, 2:], boxes[:, :2] + MIN_BOX_SIDE)], 1)

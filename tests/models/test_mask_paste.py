@@ -71,8 +71,9 @@ def test_soft_masks_are_pasted_as_mmdet_does():
     roi_masks = torch.rand(len(boxes), 14, 14, generator=torch.Generator().manual_seed(0))
     expected = mmdet_paste(roi_masks[:, None], boxes, skip_empty=False)[0]
     assert torch.equal(paste_soft_masks(roi_masks, boxes, HEIGHT, WIDTH), expected)
-    line = torch.tensor([[30.0, 9, 30, 20]])  # without area: nothing, and no nan
-    assert not paste_soft_masks(roi_masks[:1], line, HEIGHT, WIDTH).any()
+    for kind in (torch.float32, torch.float16, torch.bfloat16):
+        line = torch.tensor([[30, 9, 30, 20]], dtype=kind)  # without area: nothing, and no nan
+        assert not paste_soft_masks(roi_masks[:1].to(kind), line, HEIGHT, WIDTH).any()
 
 
 def test_masks_made_in_a_thread_are_the_same(monkeypatch):

@@ -12,6 +12,8 @@ class OneWaitRoIExtractor(SingleRoIExtractor):
 
     mmdet asks for the RoIs of each level in turn, and writes their features into the result. Here RoIs are sorted
     by level, which gives the same features to the bit, with fewer operators.
+
+    RoIs that are not finite, of a model that diverged, have zeros: kernels would read outside the features.
     """
 
     def forward(self, feats: tuple[Tensor, ...], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
@@ -28,19 +30,25 @@ class OneWaitRoIExtractor(SingleRoIExtractor):
         if len(feats) == 1:
             return super().forward(feats, rois, roi_scale_factor)
         rois = rois.type_as(feats[0])
-        levels, order = self.map_roi_levels(rois, len(feats)).sort(stable=True)
+        nowhere = ~rois.isfinite().all(1)
+        levels, order = self.map_roi_levels(rois, len(feats)).masked_fill(nowhere, -1).sort(stable=True)
         if roi_scale_factor is not None:
             rois = self.roi_rescale(rois, roi_scale_factor)
-        ends = torch.searchsorted(levels, torch.arange(1, len(feats), device=rois.device)).tolist()
-        parts = zip(self.roi_layers, feats, rois[order].tensor_split(ends), strict=False)
-        return torch.cat([self._pool(*part) for part in parts])[order.argsort()]
+        starts = torch.searchsorted(levels, torch.arange(len(feats), device=rois.device)).tolist()
+        outside, *inside = rois[order].tensor_split(starts)
+        pooled = [self._zeros(feats[0], len(outside))]
+        pooled += [self._pool(*part) for part in zip(self.roi_layers, feats, inside, strict=False)]
+        return torch.cat(pooled)[order.argsort()]
 
     def _pool(self, layer: nn.Module, level: Tensor, rois: Tensor) -> Tensor:
         if len(rois):
             return layer(level, rois)
         # kernels need a RoI; the level is in the graph all the same, so that all processes have the same gradients
-        empty = level.new_zeros((0, self.out_channels, *layer.output_size))
+        empty = self._zeros(level, 0)
         return empty + level.sum() if level.requires_grad else empty
+
+    def _zeros(self, level: Tensor, count: int) -> Tensor:
+        return level.new_zeros((count, self.out_channels, *self.roi_layers[0].output_size))
 
 
 def wait_once(model: nn.Module) -> None:

@@ -57,6 +57,17 @@ def test_features_and_gradients_are_those_of_mmdet(sides: list[float], scale: fl
         assert ours.shape == theirs.shape and torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize('value', [float('nan'), -float('inf'), float('inf')])
+def test_rois_that_are_not_finite_have_zeros(value: float) -> None:
+    """In mmdet those of nan and -inf are of no level, while inf ends the process."""
+    rois = boxes(ALL_LEVELS)
+    rois[::3, 3] = value
+    pooled = extractor(OneWaitRoIExtractor)(features(), rois)
+    assert not pooled[::3].any() and pooled[1].any()
+    if value != float('inf'):
+        assert torch.equal(pooled, extractor()(features(), rois))
+
+
 @pytest.mark.parametrize('kind', [torch.bfloat16, torch.float16])
 def test_half_precision(kind: torch.dtype) -> None:
     feats = tuple(level.detach().to(kind) for level in features())

@@ -16,8 +16,14 @@ def explain_options(error: BaseException) -> str | None:
     if clash is None:
         return None
     place, found, given = clash
-    how = f'Give a whole list, or name an entry, as {place}.0'
-    if not isinstance(found, list | tuple):
+    owner, _, last = place.rpartition('.')
+    # mmengine merges into entries of lists, and these must be dicts
+    dicts = [index for index, entry in enumerate(found) if isinstance(entry, Mapping)] if _is_list(found) else []
+    if dicts and isinstance(found, list):
+        how = f'Give a whole list, or name an entry, as {place}.{dicts[0]}'
+    elif _is_list(found) or last.isdigit():
+        how = f'Give a whole list, {place if _is_list(found) else owner}=[...]'
+    else:
         how = f'To have a dict there, set {place}._delete_=True too'
     return f'it has {_shown(found)} at {place}, found {given!r:.80}. {how}'
 
@@ -32,13 +38,17 @@ def explain_file(error: BaseException, config: Path) -> str | None:
     where = f'{names[-1]}: ' if names and Path(names[-1]).resolve() != config.resolve() else ''
     last = place.rpartition('.')[2]
     how = f'Write a whole list, {last}=[...]'
-    if not isinstance(found, list | tuple):
+    if not _is_list(found):
         how = f'To have a dict there, write {last}=dict(_delete_=True, ...)'
     return f'{where}{place}: its _base_ has {_shown(found)} there, found {given!r:.80}. {how}'
 
 
 def _shown(found: Any) -> str:
-    return f'a list of length {len(found)}' if isinstance(found, list | tuple) else f'{found!r:.80}'
+    return f'a list of length {len(found)}' if _is_list(found) else f'{found!r:.80}'
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _clash(error: BaseException) -> tuple[str, Any, Any] | None:

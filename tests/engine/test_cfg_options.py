@@ -79,19 +79,22 @@ def test_the_option_that_does_not_fit_is_named():
         ),
         (
             {'model.parts.type': 'a'},
-            r'model.parts.type: .* Give a whole list, or name an entry, as model.parts.0$',
+            r'model.parts.type: .* Give a whole list, or name an entry, as model.parts.1$',
         ),
         ({'model.parts.2.x': 1}, r"model.parts.2.x: .* a list of length 2 at model.parts, found {'2': {'x': 1}}"),
         (
             {'model.parts.0.x': 1},
-            'model.parts.0.x: .* it has 5 at model.parts.0, .* set model.parts.0._delete_=True',
+            r'model.parts.0.x: .* it has 5 at model.parts.0, .* Give a whole list, model.parts=\[\.\.\.\]$',
         ),
-        ({'model.none': dict(a=1)}, 'model.none: .* it has None at model.none'),
-        ({'model.pair.a': 1}, 'model.pair.a: .* a list of length 2 at model.pair'),
+        ({'model.parts.0': 7}, r'model.parts.0: .* Give a whole list, model.parts=\[\.\.\.\]$'),
+        ({'model.none': dict(a=1)}, 'model.none: .* it has None at model.none, .* set model.none._delete_=True'),
+        ({'model.pair.0': 1}, r'model.pair.0: .* length 2 at model.pair, .* list, model.pair=\[\.\.\.\]$'),
+        ({'model.pair.a': 1}, r'model.pair.a: .* length 2 at model.pair, .* list, model.pair=\[\.\.\.\]$'),
+        ({'model.empty.0.a': 1}, r'model.empty.0.a: .* length 0 at model.empty, .* list, model.empty=\[\.\.\.\]$'),
     ],
 )
 def test_a_dict_in_the_place_of_another_value_is_told_with_what_to_write(options, message):
-    cfg = Config(dict(custom_hooks=[{}], model=dict(parts=[5, dict(x=1)], none=None, pair=(1, 2))))
+    cfg = Config(dict(custom_hooks=[{}], model=dict(parts=[5, dict(x=1)], none=None, pair=(1, {}), empty=[])))
     with pytest.raises(ConfigError, match=f'^--cfg-options {message}'):
         merge_options(cfg, options)
 

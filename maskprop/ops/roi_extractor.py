@@ -30,13 +30,13 @@ class OneWaitRoIExtractor(SingleRoIExtractor):
         if len(feats) == 1:
             return super().forward(feats, rois, roi_scale_factor)
         rois = rois.type_as(feats[0])
-        nowhere = ~rois.isfinite().all(1)
+        nowhere = (rois * 0).sum(1) != 0  # of nan and infinities
         levels, order = self.map_roi_levels(rois, len(feats)).masked_fill(nowhere, -1).sort(stable=True)
         if roi_scale_factor is not None:
             rois = self.roi_rescale(rois, roi_scale_factor)
         starts = torch.searchsorted(levels, torch.arange(len(feats), device=rois.device)).tolist()
         outside, *inside = rois[order].tensor_split(starts)
-        pooled = [self._zeros(feats[0], len(outside))]
+        pooled = [self._zeros(feats[0], len(outside))] if len(outside) else []
         pooled += [self._pool(*part) for part in zip(self.roi_layers, feats, inside, strict=False)]
         return torch.cat(pooled)[order.argsort()]
 
